@@ -1,0 +1,143 @@
+"""The language that rules are written in: conditions over fields, rules made of them, and checks in Python.
+
+It says no more than JSON Schema can, so that one declaration serves the validator, the schema, the reference and the
+automatic fix. The rules themselves stand in :mod:`ilab_profiles.rules`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ilab_profiles.diagnostics import Severity
+from ilab_profiles.profile import Profile
+
+__all__ = ["Check", "Condition", "F", "Rule", "Violation", "show", "value_at"]
+
+
+def value_at(profile: Profile, path: str) -> Any:
+    """The value at a dotted path, for example ``train.lora.lora_rank``."""
+    value: Any = profile
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A statement about the value of one field: ``path op operand``, with ``op`` one of set, in, >=, <=."""
+
+    path: str
+    op: str
+    operand: Any = None
+    negated: bool = False
+
+    def holds(self, profile: Profile) -> bool:
+        """Whether the profile is so."""
+        value = value_at(profile, self.path)
+        match self.op:
+            case "set":
+                found = value is not None and value != () and value != ""
+            case "in":
+                found = any(value == item and type(value) is type(item) for item in self.operand)
+            case ">=":
+                found = value is not None and value >= self.operand
+            case _:
+                found = value is not None and value <= self.operand
+        return found is not self.negated
+
+    def __invert__(self) -> Condition:
+        return Condition(self.path, self.op, self.operand, not self.negated)
+
+    def __str__(self) -> str:
+        if self.op == "set":
+            return f"{self.path} {'unset' if self.negated else 'set'}"
+        if self.op == "in":
+            return f"{self.path}{' not' if self.negated else ''}: {' or '.join(map(show, self.operand))}"
+        return f"{'not ' if self.negated else ''}{self.path} {self.op} {show(self.operand)}"
+
+
+def show(value: Any) -> str:
+    """A value as YAML would write it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-1" if value == () else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field by its dotted path; its methods make conditions, its attributes are the fields below it."""
+
+    path: str = ""
+
+    def __getattr__(self, name: str) -> Field:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Field(f"{self.path}.{name}" if self.path else name)
+
+    def is_set(self) -> Condition:
+        """The field has a value other than null, the empty list and the empty text."""
+        return Condition(self.path, "set")
+
+    def is_(self, *values: Any) -> Condition:
+        """The field has one of these values."""
+        return Condition(self.path, "in", values)
+
+    def at_least(self, number: float) -> Condition:
+        """The field is a number not below this one."""
+        return Condition(self.path, ">=", number)
+
+    def at_most(self, number: float) -> Condition:
+        """The field is a number not above this one."""
+        return Condition(self.path, "<=", number)
+
+
+F = Field()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where all of ``when`` holds, ``require`` must hold.
+
+    Args:
+        id: stable name, used in findings.
+        when: conditions that must all hold for the rule to apply.
+        require: what must hold then.
+        why: what would go wrong otherwise.
+        fix: settings that mend it, by dotted path.
+        severity: an ``error`` refuses the profile.
+    """
+
+    id: str
+    when: tuple[Condition, ...]
+    require: Condition
+    why: str
+    fix: Mapping[str, Any] = field(default_factory=dict)
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that a profile breaks: which, at which field, and what to say about it."""
+
+    rule: str
+    path: str
+    message: str
+    why: str
+    fix: Mapping[str, Any]
+    severity: Severity
+    involved: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What the language cannot say: ``run`` yields a message for each thing that is wrong."""
+
+    id: str
+    involved: tuple[str, ...]
+    why: str
+    run: Callable[[Profile], Iterator[str]]
+    severity: Severity = "error"

@@ -1,0 +1,95 @@
+"""What is wrong, where, and how to mend it: findings, and the one exception that carries them.
+
+A :class:`Finding` is plain data; it knows nothing of rules or models. Every part of the project that refuses an
+input raises :class:`InputError` with all findings of that input at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["Finding", "InputError", "Position", "Severity", "nearest"]
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place: a file with line and column (both from 1; 0 means unknown), or a variable or flag by name."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        place = [self.source]
+        if self.line:
+            place.append(str(self.line))
+            if self.column:
+                place.append(str(self.column))
+        return ":".join(place)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with an input.
+
+    Args:
+        rule: identifier of the check that found it, for example ``quantize-needs-lora``.
+        message: what is wrong, in one line.
+        path: dotted path of the setting it is about, empty if it is about none.
+        position: where the value stands that has to change.
+        why: what would go wrong.
+        hint: what to do about it, in words.
+        fix: settings that mend it, as pairs of dotted path and value as YAML writes it.
+        severity: an ``error`` refuses the input, a ``warning`` does not.
+        line_text: the line of the source at ``position``, for display.
+    """
+
+    rule: str
+    message: str
+    path: str = ""
+    position: Position | None = None
+    why: str = ""
+    hint: str = ""
+    severity: Severity = "error"
+    line_text: str = ""
+    fix: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        head = f"{self.position}: " if self.position else ""
+        about = f"{self.path}: " if self.path and not self.message.startswith(self.path) else ""
+        text = f"{head}{self.severity}[{self.rule}] {about}{self.message}"
+        if self.line_text and self.position and self.position.column:
+            text += f"\n    {self.line_text}\n    {' ' * (self.position.column - 1)}^"
+        if self.why:
+            text += f"\n    {self.why}"
+        if self.fix:
+            text += "\n    fix: set " + ", ".join(f"{path}: {value}" for path, value in self.fix)
+        if self.hint:
+            text += f"\n    hint: {self.hint}"
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as JSON-ready data."""
+        return asdict(self)
+
+
+class InputError(ValueError):
+    """An input was refused; ``findings`` says all that is wrong with it."""
+
+    def __init__(self, findings: Iterable[Finding] | Finding) -> None:
+        self.findings: tuple[Finding, ...] = (findings,) if isinstance(findings, Finding) else tuple(findings)
+        super().__init__(self.findings)
+
+    def __str__(self) -> str:
+        return "\n".join(str(finding) for finding in self.findings)
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The known word that ``word`` most likely stands for, or ``None`` if none is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    return found[0] if found else None

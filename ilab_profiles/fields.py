@@ -1,0 +1,208 @@
+"""The vocabulary that the models are written in: how a setting is declared, and the types they share.
+
+A setting is declared once, with :func:`setting`: its default, description, unit, bounds, other spellings and the
+expertise it asks for. Flags, schema, reference and help are derived from that declaration. No rule and no I/O
+belongs here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.fields import FieldInfo
+
+__all__ = [
+    "Expertise",
+    "GpuSelection",
+    "Section",
+    "StrList",
+    "aliases_of",
+    "expertise_of",
+    "format_gpus",
+    "is_path",
+    "parse_gpus",
+    "section",
+    "setting",
+    "unit_of",
+]
+
+
+class Expertise(StrEnum):
+    """How much a reader of ``--help`` is assumed to know; each level shows all that the one before it shows."""
+
+    BASIC = "basic"
+    ADVANCED = "advanced"
+    EXPERT = "expert"
+
+
+class Section(BaseModel):
+    """Base of every group of settings: immutable, strict about types, and without room for unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    unit: str | None = None,
+    expertise: Literal["basic", "advanced", "expert"] = "basic",
+    aliases: Iterable[str] = (),
+    path: bool = False,
+    **bounds: Any,
+) -> Any:
+    """Declare one setting.
+
+    Args:
+        default: its value where nobody gives one.
+        description: one line, without a full stop at its end being required by any tool.
+        unit: what the number counts, for example ``"tokens"``.
+        expertise: the level of ``--help`` from which on its flag is shown.
+        aliases: other spellings that files and flags may use.
+        path: true if the value is a file or folder, for shell completion.
+        bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as :func:`pydantic.Field` takes them.
+    """
+    extra: dict[str, Any] = {"x-expertise": expertise}
+    if unit:
+        extra["x-unit"] = unit
+    if names := list(aliases):
+        extra["x-aliases"] = names
+    if path:
+        extra["x-path"] = True
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def section(kind: type[Section], description: str, *, aliases: Iterable[str] = ()) -> Any:
+    """Declare a nested group of settings, all at their defaults."""
+    extra: dict[str, Any] = {"x-aliases": list(aliases)} if aliases else {}
+    return Field(default_factory=kind, description=description, json_schema_extra=extra)
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def aliases_of(field: FieldInfo) -> list[str]:
+    """Other spellings of a setting's name."""
+    return list(_extra(field).get("x-aliases", ()))
+
+
+def unit_of(field: FieldInfo) -> str | None:
+    """What a setting's number counts, if it counts something."""
+    unit = _extra(field).get("x-unit")
+    return None if unit is None else str(unit)
+
+
+def expertise_of(field: FieldInfo) -> Expertise:
+    """The level of ``--help`` from which on a setting is shown."""
+    return Expertise(_extra(field).get("x-expertise", "basic"))
+
+
+def is_path(field: FieldInfo) -> bool:
+    """Whether a setting's value names a file or folder."""
+    return bool(_extra(field).get("x-path"))
+
+
+# --- GPU selections ---------------------------------------------------------------------------------------------------
+
+_GPU_RANGE = re.compile(r"(\d{1,4})(?:[-:](\d{1,4}))?")
+GPU_PATTERN = r"^\s*(-1|\d{1,4}([-:]\d{1,4})?(\s*,\s*\d{1,4}([-:]\d{1,4})?)*)\s*$"
+
+
+def parse_gpus(value: object) -> tuple[int, ...] | None:
+    """Read a selection of GPUs: ``0-4`` or ``0:4`` (both ends included), ``1,3``, ``2``, ``[0, 1]``, ``-1`` for none.
+
+    Returns:
+        The device numbers in rising order; an empty tuple means "no GPU"; ``None`` stays ``None`` (not chosen).
+
+    Raises:
+        ValueError: if the text is none of these, a range runs backwards, or a device is named twice.
+    """
+    match value:
+        case None:
+            return None
+        case bool():
+            raise ValueError("a GPU selection is a number, a range or a list, not true or false")
+        case -1 | "-1":
+            return ()
+        case int():
+            ids = [value]
+        case str():
+            ids = _parse_gpu_text(value)
+        case list() | tuple() if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+            ids = list(value)
+        case _:
+            raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
+    if any(number < 0 for number in ids):
+        raise ValueError("GPU numbers start at 0; -1 alone means no GPU")
+    if len(set(ids)) != len(ids):
+        raise ValueError("a GPU is named twice")
+    return tuple(sorted(ids))
+
+
+def _parse_gpu_text(text: str) -> list[int]:
+    ids: list[int] = []
+    for part in text.split(","):
+        found = _GPU_RANGE.fullmatch(part.strip())
+        if not found:
+            raise ValueError(f"{text!r} is no GPU selection: write 0-3, 0:3, 1,3 or -1 for none")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise ValueError(f"the range {part.strip()} runs backwards")
+        ids.extend(range(first, last + 1))
+    return ids
+
+
+def format_gpus(ids: tuple[int, ...] | None) -> str | int | None:
+    """Write a selection the shortest way that :func:`parse_gpus` reads back: ``0-3``, ``1,3``, ``-1``."""
+    if ids is None:
+        return None
+    if not ids:
+        return -1
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    text = ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return int(text) if text.isdigit() else text
+
+
+GpuSelection = Annotated[
+    tuple[int, ...] | None,
+    BeforeValidator(parse_gpus),
+    PlainSerializer(format_gpus),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": -1},
+                {"type": "string", "pattern": GPU_PATTERN},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "uniqueItems": True},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+"""GPU numbers as a sorted tuple; ``()`` is the CPU, ``None`` is "not chosen"."""
+
+
+def _as_tuple(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(value) if isinstance(value, list) else value
+
+
+StrList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_tuple),
+    PlainSerializer(list),
+    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+]
+"""A list of names; one name, or several with commas between them, may stand for it."""

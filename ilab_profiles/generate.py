@@ -1,0 +1,50 @@
+"""Settings of ``ilab data generate``: the taxonomy, the teacher and its endpoint, and how much to ask of it."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from ilab_profiles.fields import GpuSelection, Section, section, setting
+from ilab_profiles.mix import Mix
+
+__all__ = ["Generate"]
+
+
+class Generate(Section):
+    """Every setting of data generation."""
+
+    model_family: str | None = setting(
+        None, "Family of the teacher, which decides its prompt format (for example mixtral)"
+    )
+    model: str | None = setting(None, "Name of the teacher at the endpoint; unset takes the one it serves")
+    model_endpoint_url: str = setting(
+        "127.0.0.1:8000", "OpenAI-compatible endpoint of the teacher", aliases=["endpoint_url"]
+    )
+    api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced")
+    gpus: GpuSelection = setting(None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none")
+    num_cpus: int = setting(4, "Processes that prepare and filter data", unit="processes", expertise="advanced", ge=1)
+    taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True)
+    taxonomy_base: str = setting(
+        "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
+    )
+    num_instructions: int = setting(10, "Accepted question-answer pairs of the whole run", unit="pairs", ge=1)
+    num_grounded_questions: int = setting(
+        3, "Questions asked for each context of a grounded skill", unit="questions", expertise="advanced", ge=1
+    )
+    num_samples: int = setting(5, "Samples asked for in one request", unit="samples", expertise="advanced", ge=1)
+    chunk_word_count: int = setting(
+        1000, "Most words in one piece of a document", unit="words", expertise="advanced", ge=1
+    )
+    config: str | None = setting(
+        None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True
+    )
+    output_dir: str = setting("generated", "Folder for the generated data", path=True)
+    max_concurrency: int = setting(64, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
+    max_retries: int = setting(5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0)
+    request_timeout: float = setting(
+        120.0, "Time after which a request counts as failed", unit="seconds", expertise="expert", gt=0
+    )
+    max_tokens: int = setting(2048, "Longest answer asked for", unit="tokens", expertise="advanced", ge=1)
+    temperature: float = setting(0.7, "Randomness of the answers", expertise="advanced", ge=0, le=2)
+    seed: int = setting(42, "Seed of everything drawn at random", expertise="advanced", ge=0, lt=2**32)
+    mix: Mix = section(Mix, "Mixing with other data")

@@ -1,0 +1,98 @@
+"""The settings by dotted path, such as ``train.lora.lora_rank``: which there are, how to spell and read them.
+
+Derived from the models; nothing is told here a second time.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from ilab_profiles.diagnostics import Finding, InputError, nearest
+from ilab_profiles.document import resolve_scalar
+from ilab_profiles.fields import Section, aliases_of
+from ilab_profiles.profile import Profile
+
+__all__ = ["fields", "find_field", "is_secret", "read_text", "section_of", "spellings"]
+
+
+def section_of(annotation: Any) -> type[Section] | None:
+    """The model of a nested section, or ``None`` for a single setting."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+@cache
+def fields(model: type[Section] = Profile, prefix: str = "") -> Mapping[str, FieldInfo]:
+    """Every setting below a model, by dotted path, in the order of declaration."""
+    found: dict[str, FieldInfo] = {}
+    for name, info in model.model_fields.items():
+        if below := section_of(info.annotation):
+            found.update(fields(below, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = info
+    return types.MappingProxyType(found)
+
+
+@cache
+def spellings(model: type[Section]) -> Mapping[str, str]:
+    """Every accepted spelling (with ``_``) of the keys of one section, with the name of its field."""
+    known = {name: name for name in model.model_fields}
+    for name, info in model.model_fields.items():
+        known.update(dict.fromkeys(aliases_of(info), name))
+    return known
+
+
+def find_field(path: str, model: type[Section] = Profile) -> str:
+    """The proper dotted path for one written with aliases or dashes.
+
+    Raises:
+        InputError: if there is no such setting; the nearest one is the hint.
+    """
+    parts: list[str] = []
+    here: type[Section] | None = model
+    for part in path.replace("-", "_").split("."):
+        name = spellings(here).get(part) if here else None
+        if name is None or here is None:
+            known = [*fields(model), *(entry.rpartition(".")[0] for entry in fields(model))]
+            close = nearest(path, known)
+            raise InputError(
+                Finding(
+                    "unknown-setting", f"there is no setting {path!r}", hint=f"did you mean {close}?" if close else ""
+                )
+            )
+        parts.append(name)
+        here = section_of(here.model_fields[name].annotation)
+    return ".".join(parts)
+
+
+def read_text(text: str, info: FieldInfo) -> Any:
+    """Read text as the type of a field asks: text stays text where text is wanted, else it is a YAML scalar."""
+    kinds = set(_scalar_kinds(info.annotation))
+    if type(None) in kinds and text in ("null", "none", "~", ""):
+        return None
+    return resolve_scalar(text) if kinds & {int, float, bool} else text
+
+
+def _scalar_kinds(annotation: Any) -> Iterator[type]:
+    """The scalar types that an annotation admits at its top level."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        yield from _scalar_kinds(typing.get_args(annotation)[0])
+    elif origin in (Union, types.UnionType):
+        for part in typing.get_args(annotation):
+            yield from _scalar_kinds(part)
+    elif origin is Literal:
+        yield from {type(value) for value in typing.get_args(annotation)}
+    elif isinstance(annotation, type):
+        yield annotation
+
+
+def is_secret(path: str) -> bool:
+    """Whether the value of a setting must never be shown."""
+    return path in fields() and SecretStr in set(_scalar_kinds(fields()[path].annotation))

@@ -1,0 +1,69 @@
+"""Data and settings as YAML text that reads well and that :mod:`ilab_profiles.document` reads back unchanged."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from ilab_profiles.document import resolve_scalar
+
+__all__ = ["dump", "scalar", "to_data"]
+
+_PLAIN = re.compile(r"[A-Za-z_/~.][\w./~@+-]*(?: [\w./~@+()-]+)*")
+_OTHER_READERS = {"yes", "no", "on", "off", "y", "n"}  # words that YAML 1.1 takes for booleans
+
+
+def to_data(model: BaseModel) -> dict[str, Any]:
+    """The values of a model as plain data; secrets are masked."""
+    return model.model_dump(mode="json")
+
+
+def scalar(value: Any) -> str:
+    """One value on one line; lists and mappings in flow style."""
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
+    if isinstance(value, str):
+        plain = _PLAIN.fullmatch(value) and resolve_scalar(value) == value and value.lower() not in _OTHER_READERS
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(scalar, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{scalar(str(key))}: {scalar(item)}' for key, item in value.items())}}}"
+    return json.dumps(value)
+
+
+def dump(
+    data: Mapping[str, Any],
+    comment: Callable[[str], str] = lambda path: "",
+    *,
+    prefix: str = "",
+    indent: int = 0,
+) -> str:
+    """Nested data as YAML in block style.
+
+    Args:
+        data: mappings, lists and scalars.
+        comment: gives the comment for a dotted path: a section's stands above it, a value's behind it.
+        prefix: dotted path of ``data`` itself, with a point at its end.
+        indent: spaces before each line.
+    """
+    lines: list[str] = []
+    pad = " " * indent
+    for key, value in data.items():
+        path = f"{prefix}{key}"
+        note = comment(path)
+        if isinstance(value, Mapping) and value:
+            if note:
+                lines.append(f"{pad}# {note}\n")
+            lines.append(f"{pad}{scalar(key)}:\n")
+            lines.append(dump(value, comment, prefix=f"{path}.", indent=indent + 2))
+        else:
+            text = f"{pad}{scalar(key)}: {scalar(value)}"
+            lines.append(f"{text}  # {note}\n" if note else f"{text}\n")
+    return "".join(lines)

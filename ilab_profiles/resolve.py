@@ -1,0 +1,73 @@
+"""Which sources speak for a profile, and in which order: profile, config.yaml, environment, flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ilab_profiles import catalog, config
+from ilab_profiles.layers import Effective, Layer, merge, read_data
+from ilab_profiles.profile import Profile
+
+__all__ = ["load", "resolve"]
+
+PREFIX = "ILAB_"
+RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
+
+
+def load(name: str) -> Profile:
+    """A checked, immutable profile.
+
+    Args:
+        name: a name of the catalogue (``"single_gpu"``, ``"multi_gpu/l40s_x4"``) or the path of a file.
+
+    Raises:
+        InputError: with everything that is wrong with it.
+    """
+    return merge(catalog.chain(name)).profile
+
+
+def resolve(
+    profile: str | None = None,
+    *,
+    config_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    flag_name: Mapping[str, str] | None = None,
+) -> Effective:
+    """The settings in force, from every source that speaks; flags over environment over config.yaml over profile.
+
+    Args:
+        profile: name or path of a profile; takes the place of the one that config.yaml chooses.
+        config_file: ``config.yaml``, if there is one.
+        environ: environment variables; those of the form ``ILAB_TRAIN__NUM_EPOCHS`` count.
+        flags: values by dotted path.
+        flag_name: how the user wrote the flag of a dotted path, for findings.
+
+    Raises:
+        InputError: with everything that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = profile or environ.get("ILAB_PROFILE")
+    if chosen:
+        layers = catalog.chain(chosen)
+    elif config_file is not None:
+        layers = config.read_config(config_file)[1]
+    else:
+        layers = catalog.chain(catalog.DEFAULT)
+    named = flag_name or {}
+    layers.append(_environment(environ))
+    layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
+    return merge(layers)
+
+
+def _environment(environ: Mapping[str, str]) -> Layer:
+    variables = {
+        name: name.removeprefix(PREFIX).lower().replace("__", ".")
+        for name in environ
+        if name.startswith(PREFIX) and name not in RESERVED
+    }
+    names = {path: name for name, path in variables.items()}
+    return read_data({path: environ[name] for name, path in variables.items()}, "environment", lambda path: names[path])

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ilab_profiles import Profile
+from ilab_profiles.conditions import F, value_at
+from ilab_profiles.paths import fields
+from ilab_profiles.rules import CHECKS, RULES, violations
+
+Case = dict[str, Any]
+
+# For each rule: settings that break it, and settings close by that do not.
+CASES: dict[str, tuple[Case, Case]] = {
+    "quantize-needs-lora": (
+        {"train.deepspeed.quantize_dtype": "nf4"},
+        {"train.deepspeed.quantize_dtype": "nf4", "train.lora.enabled": True},
+    ),
+    "offload-needs-deepspeed": (
+        {"train.deepspeed.ds_offload_strat": "cpu"},
+        {"train.deepspeed.ds_offload_strat": "cpu", "train.deepspeed.enabled": True},
+    ),
+    "optimizer-offload-needs-deepspeed": (
+        {"train.deepspeed.cpu_offload_optimizer": True},
+        {"train.deepspeed.cpu_offload_optimizer": True, "train.deepspeed.enabled": True},
+    ),
+    "parameter-offload-needs-deepspeed": (
+        {"train.deepspeed.cpu_offload_params": True, "train.deepspeed.zero_stage": 3},
+        {"train.deepspeed.cpu_offload_params": True, "train.deepspeed.zero_stage": 3, "train.deepspeed.enabled": True},
+    ),
+    "deepspeed-config-needs-deepspeed": (
+        {"train.deepspeed.deepspeed_config": "ds.json"},
+        {"train.deepspeed.deepspeed_config": "ds.json", "train.deepspeed.enabled": True},
+    ),
+    "parameter-offload-needs-zero-3": (
+        {"train.deepspeed.enabled": True, "train.deepspeed.cpu_offload_params": True},
+        {"train.deepspeed.enabled": True, "train.deepspeed.cpu_offload_params": True, "train.deepspeed.zero_stage": 3},
+    ),
+    "nvme-needs-zero-3": (
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "nvme",
+            "train.deepspeed.nvme_path": "/fast",
+        },
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "nvme",
+            "train.deepspeed.nvme_path": "/fast",
+            "train.deepspeed.zero_stage": 3,
+        },
+    ),
+    "nvme-needs-a-path": (
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "nvme",
+            "train.deepspeed.zero_stage": 3,
+        },
+        {"train.deepspeed.enabled": True, "train.deepspeed.ds_offload_strat": "cpu"},
+    ),
+    "deepspeed-or-fsdp": (
+        {"train.deepspeed.enabled": True, "train.fsdp.enabled": True},
+        {"train.fsdp.enabled": True},
+    ),
+    "fsdp-offload-needs-fsdp": (
+        {"train.fsdp.fsdp_cpu_offload": True},
+        {"train.fsdp.fsdp_cpu_offload": True, "train.fsdp.enabled": True},
+    ),
+    "cpu-has-no-gpus": (
+        {"train.device": "cpu", "train.gpus": "0-1"},
+        {"train.device": "cpu", "train.gpus": -1},
+    ),
+    "cuda-needs-a-gpu": (
+        {"train.device": "cuda", "train.gpus": -1},
+        {"train.device": "cuda"},
+    ),
+    "fp16-needs-a-gpu": (
+        {"train.device": "cpu", "train.precision": "fp16"},
+        {"train.device": "cpu", "train.precision": "bf16"},
+    ),
+    "prune-needs-input": (
+        {"evaluate.prune": True},
+        {"evaluate.prune": True, "evaluate.input_dir": "runs/train"},
+    ),
+    "batch-holds-a-sample": (
+        {"train.max_batch_len": 1000, "train.max_seq_len": 1001},
+        {"train.max_batch_len": 1000, "train.max_seq_len": 1000},
+    ),
+    "num-gpus-agrees": (
+        {"train.gpus": "0-3", "train.num_gpus": 2},
+        {"train.gpus": -1, "train.num_gpus": 2},
+    ),
+    "batch-covers-processes": (
+        {"train.gpus": "0-2"},
+        {"train.gpus": "0-3"},
+    ),
+    "rendezvous-or-master": (
+        {"train.torchrun.rdzv_endpoint": "a:1", "train.torchrun.master_addr": "a"},
+        {"train.torchrun.rdzv_endpoint": "a:1"},
+    ),
+}
+
+
+def profile_of(case: Case) -> Profile:
+    data: dict[str, Any] = {}
+    for path, value in case.items():
+        *sections, name = path.split(".")
+        here = data
+        for part in sections:
+            here = here.setdefault(part, {})
+        here[name] = value
+    return Profile.model_validate(data)
+
+
+def broken(case: Case) -> set[str]:
+    return {violation.rule for violation in violations(profile_of(case))}
+
+
+def test_every_rule_has_a_case() -> None:
+    assert set(CASES) == {rule.id for rule in RULES} | {check.id for check in CHECKS}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_rule_fires_where_it_should_and_nowhere_else(rule: str) -> None:
+    fires, quiet = CASES[rule]
+    assert rule in broken(fires)
+    assert broken(quiet) == set()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.fix], ids=lambda rule: rule.id)
+def test_a_fix_mends_what_the_rule_found(rule: Any) -> None:
+    assert rule.id not in broken({**CASES[rule.id][0], **rule.fix})
+
+
+def test_rules_speak_of_fields_that_exist() -> None:
+    for rule in RULES:
+        for path in [*(condition.path for condition in rule.when), rule.require.path, *rule.fix]:
+            assert path in fields(), rule.id
+    for check in CHECKS:
+        assert set(check.involved) <= set(fields()), check.id
+
+
+def test_ids_are_unique_and_reasons_given() -> None:
+    ids = [item.id for item in (*RULES, *CHECKS)]
+    assert len(ids) == len(set(ids))
+    assert all(item.why for item in (*RULES, *CHECKS))
+
+
+CONDITIONS = [
+    F.train.lora.enabled.is_(True),
+    F.train.deepspeed.quantize_dtype.is_set(),
+    F.train.num_epochs.at_least(3),
+    F.train.num_epochs.at_most(3),
+    F.train.deepspeed.zero_stage.is_(2, 3),
+]
+
+
+@given(st.sampled_from(CONDITIONS), st.integers(1, 6), st.booleans(), st.sampled_from([None, "nf4"]))
+def test_a_negated_condition_holds_exactly_where_the_plain_one_does_not(
+    condition: Any, epochs: int, lora: bool, quantize: str | None
+) -> None:
+    profile = profile_of(
+        {"train.num_epochs": epochs, "train.lora.enabled": lora, "train.deepspeed.quantize_dtype": quantize}
+    )
+    assert condition.holds(profile) is not (~condition).holds(profile)
+    assert value_at(profile, "train.num_epochs") == epochs
+
+
+def test_true_is_not_one() -> None:
+    assert not F.train.num_epochs.is_(True).holds(profile_of({"train.num_epochs": 1}))
