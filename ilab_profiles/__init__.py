@@ -12,10 +12,10 @@ from ilab_profiles.catalog import names
 from ilab_profiles.diagnostics import Finding, InputError, Position
 from ilab_profiles.evaluate import Evaluate
 from ilab_profiles.generate import Generate
-from ilab_profiles.layers import Effective
+from ilab_profiles.merge import Effective
 from ilab_profiles.mix import Mix
 from ilab_profiles.profile import Profile
-from ilab_profiles.resolve import load, resolve
+from ilab_profiles.resolve import check, load, resolve
 from ilab_profiles.train import Train
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Position",
     "Profile",
     "Train",
+    "check",
     "load",
     "names",
     "resolve",

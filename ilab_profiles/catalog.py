@@ -15,9 +15,20 @@ from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 from ilab_profiles.document import Document, KeyPath, read
 from ilab_profiles.layers import Kind, Layer, read_document
 
-__all__ = ["DEFAULT", "built_in_folder", "chain", "extend", "find", "names", "user_folder"]
+__all__ = [
+    "BESIDE_PROFILE",
+    "DEFAULT",
+    "built_in_files",
+    "built_in_folder",
+    "chain",
+    "extend",
+    "find",
+    "names",
+    "user_folder",
+]
 
 DEFAULT = "cpu_only"
+BESIDE_PROFILE = ("profile", "chat", "general", "serve")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -43,12 +54,21 @@ def user_folder() -> Path:
 
 def _files() -> dict[str, Path]:
     """Every profile that has a name; the user's own come before built-in ones of the same name."""
-    found: dict[str, Path] = {}
-    for folder in (user_folder(), built_in_folder()):
-        for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-            if path.suffix in _SUFFIXES:
-                found.setdefault(path.relative_to(folder).with_suffix("").as_posix().replace("-", "_"), path)
-    return found
+    return {**_named(built_in_folder()), **_named(user_folder())}
+
+
+def _named(folder: Path) -> dict[str, Path]:
+    paths = sorted(folder.rglob("*")) if folder.is_dir() else []
+    return {
+        path.relative_to(folder).with_suffix("").as_posix().replace("-", "_"): path
+        for path in paths
+        if path.suffix in _SUFFIXES
+    }
+
+
+def built_in_files() -> dict[str, Path]:
+    """The profiles that ship with the library, by name."""
+    return _named(built_in_folder())
 
 
 def names() -> list[str]:
@@ -126,8 +146,23 @@ def extend(document: Document, at: KeyPath = (), kind: Kind = "profile", above: 
 
 def _follow(path: Path, above: tuple[Path, ...]) -> list[Layer]:
     document = read(path, _shown(path))
-    at: KeyPath = ("profile",) if isinstance(document.data.get("profile"), Mapping) else ()
-    return extend(document, at, above=(*above, path.resolve()))
+    above = (*above, path.resolve())
+    if "profile" not in document.data:
+        return extend(document, above=above)
+    position = document.position(("profile",))
+    line = document.line(position.line)
+    strangers = [key for key in document.data if key not in BESIDE_PROFILE]
+    if strangers:
+        place = document.position((strangers[0],), key=True)
+        message = f"{strangers[0]!r} cannot stand beside `profile`"
+        raise InputError(Finding("unknown-key", message, strangers[0], place, line_text=document.line(place.line)))
+    match document.data["profile"]:
+        case str(name):
+            return _follow(find(name, beside=path.parent, asked_at=(position, line)), above)
+        case Mapping():
+            return extend(document, ("profile",), above=above)
+    message = "profile is a name, a path, or the settings themselves"
+    raise InputError(Finding("bad-value", message, "profile", position, line_text=line))
 
 
 def _at(data: Any, at: KeyPath) -> Mapping[str, Any]:

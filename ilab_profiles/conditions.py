@@ -6,6 +6,7 @@ automatic fix. The rules themselves stand in :mod:`ilab_profiles.rules`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,7 @@ def value_at(profile: Profile, path: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A statement about the value of one field: ``path op operand``, with ``op`` one of set, in, >=, <=."""
+    """A statement about one field: ``path op operand``, with ``op`` one of set, in, has, matches, >=, <=."""
 
     path: str
     op: str
@@ -35,12 +36,19 @@ class Condition:
 
     def holds(self, profile: Profile) -> bool:
         """Whether the profile is so."""
-        value = value_at(profile, self.path)
+        return self.accepts(value_at(profile, self.path))
+
+    def accepts(self, value: Any) -> bool:
+        """Whether this value of the field would be so."""
         match self.op:
             case "set":
                 found = value is not None and value != () and value != ""
             case "in":
                 found = any(value == item and type(value) is type(item) for item in self.operand)
+            case "has":
+                found = self.operand in (value or ())
+            case "matches":
+                found = value is not None and re.search(self.operand, value) is not None
             case ">=":
                 found = value is not None and value >= self.operand
             case _:
@@ -55,7 +63,9 @@ class Condition:
             return f"{self.path} {'unset' if self.negated else 'set'}"
         if self.op == "in":
             return f"{self.path}{' not' if self.negated else ''}: {' or '.join(map(show, self.operand))}"
-        return f"{'not ' if self.negated else ''}{self.path} {self.op} {show(self.operand)}"
+        if self.op == "has":
+            return f"{self.path} {'without' if self.negated else 'with'} {self.operand}"
+        return f"{self.path} {'not ' if self.negated else ''}{self.op} {show(self.operand)}"
 
 
 def show(value: Any) -> str:
@@ -85,6 +95,14 @@ class Field:
     def is_(self, *values: Any) -> Condition:
         """The field has one of these values."""
         return Condition(self.path, "in", values)
+
+    def has(self, item: str) -> Condition:
+        """The field is a list with this item in it."""
+        return Condition(self.path, "has", item)
+
+    def matches(self, pattern: str) -> Condition:
+        """The field is a text in which this pattern (of the kind that Python and JSON Schema share) is found."""
+        return Condition(self.path, "matches", pattern)
 
     def at_least(self, number: float) -> Condition:
         """The field is a number not below this one."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from ilab_profiles import catalog
-from ilab_profiles.diagnostics import Finding, InputError, nearest
-from ilab_profiles.document import Document, read
+from ilab_profiles.document import read
 from ilab_profiles.fields import Section, section, setting
-from ilab_profiles.layers import Layer, merge
+from ilab_profiles.layers import Layer, read_document
+from ilab_profiles.merge import merge, validate
 from ilab_profiles.paths import section_of
 from ilab_profiles.render import dump, to_data
 
-__all__ = ["Chat", "Config", "General", "Serve", "read_config"]
+__all__ = ["Chat", "Config", "General", "Serve", "read_config", "render_config"]
 
 
 class Chat(Section):
@@ -60,36 +58,20 @@ class Config(Section):
 def read_config(path: Path) -> tuple[Config, list[Layer]]:
     """Read ``config.yaml``, and the layers of the profile that it chooses or holds.
 
+    What is wrong outside the profile is in the findings of the first layer, so that merging reports it with the rest.
+
     Raises:
-        InputError: with everything that is wrong outside the profile.
+        InputError: if the file cannot be read, or its profile cannot be found.
     """
     document = read(path)
-    try:
-        config = Config.model_validate(document.data)
-    except ValidationError as error:
-        raise InputError([_finding(item, document) for item in error.errors(include_url=False)]) from None
+    layer = read_document(document, "config", document.source, model=Config)
+    config, wrong = validate(Config, layer.settings)
+    layers = [Layer({}, (*layer.findings, *wrong))]
     if isinstance(config.profile, str):
         position = document.position(("profile",))
         found = catalog.find(config.profile, beside=path.parent, asked_at=(position, document.line(position.line)))
-        return config, catalog.chain(str(found))
-    return config, catalog.extend(document, ("profile",), kind="config")
-
-
-def _finding(item: Any, document: Document) -> Finding:
-    loc = tuple(item["loc"])
-    path = ".".join(map(str, loc))
-    unknown = item["type"] == "extra_forbidden"
-    position = document.position(loc, key=unknown)
-    line = document.line(position.line)
-    if not unknown:
-        return Finding("bad-value", item["msg"].replace("Input should", "should"), path, position, line_text=line)
-    top = Config.model_fields.get(str(loc[0]))
-    model = (top and section_of(top.annotation)) or Config
-    close = nearest(str(loc[-1]), model.model_fields)
-    hint = f"did you mean {close}?" if close else f"known here: {', '.join(model.model_fields)}"
-    return Finding(
-        "unknown-key", f"{loc[-1]!r} is no setting of config.yaml", path, position, hint=hint, line_text=line
-    )
+        return config, [*layers, *catalog.chain(str(found))]
+    return config, [*layers, *catalog.extend(document, ("profile",), kind="config")]
 
 
 def render_config(profile: str = "") -> str:

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
-from ilab_profiles.fields import GpuSelection, Section, StrList, _as_tuple, section, setting
+from ilab_profiles.fields import GpuSelection, Section, StrList, section, setting, split_names
 
-__all__ = ["Benchmark", "Evaluate", "Mmlu", "MtBench"]
+__all__ = ["BENCHMARK_NAMES", "Benchmark", "Evaluate", "Mmlu", "MtBench"]
 
 Benchmark = Literal["mmlu", "mt_bench"]
+BENCHMARK_NAMES = {"mmlu": "mmlu", "mt_bench": "mt_bench", "mt-bench": "mt_bench", "mt": "mt_bench"}
+_ONE = f"({'|'.join(BENCHMARK_NAMES)})"
 
 
 def _benchmark_names(value: object) -> object:
-    names = _as_tuple(value)
+    names = split_names(value)
     if isinstance(names, tuple):
-        names = tuple("mt_bench" if name in ("mt", "mt-bench") else name for name in names)
+        return tuple(BENCHMARK_NAMES.get(name, name) if isinstance(name, str) else name for name in names)
     return names
+
+
+Benchmarks = Annotated[
+    tuple[Benchmark, ...],
+    BeforeValidator(_benchmark_names),
+    PlainSerializer(list),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"enum": list(BENCHMARK_NAMES)}},
+                {"type": "string", "pattern": f"^[\\s,]*({_ONE}\\s*(,[\\s,]*{_ONE}\\s*)*[,\\s]*)?$"},
+            ]
+        }
+    ),
+]
+"""Names of benchmarks; one name, or several with commas between them, may stand for the list."""
 
 
 class Mmlu(Section):
     """MMLU: multiple-choice questions, scored by lm-eval."""
 
     model: str | None = setting(None, "Model for this benchmark, in place of evaluate.model", path=True)
-    tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run", min_length=1)
+    tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run")
     few_shots: int = setting(5, "Solved examples before each question", unit="examples", ge=0)
     data_dir: str | None = setting(None, "Folder of task files (YAML and JSONL)", aliases=["tasks_dir"], path=True)
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = setting(
@@ -52,9 +70,7 @@ class MtBench(Section):
 class Evaluate(Section):
     """Every setting of evaluation."""
 
-    benchmarks: Annotated[tuple[Benchmark, ...], BeforeValidator(_benchmark_names), PlainSerializer(list)] = setting(
-        (), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off"
-    )
+    benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off")
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
     output_dir: str = setting("runs/evaluate", "Folder for scores and answers", path=True)

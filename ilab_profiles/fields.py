@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 __all__ = [
     "Expertise",
@@ -21,13 +22,16 @@ __all__ = [
     "Section",
     "StrList",
     "aliases_of",
+    "as_tuple",
     "expertise_of",
     "format_gpus",
     "is_path",
     "parse_gpus",
     "section",
     "setting",
+    "split_names",
     "unit_of",
+    "unset_of",
 ]
 
 
@@ -104,6 +108,14 @@ def expertise_of(field: FieldInfo) -> Expertise:
     return Expertise(_extra(field).get("x-expertise", "basic"))
 
 
+def unset_of(field: FieldInfo) -> dict[str, Any] | None:
+    """Schema of the raw values, beside null and nothing, that leave a setting without a value."""
+    for item in field.metadata:
+        if isinstance(item, WithJsonSchema) and item.json_schema and "x-unset" in item.json_schema:
+            return dict(item.json_schema["x-unset"])
+    return None
+
+
 def is_path(field: FieldInfo) -> bool:
     """Whether a setting's value names a file or folder."""
     return bool(_extra(field).get("x-path"))
@@ -111,8 +123,8 @@ def is_path(field: FieldInfo) -> bool:
 
 # --- GPU selections ---------------------------------------------------------------------------------------------------
 
-_GPU_RANGE = re.compile(r"(\d{1,4})(?:[-:](\d{1,4}))?")
-GPU_PATTERN = r"^\s*(-1|\d{1,4}([-:]\d{1,4})?(\s*,\s*\d{1,4}([-:]\d{1,4})?)*)\s*$"
+_GPU_RANGE = re.compile(r"([0-9]{1,4})(?:[-:]([0-9]{1,4}))?")
+_GPU_TEXT = "^(-1|[0-9]{1,4}([-:][0-9]{1,4})?( *, *[0-9]{1,4}([-:][0-9]{1,4})?)*)$"
 
 
 def parse_gpus(value: object) -> tuple[int, ...] | None:
@@ -122,7 +134,8 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
         The device numbers in rising order; an empty tuple means "no GPU"; ``None`` stays ``None`` (not chosen).
 
     Raises:
-        ValueError: if the text is none of these, a range runs backwards, or a device is named twice.
+        ValueError: if the text is none of these.
+        PydanticCustomError: if a range runs backwards or a device is named twice (which no JSON Schema can say).
     """
     match value:
         case None:
@@ -135,26 +148,26 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
             ids = [value]
         case str():
             ids = _parse_gpu_text(value)
-        case list() | tuple() if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
-            ids = list(value)
+        case [_, *_] if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+            ids = [number for number in value if isinstance(number, int)]
         case _:
             raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
     if any(number < 0 for number in ids):
         raise ValueError("GPU numbers start at 0; -1 alone means no GPU")
     if len(set(ids)) != len(ids):
-        raise ValueError("a GPU is named twice")
+        raise PydanticCustomError("gpu_selection", "a GPU is named twice")
     return tuple(sorted(ids))
 
 
 def _parse_gpu_text(text: str) -> list[int]:
     ids: list[int] = []
     for part in text.split(","):
-        found = _GPU_RANGE.fullmatch(part.strip())
+        found = _GPU_RANGE.fullmatch(part.strip(" "))
         if not found:
             raise ValueError(f"{text!r} is no GPU selection: write 0-3, 0:3, 1,3 or -1 for none")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
-            raise ValueError(f"the range {part.strip()} runs backwards")
+            raise PydanticCustomError("gpu_selection", "the range {range} runs backwards", {"range": part.strip(" ")})
         ids.extend(range(first, last + 1))
     return ids
 
@@ -183,26 +196,38 @@ GpuSelection = Annotated[
         {
             "anyOf": [
                 {"type": "integer", "minimum": -1},
-                {"type": "string", "pattern": GPU_PATTERN},
-                {"type": "array", "items": {"type": "integer", "minimum": 0}, "uniqueItems": True},
+                {"type": "string", "pattern": _GPU_TEXT},
+                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
                 {"type": "null"},
-            ]
+            ],
+            "x-unset": {"enum": [-1, "-1"]},
         }
     ),
 ]
 """GPU numbers as a sorted tuple; ``()`` is the CPU, ``None`` is "not chosen"."""
 
 
-def _as_tuple(value: object) -> object:
+def split_names(value: object) -> object:
+    """A list, or one text with commas between names, as a tuple; anything else as it is."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
+    return as_tuple(value)
+
+
+def as_tuple(value: object) -> object:
+    """A list as a tuple; anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
 StrList = Annotated[
     tuple[str, ...],
-    BeforeValidator(_as_tuple),
+    BeforeValidator(split_names),
     PlainSerializer(list),
-    WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
+            "x-unset": {"type": "string", "pattern": r"^[\s,]*$"},
+        }
+    ),
 ]
 """A list of names; one name, or several with commas between them, may stand for it."""

@@ -19,7 +19,15 @@ from ilab_profiles.document import resolve_scalar
 from ilab_profiles.fields import Section, aliases_of
 from ilab_profiles.profile import Profile
 
-__all__ = ["fields", "find_field", "is_secret", "read_text", "section_of", "spellings"]
+__all__ = ["fields", "find_field", "is_secret", "items_of", "read_text", "scalar_kinds", "section_of", "spellings"]
+
+
+def items_of(annotation: Any) -> type[Section] | None:
+    """The model of the items of a list of sections, or ``None`` for anything else."""
+    if typing.get_origin(annotation) is Annotated:
+        annotation = typing.get_args(annotation)[0]
+    arguments = typing.get_args(annotation)
+    return section_of(arguments[0]) if typing.get_origin(annotation) is tuple and arguments else None
 
 
 def section_of(annotation: Any) -> type[Section] | None:
@@ -41,10 +49,11 @@ def fields(model: type[Section] = Profile, prefix: str = "") -> Mapping[str, Fie
 
 @cache
 def spellings(model: type[Section]) -> Mapping[str, str]:
-    """Every accepted spelling (with ``_``) of the keys of one section, with the name of its field."""
+    """Every accepted spelling of the keys of one section, with the name of its field; proper names come first."""
     known = {name: name for name in model.model_fields}
     for name, info in model.model_fields.items():
-        known.update(dict.fromkeys(aliases_of(info), name))
+        for spelling in (name, *aliases_of(info)):
+            known.update({spelling: name, spelling.replace("_", "-"): name})
     return known
 
 
@@ -56,7 +65,7 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
     """
     parts: list[str] = []
     here: type[Section] | None = model
-    for part in path.replace("-", "_").split("."):
+    for part in path.split("."):
         name = spellings(here).get(part) if here else None
         if name is None or here is None:
             known = [*fields(model), *(entry.rpartition(".")[0] for entry in fields(model))]
@@ -73,20 +82,20 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
 
 def read_text(text: str, info: FieldInfo) -> Any:
     """Read text as the type of a field asks: text stays text where text is wanted, else it is a YAML scalar."""
-    kinds = set(_scalar_kinds(info.annotation))
+    kinds = set(scalar_kinds(info.annotation))
     if type(None) in kinds and text in ("null", "none", "~", ""):
         return None
     return resolve_scalar(text) if kinds & {int, float, bool} else text
 
 
-def _scalar_kinds(annotation: Any) -> Iterator[type]:
+def scalar_kinds(annotation: Any) -> Iterator[type]:
     """The scalar types that an annotation admits at its top level."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
-        yield from _scalar_kinds(typing.get_args(annotation)[0])
+        yield from scalar_kinds(typing.get_args(annotation)[0])
     elif origin in (Union, types.UnionType):
         for part in typing.get_args(annotation):
-            yield from _scalar_kinds(part)
+            yield from scalar_kinds(part)
     elif origin is Literal:
         yield from {type(value) for value in typing.get_args(annotation)}
     elif isinstance(annotation, type):
@@ -95,4 +104,4 @@ def _scalar_kinds(annotation: Any) -> Iterator[type]:
 
 def is_secret(path: str) -> bool:
     """Whether the value of a setting must never be shown."""
-    return path in fields() and SecretStr in set(_scalar_kinds(fields()[path].annotation))
+    return path in fields() and SecretStr in set(scalar_kinds(fields()[path].annotation))

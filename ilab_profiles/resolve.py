@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ilab_profiles import catalog, config
-from ilab_profiles.layers import Effective, Layer, merge, read_data
+from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.document import read
+from ilab_profiles.layers import Layer, read_data
+from ilab_profiles.merge import Effective, merge
 from ilab_profiles.profile import Profile
 
-__all__ = ["load", "resolve"]
+__all__ = ["check", "load", "resolve"]
 
 PREFIX = "ILAB_"
 RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
@@ -26,7 +29,23 @@ def load(name: str) -> Profile:
     Raises:
         InputError: with everything that is wrong with it.
     """
-    return merge(catalog.chain(name)).profile
+    return merge(_layers(name)).profile
+
+
+def check(name: str) -> tuple[Finding, ...]:
+    """Everything that is wrong with a profile or a config file, warnings included; nothing if all is well."""
+    try:
+        return merge(_layers(name)).warnings
+    except InputError as error:
+        return error.findings
+
+
+def _layers(name: str) -> list[Layer]:
+    """The layers of a profile, or of what a config file chooses, with the findings of the whole file."""
+    path = catalog.find(name)
+    if not set(catalog.BESIDE_PROFILE).isdisjoint(read(path).data):
+        return config.read_config(path)[1]
+    return catalog.chain(name)
 
 
 def resolve(
@@ -52,7 +71,7 @@ def resolve(
     environ = os.environ if environ is None else environ
     chosen = profile or environ.get("ILAB_PROFILE")
     if chosen:
-        layers = catalog.chain(chosen)
+        layers = _layers(chosen)
     elif config_file is not None:
         layers = config.read_config(config_file)[1]
     else:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from ilab_profiles.conditions import Check, F, Field, Rule, Violation, show, value_at
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.profile import Profile
+from ilab_profiles.train import Lora
 
 __all__ = ["CHECKS", "RULES", "check", "violations"]
 
@@ -41,6 +42,7 @@ def violations(profile: Profile) -> Iterator[Violation]:
             yield Violation(item.id, item.involved[0], message, item.why, {}, item.severity, item.involved)
 
 
+_LOCAL = r"^(https?://)?(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\])(:[0-9]+)?(/|$)"
 _LORA, _DEEPSPEED, _FSDP = F.train.lora, F.train.deepspeed, F.train.fsdp
 
 RULES: tuple[Rule, ...] = (
@@ -114,23 +116,83 @@ RULES: tuple[Rule, ...] = (
         fix={"train.fsdp.enabled": True},
     ),
     Rule(
-        "cpu-has-no-gpus",
-        when=(F.train.device.is_("cpu"), F.train.gpus.is_set()),
-        require=F.train.gpus.is_(()),
-        why="a run on the CPU uses none of the GPUs that it names",
-        fix={"train.gpus": -1},
+        "optimizer-offload-needs-zero",
+        when=(_DEEPSPEED.cpu_offload_optimizer.is_(True), ~_DEEPSPEED.deepspeed_config.is_set()),
+        require=_DEEPSPEED.zero_stage.at_least(1),
+        why="at stage 0 DeepSpeed has no ZeRO optimizer that it could keep in main memory",
+        fix={"train.deepspeed.zero_stage": 2},
     ),
     Rule(
-        "cuda-needs-a-gpu",
-        when=(F.train.device.is_("cuda"),),
-        require=~F.train.gpus.is_(()),
-        why="gpus: -1 hides every GPU from the run",
+        "offload-of-nothing",
+        when=(_DEEPSPEED.ds_offload_strat.is_set(), _DEEPSPEED.cpu_offload_params.is_(False)),
+        require=_DEEPSPEED.cpu_offload_optimizer.is_(True),
+        why="it says where to, but neither the optimizer nor the parameters are to be moved there",
+        fix={"train.deepspeed.cpu_offload_optimizer": True},
+        severity="warning",
+    ),
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-beside-deepspeed-config",
+            when=(condition, _DEEPSPEED.deepspeed_config.is_set()),
+            require=~condition,
+            why="the file is used as it stands: this setting has no effect beside it",
+            severity="warning",
+        )
+        for name, condition in {
+            "ds_offload_strat": _DEEPSPEED.ds_offload_strat.is_set(),
+            "cpu_offload_optimizer": _DEEPSPEED.cpu_offload_optimizer.is_(True),
+            "cpu_offload_params": _DEEPSPEED.cpu_offload_params.is_(True),
+        }.items()
+    ),
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-needs-lora",
+            when=(~getattr(_LORA, name).is_(Lora.model_fields[name].get_default()),),
+            require=_LORA.enabled.is_(True),
+            why="without LoRA there is no adapter that it could shape",
+            fix={"train.lora.enabled": True},
+            severity="warning",
+        )
+        for name in ("lora_rank", "lora_alpha", "lora_dropout", "target_modules")
+    ),
+    Rule(
+        "learning-rate-is-high",
+        when=(),
+        require=F.train.learning_rate.at_most(1e-2),
+        why="AdamW diverges at such a rate on any language model",
+        severity="warning",
+    ),
+    Rule(
+        "learning-rate-is-low",
+        when=(),
+        require=F.train.learning_rate.at_least(1e-8),
+        why="the weights would not move by more than their rounding",
+        severity="warning",
+    ),
+    *(
+        rule
+        for name, section in {"train": F.train, "evaluate": F.evaluate}.items()
+        for rule in (
+            Rule(
+                f"{name}-on-cpu-has-no-gpus",
+                when=(section.device.is_("cpu"), section.gpus.is_set()),
+                require=~section.gpus.is_set(),
+                why="work on the CPU uses none of the GPUs that it names",
+                fix={f"{name}.gpus": -1},
+            ),
+            Rule(
+                f"{name}-on-cuda-needs-a-gpu",
+                when=(section.device.is_("cuda"),),
+                require=~section.gpus.is_(()),
+                why="gpus: -1 hides every GPU",
+            ),
+        )
     ),
     Rule(
         "fp16-needs-a-gpu",
         when=(F.train.precision.is_("fp16"),),
         require=~F.train.device.is_("cpu"),
-        why="the CPU has no fast fp16 arithmetic and no gradient scaler; bf16 runs there",
+        why="gradients of fp16 arithmetic have to be scaled, which is done on GPUs only; bf16 runs on the CPU",
         fix={"train.precision": "bf16"},
     ),
     Rule(
@@ -138,6 +200,44 @@ RULES: tuple[Rule, ...] = (
         when=(F.evaluate.prune.is_(True),),
         require=F.evaluate.input_dir.is_set(),
         why="pruning keeps the best of a folder of checkpoints: it has to know which folder",
+    ),
+    Rule(
+        "mmlu-needs-tasks",
+        when=(F.evaluate.benchmarks.has("mmlu"),),
+        require=F.evaluate.mmlu.tasks.is_set(),
+        why="there would be no question to ask",
+    ),
+    Rule(
+        "mt-bench-needs-an-endpoint",
+        when=(F.evaluate.benchmarks.has("mt_bench"),),
+        require=F.evaluate.mt.endpoint.is_set(),
+        why="MT-Bench talks to a served model",
+    ),
+    *(
+        Rule(
+            f"{name}-needs-a-key",
+            when=(endpoint.is_set(), ~endpoint.matches(_LOCAL)),
+            require=key.is_set(),
+            why="most endpoints outside this machine answer nobody without a key",
+            severity="warning",
+        )
+        for name, endpoint, key in (
+            ("remote-teacher", F.generate.model_endpoint_url, F.generate.api_key),
+            ("remote-model", F.evaluate.mt.endpoint, F.evaluate.mt.api_key),
+            ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.api_key),
+        )
+    ),
+    Rule(
+        "two-ways-to-meet",
+        when=(F.train.torchrun.rdzv_endpoint.is_set(),),
+        require=~F.train.torchrun.master_addr.is_set(),
+        why="torchrun takes a rendezvous endpoint or the address of machine 0, not both",
+    ),
+    Rule(
+        "port-needs-address",
+        when=(F.train.torchrun.master_port.is_set(),),
+        require=F.train.torchrun.master_addr.is_set(),
+        why="a port alone does not say on which machine the others meet",
     ),
 )
 
@@ -172,7 +272,8 @@ def _num_gpus_agrees(profile: Profile) -> Iterator[str]:
     F.train.num_gpus,
     F.train.gpus,
     F.train.torchrun.nnodes,
-    why="a process without a sample would only wait for the others",
+    why="some processes get fewer samples in a step and wait for the others",
+    severity="warning",
 )
 def _batch_covers_processes(profile: Profile) -> Iterator[str]:
     train = profile.train
@@ -181,13 +282,49 @@ def _batch_covers_processes(profile: Profile) -> Iterator[str]:
 
 
 @check(
-    "rendezvous-or-master",
+    "machines-need-a-place-to-meet",
+    F.train.torchrun.nnodes,
     F.train.torchrun.rdzv_endpoint,
     F.train.torchrun.master_addr,
-    F.train.torchrun.master_port,
-    why="torchrun takes one of the two ways to meet",
+    why="each machine would wait for the others at an address of its own",
 )
-def _rendezvous_or_master(profile: Profile) -> Iterator[str]:
+def _machines_need_a_place_to_meet(profile: Profile) -> Iterator[str]:
     torchrun = profile.train.torchrun
-    if torchrun.rdzv_endpoint and (torchrun.master_addr or torchrun.master_port):
-        yield "a rendezvous endpoint excludes train.torchrun.master_addr and master_port"
+    if torchrun.nnodes > 1 and not (torchrun.rdzv_endpoint or torchrun.master_addr):
+        yield f"{torchrun.nnodes} machines need train.torchrun.rdzv_endpoint or master_addr"
+
+
+@check(
+    "node-rank-in-range",
+    F.train.torchrun.node_rank,
+    F.train.torchrun.nnodes,
+    why="machines are counted from 0",
+)
+def _node_rank_in_range(profile: Profile) -> Iterator[str]:
+    torchrun = profile.train.torchrun
+    if torchrun.node_rank >= torchrun.nnodes:
+        yield f"{torchrun.node_rank} is not below train.torchrun.nnodes: {torchrun.nnodes}"
+
+
+@check(
+    "checkpoint-after-every-step",
+    F.train.save_samples,
+    F.train.effective_batch_size,
+    why="writing checkpoints would take most of the time",
+    severity="warning",
+)
+def _checkpoint_after_every_step(profile: Profile) -> Iterator[str]:
+    train = profile.train
+    if 0 < train.save_samples <= train.effective_batch_size:
+        yield f"{train.save_samples} samples are not more than one step of {train.effective_batch_size}"
+
+
+@check(
+    "phase-names-differ",
+    F.train.phases,
+    why="each phase has a folder of its own",
+)
+def _phase_names_differ(profile: Profile) -> Iterator[str]:
+    names = [phase.name for phase in profile.train.phases if phase.name is not None]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"two phases are called {name}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
-from ilab_profiles.fields import GpuSelection, Section, StrList, _as_tuple, section, setting
+from ilab_profiles.fields import GpuSelection, Section, StrList, as_tuple, section, setting
 
 __all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train"]
 
@@ -18,8 +18,8 @@ class DeepSpeed(Section):
     deepspeed_config: str | None = setting(
         None, "DeepSpeed JSON file whose settings are used as they stand", expertise="expert", path=True
     )
-    zero_stage: Literal[0, 1, 2, 3] = setting(
-        2, "What ZeRO shards: 1 the optimizer, 2 gradients too, 3 parameters too", expertise="expert"
+    zero_stage: int = setting(
+        2, "What ZeRO shards: 1 the optimizer, 2 gradients too, 3 parameters too", expertise="expert", ge=0, le=3
     )
     ds_offload_strat: Literal["cpu", "nvme"] | None = setting(
         None, "Where DeepSpeed puts what does not fit on the GPU", expertise="expert"
@@ -94,7 +94,9 @@ class Train(Section):
 
     model_path: str | None = setting(None, "Folder of the model to start from", aliases=["model_dir"], path=True)
     model_repo: str = setting(
-        "instructlab/granite-7b-lab", "Hub name of the model to start from where no folder is given"
+        "instructlab/granite-7b-lab",
+        "Hub name (ORG/NAME) of the model to start from where no folder is given",
+        pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$",
     )
     data_path: str = setting(
         "generated/mixed",
@@ -150,7 +152,7 @@ class Train(Section):
     deepspeed: DeepSpeed = section(DeepSpeed, "DeepSpeed")
     fsdp: Fsdp = section(Fsdp, "FSDP")
     torchrun: Torchrun = section(Torchrun, "Training over several machines")
-    phases: Annotated[tuple[Phase, ...], BeforeValidator(_as_tuple)] = setting(
+    phases: Annotated[tuple[Phase, ...], BeforeValidator(as_tuple)] = setting(
         (), "Phases that follow one another, each from the model of the one before", expertise="expert"
     )
 

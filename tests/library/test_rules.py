@@ -13,6 +13,8 @@ from ilab_profiles.rules import CHECKS, RULES, violations
 
 Case = dict[str, Any]
 
+DS_FILE: Case = {"train.deepspeed.enabled": True, "train.deepspeed.deepspeed_config": "ds.json"}
+
 # For each rule: settings that break it, and settings close by that do not.
 CASES: dict[str, tuple[Case, Case]] = {
     "quantize-needs-lora": (
@@ -21,7 +23,11 @@ CASES: dict[str, tuple[Case, Case]] = {
     ),
     "offload-needs-deepspeed": (
         {"train.deepspeed.ds_offload_strat": "cpu"},
-        {"train.deepspeed.ds_offload_strat": "cpu", "train.deepspeed.enabled": True},
+        {
+            "train.deepspeed.ds_offload_strat": "cpu",
+            "train.deepspeed.cpu_offload_optimizer": True,
+            "train.deepspeed.enabled": True,
+        },
     ),
     "optimizer-offload-needs-deepspeed": (
         {"train.deepspeed.cpu_offload_optimizer": True},
@@ -49,6 +55,7 @@ CASES: dict[str, tuple[Case, Case]] = {
             "train.deepspeed.enabled": True,
             "train.deepspeed.ds_offload_strat": "nvme",
             "train.deepspeed.nvme_path": "/fast",
+            "train.deepspeed.cpu_offload_optimizer": True,
             "train.deepspeed.zero_stage": 3,
         },
     ),
@@ -58,7 +65,11 @@ CASES: dict[str, tuple[Case, Case]] = {
             "train.deepspeed.ds_offload_strat": "nvme",
             "train.deepspeed.zero_stage": 3,
         },
-        {"train.deepspeed.enabled": True, "train.deepspeed.ds_offload_strat": "cpu"},
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "cpu",
+            "train.deepspeed.cpu_offload_optimizer": True,
+        },
     ),
     "deepspeed-or-fsdp": (
         {"train.deepspeed.enabled": True, "train.fsdp.enabled": True},
@@ -68,14 +79,66 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.fsdp.fsdp_cpu_offload": True},
         {"train.fsdp.fsdp_cpu_offload": True, "train.fsdp.enabled": True},
     ),
-    "cpu-has-no-gpus": (
+    "optimizer-offload-needs-zero": (
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.cpu_offload_optimizer": True,
+            "train.deepspeed.zero_stage": 0,
+        },
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.cpu_offload_optimizer": True,
+            "train.deepspeed.zero_stage": 2,
+        },
+    ),
+    "offload-of-nothing": (
+        {"train.deepspeed.enabled": True, "train.deepspeed.ds_offload_strat": "cpu"},
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "cpu",
+            "train.deepspeed.cpu_offload_optimizer": True,
+        },
+    ),
+    "ds-offload-strat-beside-deepspeed-config": (
+        {**DS_FILE, "train.deepspeed.ds_offload_strat": "cpu"},
+        DS_FILE,
+    ),
+    "cpu-offload-optimizer-beside-deepspeed-config": (
+        {**DS_FILE, "train.deepspeed.cpu_offload_optimizer": True},
+        DS_FILE,
+    ),
+    "cpu-offload-params-beside-deepspeed-config": (
+        {**DS_FILE, "train.deepspeed.cpu_offload_params": True},
+        DS_FILE,
+    ),
+    "lora-rank-needs-lora": (
+        {"train.lora.lora_rank": 3},
+        {"train.lora.lora_rank": 3, "train.lora.enabled": True},
+    ),
+    "lora-alpha-needs-lora": (
+        {"train.lora.lora_alpha": 3.0},
+        {"train.lora.lora_alpha": 3.0, "train.lora.enabled": True},
+    ),
+    "lora-dropout-needs-lora": (
+        {"train.lora.lora_dropout": 0.3},
+        {"train.lora.lora_dropout": 0.3, "train.lora.enabled": True},
+    ),
+    "target-modules-needs-lora": (
+        {"train.lora.target_modules": ["q_proj"]},
+        {"train.lora.target_modules": ["q_proj"], "train.lora.enabled": True},
+    ),
+    "learning-rate-is-high": ({"train.learning_rate": 1.0}, {"train.learning_rate": 1e-2}),
+    "learning-rate-is-low": ({"train.learning_rate": 1e-9}, {"train.learning_rate": 1e-8}),
+    "train-on-cpu-has-no-gpus": (
         {"train.device": "cpu", "train.gpus": "0-1"},
         {"train.device": "cpu", "train.gpus": -1},
     ),
-    "cuda-needs-a-gpu": (
-        {"train.device": "cuda", "train.gpus": -1},
-        {"train.device": "cuda"},
+    "train-on-cuda-needs-a-gpu": ({"train.device": "cuda", "train.gpus": -1}, {"train.device": "cuda"}),
+    "evaluate-on-cpu-has-no-gpus": (
+        {"evaluate.device": "cpu", "evaluate.gpus": "0-1"},
+        {"evaluate.device": "cpu", "evaluate.gpus": -1},
     ),
+    "evaluate-on-cuda-needs-a-gpu": ({"evaluate.device": "cuda", "evaluate.gpus": -1}, {"evaluate.device": "cuda"}),
     "fp16-needs-a-gpu": (
         {"train.device": "cpu", "train.precision": "fp16"},
         {"train.device": "cpu", "train.precision": "bf16"},
@@ -83,6 +146,34 @@ CASES: dict[str, tuple[Case, Case]] = {
     "prune-needs-input": (
         {"evaluate.prune": True},
         {"evaluate.prune": True, "evaluate.input_dir": "runs/train"},
+    ),
+    "mmlu-needs-tasks": (
+        {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},
+        {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": "mmlu_pr"},
+    ),
+    "mt-bench-needs-an-endpoint": (
+        {"evaluate.benchmarks": "mt"},
+        {"evaluate.benchmarks": ["mt_bench"], "evaluate.mt.endpoint": "localhost:8000"},
+    ),
+    "remote-teacher-needs-a-key": (
+        {"generate.model_endpoint_url": "https://teacher.example/v1"},
+        {"generate.model_endpoint_url": "https://teacher.example/v1", "generate.api_key": "k"},
+    ),
+    "remote-model-needs-a-key": (
+        {"evaluate.mt.endpoint": "10.0.0.7:8000"},
+        {"evaluate.mt.endpoint": "http://127.0.0.1:8000/v1"},
+    ),
+    "remote-judge-needs-a-key": (
+        {"evaluate.mt.judge_endpoint": "localhost.example:1"},
+        {"evaluate.mt.judge_endpoint": "localhost:1"},
+    ),
+    "two-ways-to-meet": (
+        {"train.torchrun.rdzv_endpoint": "a:1", "train.torchrun.master_addr": "a"},
+        {"train.torchrun.rdzv_endpoint": "a:1"},
+    ),
+    "port-needs-address": (
+        {"train.torchrun.master_port": 29500},
+        {"train.torchrun.master_port": 29500, "train.torchrun.master_addr": "a"},
     ),
     "batch-holds-a-sample": (
         {"train.max_batch_len": 1000, "train.max_seq_len": 1001},
@@ -96,9 +187,21 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.gpus": "0-2"},
         {"train.gpus": "0-3"},
     ),
-    "rendezvous-or-master": (
-        {"train.torchrun.rdzv_endpoint": "a:1", "train.torchrun.master_addr": "a"},
-        {"train.torchrun.rdzv_endpoint": "a:1"},
+    "machines-need-a-place-to-meet": (
+        {"train.torchrun.nnodes": 2},
+        {"train.torchrun.nnodes": 2, "train.torchrun.rdzv_endpoint": "a:1"},
+    ),
+    "node-rank-in-range": (
+        {"train.torchrun.node_rank": 1},
+        {"train.torchrun.node_rank": 1, "train.torchrun.nnodes": 2, "train.torchrun.rdzv_endpoint": "a:1"},
+    ),
+    "checkpoint-after-every-step": (
+        {"train.save_samples": 64, "train.effective_batch_size": 64},
+        {"train.save_samples": 65, "train.effective_batch_size": 64},
+    ),
+    "phase-names-differ": (
+        {"train.phases": [{"name": "a"}, {"name": "a"}]},
+        {"train.phases": [{"name": "a"}, {"name": "b"}, {}, {}]},
     ),
 }
 
@@ -143,9 +246,9 @@ def test_rules_speak_of_fields_that_exist() -> None:
 
 
 def test_ids_are_unique_and_reasons_given() -> None:
-    ids = [item.id for item in (*RULES, *CHECKS)]
-    assert len(ids) == len(set(ids))
-    assert all(item.why for item in (*RULES, *CHECKS))
+    reasons = [(rule.id, rule.why) for rule in RULES] + [(check.id, check.why) for check in CHECKS]
+    assert len(reasons) == len(dict(reasons))
+    assert all(why for _, why in reasons)
 
 
 CONDITIONS = [

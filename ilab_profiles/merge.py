@@ -1,0 +1,147 @@
+"""One value, one origin: layers merged by rank, the result checked as a whole.
+
+Key by key the last layer that has a value wins, and lists are replaced as a whole. Every value in force knows who set
+it and what it shadows; every finding points to the value that has to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from ilab_profiles.conditions import Violation, show
+from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.fields import Section
+from ilab_profiles.layers import Layer, Setting
+from ilab_profiles.paths import fields, is_secret
+from ilab_profiles.profile import Profile
+from ilab_profiles.rules import violations
+
+__all__ = ["Effective", "merge", "validate"]
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A checked profile, and for each setting who gave it.
+
+    Attributes:
+        profile: the profile in force.
+        settings: for each dotted path that somebody set, what every source says of it, weakest first.
+        warnings: findings that do not refuse the profile.
+    """
+
+    profile: Profile
+    settings: Mapping[str, Sequence[Setting]]
+    warnings: tuple[Finding, ...] = ()
+
+    def origin(self, path: str) -> Setting | None:
+        """Who gave the value in force; ``None`` if it is the default."""
+        given = self.settings.get(path)
+        return given[-1] if given else None
+
+
+def merge(layers: Sequence[Layer]) -> Effective:
+    """Merge layers, weakest first, and check the result.
+
+    Raises:
+        InputError: with all findings of all layers, all fields and all rules.
+    """
+    findings = [finding for layer in layers for finding in layer.findings]
+    settings: dict[str, list[Setting]] = {}
+    for rank, layer in enumerate(layers):
+        for path, setting in layer.settings.items():
+            settings.setdefault(path, []).append(replace(setting, rank=rank))
+    winners = {path: given[-1] for path, given in settings.items()}
+    profile, wrong = validate(Profile, winners)
+    findings.extend(wrong)
+    wrong_paths = {finding.path for finding in wrong}
+    judged = [item for item in violations(profile) if wrong_paths.isdisjoint(item.involved)]
+    broken = [_rule_finding(violation, winners) for violation in judged]
+    findings.extend(finding for finding in broken if finding.severity == "error")
+    if findings:
+        raise InputError(sorted(findings, key=_in_reading_order))
+    return Effective(profile, settings, tuple(broken))
+
+
+def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[SectionT, list[Finding]]:
+    """Make a model of the values in force; a default stands in for each wrong value, so that rules can see the rest."""
+    try:
+        return model.model_validate(_nested(winners)), []
+    except ValidationError as error:
+        findings = list(_field_findings(error, winners, fields(model)))
+    wrong = {finding.path for finding in findings}
+    sound = {path: setting for path, setting in winners.items() if path not in wrong}
+    return model.model_validate(_nested(sound)), findings
+
+
+def _in_reading_order(finding: Finding) -> tuple[str, int, int]:
+    place = finding.position
+    return (place.source, place.line, place.column) if place else ("", 0, 0)
+
+
+def _nested(winners: Mapping[str, Setting]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for path, setting in winners.items():
+        *sections, name = path.split(".")
+        here = data
+        for part in sections:
+            here = here.setdefault(part, {})
+        here[name] = setting.value
+    return data
+
+
+def _field_findings(
+    error: ValidationError, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]
+) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for item in error.errors(include_url=False, include_context=False):
+        loc = item["loc"]
+        depth = max((n for n in range(len(loc) + 1) if ".".join(map(str, loc[:n])) in known), default=len(loc))
+        path = ".".join(map(str, loc[:depth]))
+        if path in seen and isinstance(winners[path].value, (str, int, float, bool)):
+            continue  # one value, refused by every branch of a union
+        seen.add(path)
+        yield _field_finding(path, item, loc[depth:], winners.get(path), known)
+
+
+def _field_finding(
+    path: str, item: Any, below: tuple[int | str, ...], setting: Setting | None, known: Mapping[str, FieldInfo]
+) -> Finding:
+    """Say what is wrong with a value, or with a part of it, where that stands."""
+    position = setting.position(below) if setting else None
+    line = setting.document.line(position.line) if setting and setting.document and position else ""
+    shown = setting is not None and not below and not is_secret(path)
+    value = f"{show(setting.value)[:60]}: " if shown and setting else ""
+    rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
+    hint = known[path].description or "" if path in known else ""
+    return Finding(rule, f"{value}{_say(item['msg'])}", path, position, hint=hint, line_text=line)
+
+
+def _say(message: str) -> str:
+    text = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    return text[:1].lower() + text[1:]
+
+
+def _rule_finding(violation: Violation, winners: Mapping[str, Setting]) -> Finding:
+    """Place a violation at the setting, of those that bring it about, that the strongest layer gave."""
+    given = [winners[path] for path in violation.involved if path in winners]
+    setting = max(given, key=lambda item: item.rank, default=None)
+    position = setting.position() if setting else None
+    line = setting.document.line(position.line) if setting and setting.document and position else ""
+    fix = tuple((path, show(value)) for path, value in violation.fix.items())
+    return Finding(
+        violation.rule,
+        violation.message,
+        violation.path,
+        position,
+        violation.why,
+        severity=violation.severity,
+        line_text=line,
+        fix=fix,
+    )
