@@ -140,23 +140,26 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
     match value:
         case None:
             return None
-        case bool():
-            raise ValueError("a GPU selection is a number, a range or a list, not true or false")
-        case -1 | "-1":
-            return ()
-        case int():
-            ids = [value]
-        case str():
+        case str() if value != "-1":
             ids = _parse_gpu_text(value)
-        case [_, *_] if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
-            ids = [number for number in value if isinstance(number, int)]
+        case [_, *_]:
+            ids = [_whole(item) for item in value]
         case _:
-            raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
+            number = -1 if value == "-1" else _whole(value)
+            if number == -1:
+                return ()
+            ids = [number]
     if any(number < 0 for number in ids):
         raise ValueError("GPU numbers start at 0; -1 alone means no GPU")
     if len(set(ids)) != len(ids):
         raise PydanticCustomError("gpu_selection", "a GPU is named twice")
     return tuple(sorted(ids))
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+        return int(value)
+    raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
 
 
 def _parse_gpu_text(text: str) -> list[int]:

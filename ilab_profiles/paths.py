@@ -19,7 +19,17 @@ from ilab_profiles.document import resolve_scalar
 from ilab_profiles.fields import Section, aliases_of
 from ilab_profiles.profile import Profile
 
-__all__ = ["fields", "find_field", "is_secret", "items_of", "read_text", "scalar_kinds", "section_of", "spellings"]
+__all__ = [
+    "bounds_of",
+    "fields",
+    "find_field",
+    "is_secret",
+    "items_of",
+    "read_text",
+    "scalar_kinds",
+    "section_of",
+    "spellings",
+]
 
 
 def items_of(annotation: Any) -> type[Section] | None:
@@ -100,6 +110,34 @@ def scalar_kinds(annotation: Any) -> Iterator[type]:
         yield from {type(value) for value in typing.get_args(annotation)}
     elif isinstance(annotation, type):
         yield annotation
+
+
+def bounds_of(info: FieldInfo) -> str:
+    """What a setting may be, in words: its choices, or its kind with the bounds of its number."""
+    choices = list(_choices(info.annotation))
+    kinds = [
+        _KINDS[kind] for kind in scalar_kinds(info.annotation) if kind in _KINDS and kind not in map(type, choices)
+    ]
+    signs = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
+    limits = [
+        f"{signs[type(item).__name__]} {getattr(item, type(item).__name__.lower())}"
+        for item in info.metadata
+        if type(item).__name__ in signs
+    ]
+    words = [" or ".join(map(str, [*choices, *kinds])), *limits]
+    return ", ".join(filter(None, words))
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", SecretStr: "text"}
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """The values that a ``Literal`` names, wherever it stands in the annotation."""
+    if typing.get_origin(annotation) is Literal:
+        yield from typing.get_args(annotation)
+    else:
+        for part in typing.get_args(annotation):
+            yield from _choices(part)
 
 
 def is_secret(path: str) -> bool:

@@ -10,14 +10,12 @@ from typing import Any
 from ilab_profiles import catalog, config
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import read
+from ilab_profiles.environment import read_environment
 from ilab_profiles.layers import Layer, read_data
 from ilab_profiles.merge import Effective, merge
 from ilab_profiles.profile import Profile
 
 __all__ = ["check", "load", "resolve"]
-
-PREFIX = "ILAB_"
-RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
 
 
 def load(name: str) -> Profile:
@@ -77,16 +75,6 @@ def resolve(
     else:
         layers = catalog.chain(catalog.DEFAULT)
     named = flag_name or {}
-    layers.append(_environment(environ))
+    layers.append(read_environment(environ))
     layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
     return merge(layers)
-
-
-def _environment(environ: Mapping[str, str]) -> Layer:
-    variables = {
-        name: name.removeprefix(PREFIX).lower().replace("__", ".")
-        for name in environ
-        if name.startswith(PREFIX) and name not in RESERVED
-    }
-    names = {path: name for name, path in variables.items()}
-    return read_data({path: environ[name] for name, path in variables.items()}, "environment", lambda path: names[path])

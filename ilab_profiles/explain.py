@@ -1,0 +1,135 @@
+"""Why a setting has its value: who gave it, what that shadows, and what the value may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ilab_profiles.derived import Derived, derived
+from ilab_profiles.diagnostics import Position
+from ilab_profiles.fields import aliases_of, unit_of
+from ilab_profiles.layers import Setting
+from ilab_profiles.merge import Effective
+from ilab_profiles.paths import bounds_of, fields, find_field, is_secret
+from ilab_profiles.profile import Profile
+from ilab_profiles.render import scalar, to_data
+
+__all__ = ["Explanation", "Given", "explain"]
+
+MASK = "**********"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one source says: its kind, the value (masked if secret) and where it stands."""
+
+    kind: str
+    value: Any
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Everything about one setting.
+
+    Attributes:
+        path: its dotted path.
+        value: the value in force, JSON-ready, masked if secret.
+        origin: who gave it.
+        shadowed: what other sources say, the strongest first, the default last.
+        description: what it is, in one line.
+        unit: what its number counts.
+        bounds: what it may be, in words.
+        aliases: other spellings.
+        formula, numbers: for a derived value, how it follows from settings.
+    """
+
+    path: str
+    value: Any
+    origin: Given
+    shadowed: tuple[Given, ...] = ()
+    description: str = ""
+    unit: str | None = None
+    bounds: str = ""
+    aliases: tuple[str, ...] = ()
+    formula: str = ""
+    numbers: str = ""
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        unit = f" {self.unit}" if self.unit and isinstance(self.value, (int, float)) else ""
+        yield f"{self.path}: {scalar(self.value)}{unit}"
+        yield f"  {self.description}"
+        if self.bounds:
+            yield f"  may be: {self.bounds}"
+        if self.aliases:
+            yield f"  also written: {', '.join(self.aliases)}"
+        if self.formula:
+            yield f"  {self.formula}"
+            yield f"  = {self.numbers} = {scalar(self.value)}"
+        else:
+            yield f"  from {_source(self.origin)}"
+        for given in self.shadowed:
+            yield f"  over {scalar(given.value)} from {_source(given)}"
+
+
+def _source(given: Given) -> str:
+    return f"{given.kind} {given.position}" if given.position else given.kind
+
+
+def explain(effective: Effective, path: str, samples: int | None = None) -> Explanation:
+    """Explain a setting or a derived value.
+
+    Args:
+        effective: the settings in force.
+        path: dotted path, in any accepted spelling.
+        samples: number of conversations to train on, for derived values that need it.
+
+    Raises:
+        InputError: if there is no such setting.
+    """
+    follows = derived(effective.profile, samples)
+    if path in follows:
+        return _derived(follows[path])
+    path = find_field(path)
+    info = fields()[path]
+    secret = is_secret(path)
+    default = Given("default", info.get_default(), None)
+    given = [_given(setting, secret) for setting in reversed(effective.settings.get(path, ()))]
+    origin, *shadowed = [*given, default]
+    return Explanation(
+        path,
+        _in_force(effective.profile, path),
+        origin,
+        tuple(shadowed),
+        info.description or "",
+        unit_of(info),
+        bounds_of(info),
+        tuple(aliases_of(info)),
+    )
+
+
+def _given(setting: Setting, secret: bool) -> Given:
+    return Given(setting.kind, MASK if secret and setting.value else setting.value, setting.position())
+
+
+def _in_force(profile: Profile, path: str) -> Any:
+    value: Any = to_data(profile)
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def _derived(item: Derived) -> Explanation:
+    return Explanation(
+        item.path,
+        item.value,
+        Given("derived", item.value, None),
+        description=item.description,
+        unit=item.unit,
+        formula=item.formula,
+        numbers=item.numbers,
+    )
