@@ -16,12 +16,13 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, StreamE
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
-from ilab_profiles.document import BOOLS, Document, KeyPath, resolve_scalar
+from ilab_profiles.document import BOOLS, LINE_BREAK, Document, KeyPath, resolve_scalar
 
 __all__ = ["compose"]
 
+MAX_LENGTH = 1_000_000
 MAX_DEPTH = 100
-MAX_NODES = 200_000
+MAX_NODES = 10_000
 _SHALLOW = 10_000  # a text of so many characters cannot nest deeply enough to exhaust the C stack
 
 _TAGGED: dict[str, Callable[[str], Any]] = {
@@ -44,6 +45,10 @@ def compose(document: Document) -> Document:
     """
     text, source = document.text, document.source
     try:
+        if len(text) > MAX_LENGTH:
+            raise InputError(
+                Finding("too-large", "the file is larger than any profile can be", position=Position(source, 1, 1))
+            )
         if len(text) > _SHALLOW:
             _refuse_deep(text, source)
         root = _Composer(text).get_single_node()
@@ -95,6 +100,9 @@ class _Builder:
     def build(self, node: Node, path: KeyPath) -> Any:
         self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         self._count += 1
+        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
+            self.report("too-large", "the file holds more, or is nested deeper, than any profile can", node)
+            raise InputError(self.findings)
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if _tag(node) not in _COLLECTIONS:
@@ -102,10 +110,6 @@ class _Builder:
             return None
         if id(node) in self._open:
             self.report("alias-cycle", "an alias stands inside what it refers to", node)
-            return None
-        if self._count > MAX_NODES or len(path) > MAX_DEPTH:
-            if not any(finding.rule == "too-large" for finding in self.findings):
-                self.report("too-large", "the file holds more, or is nested deeper, than any profile can", node)
             return None
         self._open.add(id(node))
         try:
@@ -127,7 +131,7 @@ class _Builder:
         try:
             return convert(node.value)
         except (KeyError, ValueError, TypeError):
-            self.report("bad-tagged-value", f"{node.value[:40]!r} is no {_tag(node).rpartition(':')[2]}", node)
+            self.report("bad-tagged-value", f"the value is no {_tag(node).rpartition(':')[2]}", node)
             return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:
@@ -135,7 +139,7 @@ class _Builder:
         for key_node, value_node in node.value:
             if _is_merge(key_node):
                 for source in self._merge_sources(value_node):
-                    data = {**self.build(source, path), **data}
+                    data = {**(self.build(source, path) or {}), **data}
         seen: set[str] = set()
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
@@ -184,7 +188,7 @@ def _refuse_deep(text: str, source: str) -> None:
 
 def _syntax_finding(error: MarkedYAMLError, text: str, source: str) -> Finding:
     mark = error.problem_mark or error.context_mark
-    lines = max(1, len(text.splitlines()))
+    lines = len(LINE_BREAK.split(text))
     line, column = (min(mark.line + 1, lines), mark.column + 1) if mark else (1, 1)
     if mark and mark.line + 1 > lines:
         column = 1
@@ -197,7 +201,7 @@ def _syntax_finding(error: MarkedYAMLError, text: str, source: str) -> Finding:
 def _reader_finding(error: Exception, text: str, source: str) -> Finding:
     """A finding for characters that YAML forbids, at the first of them."""
     bad = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
-    before = text[: bad.start()] if bad else ""
-    position = Position(source, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    before = LINE_BREAK.split(text[: bad.start()] if bad else "")
+    position = Position(source, len(before), len(before[-1]) + 1)
     what = f"the character U+{ord(bad[0]):04X} is not allowed" if bad else str(error).splitlines()[0]
     return Finding("yaml-syntax", f"not valid YAML: {what}", position=position)

@@ -17,6 +17,7 @@ __all__ = ["Document", "KeyPath", "parse", "read", "resolve_scalar"]
 
 KeyPath = tuple[str | int, ...]
 
+LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _SECRET = re.compile(r"""(?i)((?:key|secret|password)\w*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}#][^,}#]*)""")
 
 
@@ -37,10 +38,11 @@ class Document:
     """
 
     source: str
-    text: str
-    data: dict[str, Any]
-    values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
-    keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict)
+    text: str = field(repr=False)  # it may hold secrets
+    data: dict[str, Any] = field(repr=False)
+    values: dict[KeyPath, tuple[int, int]] = field(default_factory=dict, repr=False)
+    keys: dict[KeyPath, tuple[int, int]] = field(default_factory=dict, repr=False)
+    _lines: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def position(self, path: KeyPath, *, key: bool = False) -> Position:
         """Where a value (or its key) stands; for a path that is not there, where its nearest parent's key stands."""
@@ -51,9 +53,16 @@ class Document:
             path, places = path[:-1], self.keys
         return Position(self.source, 1, 1)
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines of the text, broken where YAML breaks them."""
+        if not self._lines:
+            self._lines.extend(LINE_BREAK.split(self.text))
+        return self._lines
+
     def line(self, number: int) -> str:
         """The text of a line (from 1), without its end and with keys masked; empty if it is too long to show."""
-        lines = self.text.splitlines()
+        lines = self.lines
         text = lines[number - 1] if 0 < number <= len(lines) else ""
         return _SECRET.sub(_mask, text) if len(text) <= 200 else ""
 

@@ -26,6 +26,7 @@ __all__ = [
     "expertise_of",
     "format_gpus",
     "is_path",
+    "mistaken_for",
     "parse_gpus",
     "section",
     "setting",
@@ -58,6 +59,7 @@ def setting(
     unit: str | None = None,
     expertise: Literal["basic", "advanced", "expert"] = "basic",
     aliases: Iterable[str] = (),
+    mistaken: Iterable[str] = (),
     path: bool = False,
     **bounds: Any,
 ) -> Any:
@@ -69,6 +71,7 @@ def setting(
         unit: what the number counts, for example ``"tokens"``.
         expertise: the level of ``--help`` from which on its flag is shown.
         aliases: other spellings that files and flags may use.
+        mistaken: names that are not accepted, but that people write for it; they get its name as a hint.
         path: true if the value is a file or folder, for shell completion.
         bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as :func:`pydantic.Field` takes them.
     """
@@ -77,6 +80,8 @@ def setting(
         extra["x-unit"] = unit
     if names := list(aliases):
         extra["x-aliases"] = names
+    if names := list(mistaken):
+        extra["x-mistaken"] = names
     if path:
         extra["x-path"] = True
     return Field(default, description=description, json_schema_extra=extra, **bounds)
@@ -95,6 +100,11 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 def aliases_of(field: FieldInfo) -> list[str]:
     """Other spellings of a setting's name."""
     return list(_extra(field).get("x-aliases", ()))
+
+
+def mistaken_for(field: FieldInfo) -> list[str]:
+    """Names that are not accepted, but that people write for a setting."""
+    return list(_extra(field).get("x-mistaken", ()))
 
 
 def unit_of(field: FieldInfo) -> str | None:

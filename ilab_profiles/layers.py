@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 from ilab_profiles.document import Document, KeyPath
-from ilab_profiles.fields import Section
+from ilab_profiles.fields import Section, mistaken_for
 from ilab_profiles.paths import (
     fields,
     find_field,
@@ -27,7 +28,7 @@ from ilab_profiles.paths import (
 )
 from ilab_profiles.profile import Profile
 
-__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "read_data", "read_document"]
+__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "read_data", "read_document", "read_mapping"]
 
 Kind = Literal["profile", "config", "environment", "flag"]
 
@@ -105,7 +106,7 @@ class _Reader:
             if key == "extends" and not prefix:
                 continue  # the catalogue's business
             if name is None:
-                self._unknown(key, known, prefix, (*keys, key))
+                self._unknown(key, model, prefix, (*keys, key))
             elif name in seen:
                 self._report("duplicate-key", "is given twice, under two spellings", f"{prefix}{name}", (*keys, key))
             else:
@@ -117,10 +118,7 @@ class _Reader:
         item = items_of(info.annotation)
         if item is not None and isinstance(value, list):
             return [self._item(item, entry, f"{path}.{n}.", (*keys, n)) for n, entry in enumerate(value)]
-        if isinstance(value, float) and value.is_integer():
-            kinds = set(scalar_kinds(info.annotation))
-            return int(value) if int in kinds and float not in kinds else value
-        return value
+        return _settle(info, value)
 
     def _item(self, model: type[Section], entry: Any, prefix: str, keys: KeyPath) -> Any:
         if not isinstance(entry, Mapping):
@@ -130,15 +128,27 @@ class _Reader:
             for key, name, value in self._named(model, entry, prefix, keys)
         }
 
-    def _unknown(self, key: str, known: Mapping[str, str], prefix: str, keys: KeyPath) -> None:
-        close = nearest(key.replace("-", "_"), [name for name in known if "-" not in name])
+    def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
+        names = {name: name for name in spellings(model) if "-" not in name}
+        names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
+        close = nearest(key.replace("-", "_"), names)
         where = prefix[:-1] if prefix else "a profile"
-        hint = f"did you mean {close}?" if close else f"known here: {', '.join(sorted(set(known.values())))}"
+        hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(model.model_fields)}"
         self._report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
 
     def _report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:
         position, line = self.locate(keys)
         self.findings.append(Finding(rule, message, path, position, hint=hint, line_text=line))
+
+
+def _settle(info: FieldInfo, value: Any) -> Any:
+    """Whole numbers as such where only those are wanted; secrets in a wrapper that never shows them."""
+    if isinstance(value, (str, float)):
+        kinds = set(scalar_kinds(info.annotation))
+        if isinstance(value, str):
+            return SecretStr(value) if SecretStr in kinds else value
+        return int(value) if value.is_integer() and int in kinds and float not in kinds else value
+    return value
 
 
 # --- shorthands -------------------------------------------------------------------------------------------------------
@@ -175,6 +185,14 @@ def read_document(
     return Layer(_expand(reader.settings), tuple(reader.findings))
 
 
+def read_mapping(data: Mapping[str, Any]) -> Layer:
+    """The layer that nested data from Python make."""
+    place = Position("<data>")
+    reader = _Reader(lambda keys, value: Setting(value, "profile", place.source), lambda keys: (place, ""))
+    reader.walk(Profile, data, "", ())
+    return Layer(_expand(reader.settings), tuple(reader.findings))
+
+
 def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -> Layer:
     """The layer that values by dotted path make, as flags and variables give them; text is read as its field asks.
 
@@ -194,7 +212,8 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
             )
             continue
         if path in fields():
-            value = read_text(value, fields()[path]) if isinstance(value, str) else value
+            info = fields()[path]
+            value = _settle(info, read_text(value, info) if isinstance(value, str) else value)
             settings[path] = Setting(value, kind, name(written))
         else:
             findings.append(Finding("not-a-setting", "is a section, not a setting", path, Position(name(written))))

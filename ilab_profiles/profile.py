@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from ilab_profiles.evaluate import Evaluate
 from ilab_profiles.fields import Section, section, setting
@@ -29,3 +30,39 @@ class Profile(Section):
     generate: Generate = section(Generate, "Data generation")
     train: Train = section(Train, "Training")
     evaluate: Evaluate = section(Evaluate, "Evaluation")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """A profile from nested data, in any accepted spelling, checked as a whole.
+
+        Raises:
+            InputError: with everything that is wrong with it.
+        """
+        from ilab_profiles.revision import from_data
+
+        return cls.model_validate(from_data(data))
+
+    def replace(self, **changes: Any) -> Self:
+        """A new profile with other values, checked as a whole: ``profile.replace(**{"train.num_epochs": 3})``.
+
+        Args:
+            changes: values by dotted path, in any accepted spelling.
+
+        Raises:
+            InputError: with everything that is wrong with the result.
+        """
+        from ilab_profiles.revision import revise
+
+        return type(self).model_validate(revise(self, changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting as nested, JSON-ready data that :meth:`from_dict` reads back; secrets are left out."""
+        from ilab_profiles.revision import without_secrets
+
+        return without_secrets(self)
+
+    def to_yaml(self) -> str:
+        """Every setting as commented YAML that :func:`ilab_profiles.load` reads back; secrets are left out."""
+        from ilab_profiles.revision import as_yaml
+
+        return as_yaml(self)

@@ -30,12 +30,22 @@ def scalar(value: Any) -> str:
         return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
     if isinstance(value, str):
         plain = _PLAIN.fullmatch(value) and resolve_scalar(value) == value and value.lower() not in _OTHER_READERS
-        return value if plain else json.dumps(value, ensure_ascii=False)
+        return value if plain else _quoted(value)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(scalar, value))}]"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{scalar(str(key))}: {scalar(item)}' for key, item in value.items())}}}"
     return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """Text in double quotes, with every character that cannot be seen as an escape of YAML."""
+    written = json.dumps(text, ensure_ascii=False)
+    return "".join(letter if letter == " " or letter.isprintable() else _escape(ord(letter)) for letter in written)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def dump(

@@ -22,7 +22,10 @@ class DeepSpeed(Section):
         2, "What ZeRO shards: 1 the optimizer, 2 gradients too, 3 parameters too", expertise="expert", ge=0, le=3
     )
     ds_offload_strat: Literal["cpu", "nvme"] | None = setting(
-        None, "Where DeepSpeed puts what does not fit on the GPU", expertise="expert"
+        None,
+        "Where DeepSpeed puts what does not fit on the GPU",
+        expertise="expert",
+        mistaken=["deepspeed_offload", "offload"],
     )
     cpu_offload_optimizer: bool = setting(False, "Keep the optimizer state in main memory", expertise="expert")
     cpu_offload_params: bool = setting(False, "Keep the parameters in main memory (ZeRO 3)", expertise="expert")

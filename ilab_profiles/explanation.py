@@ -113,7 +113,7 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
 
 
 def _given(setting: Setting, secret: bool) -> Given:
-    return Given(setting.kind, MASK if secret and setting.value else setting.value, setting.position())
+    return Given(setting.kind, MASK if secret and setting.value is not None else setting.value, setting.position())
 
 
 def _in_force(profile: Profile, path: str) -> Any:

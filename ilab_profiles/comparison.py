@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ilab_profiles.conditions import value_at
 from ilab_profiles.derived import derived
 from ilab_profiles.fields import unit_of
 from ilab_profiles.paths import fields
@@ -37,7 +38,7 @@ def _settings(left: Profile, right: Profile) -> Iterator[Difference]:
         a, b = _dig(here, path), _dig(there, path)
         if a != b:
             yield Difference(path, a, b, unit_of(info))
-        elif _dig_model(left, path) != _dig_model(right, path):
+        elif value_at(left, path) != value_at(right, path):
             yield Difference(path, a, b, unit_of(info))  # two secrets look alike, but are not
 
 
@@ -52,9 +53,3 @@ def _dig(data: Any, path: str) -> Any:
     for part in path.split("."):
         data = data[part]
     return data
-
-
-def _dig_model(model: Any, path: str) -> Any:
-    for part in path.split("."):
-        model = getattr(model, part)
-    return model

@@ -1,0 +1,243 @@
+"""Editing profiles and config files in place: what is set changes, every other byte stays.
+
+A file is read, changed in memory, checked for what it would then say as a whole, and only then replaced. How a value
+gets into a text is told in :mod:`ilab_profiles.splice`, how a file is locked and replaced in
+:mod:`ilab_profiles.files`; what a profile may say is the business of models and rules.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ilab_profiles import catalog, files
+from ilab_profiles.config import Config
+from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
+from ilab_profiles.fields import Section
+from ilab_profiles.layers import Layer, read_document
+from ilab_profiles.merge import merge, validate
+from ilab_profiles.paths import fields, find_field, items_of, read_text, section_of, spellings
+from ilab_profiles.profile import Profile
+from ilab_profiles.render import dump
+from ilab_profiles.splice import changed, refusal, splice
+
+__all__ = ["fix", "init", "set_in_text", "set_value"]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+_ENCODINGS = {
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+    codecs.BOM_UTF8: "utf-8",
+    b"": "utf-8",
+}
+
+
+def set_value(file: Path, path: str, value: object) -> None:
+    """Set one value in a profile file or a ``config.yaml``, if the file is then sound as a whole.
+
+    A ``config.yaml`` that names its profile gets the setting beside ``extends: NAME``.
+
+    Args:
+        file: the file.
+        path: dotted path in any accepted spelling, such as ``train.lora.lora_rank``; or ``extends``, ``chat.model``.
+        value: the value; text is read as the type of the setting asks.
+
+    Raises:
+        InputError: if there is no such setting, or the file would be refused or cannot be written; it is untouched
+            then.
+    """
+    name, wanted = _read_setting(path, value)
+    with files.exclusive(file):
+        raw = files.read_bytes(file)
+        old = parse(raw, str(file))
+        new = _with(old, name, wanted)
+        merge(_layers(new, file))
+        _write(file, raw, old, new)
+
+
+def fix(file: Path) -> list[Finding]:
+    """Apply the fixes of the rules that a profile file or a ``config.yaml`` breaks, until no broken rule has one.
+
+    Fixes that would undo each other are left out.
+
+    Returns:
+        The findings that are mended, in that order; each tells its fix.
+
+    Raises:
+        InputError: with what remains. What could be mended is mended all the same, and told in the exception's notes.
+    """
+    with files.exclusive(file):
+        raw = files.read_bytes(file)
+        old = parse(raw, str(file))
+        new, mended, left = _mend(old, file)
+        _write(file, raw, old, new)
+    if left:
+        error = InputError(left)
+        for finding in mended:
+            error.add_note(f"fixed [{finding.rule}]: " + ", ".join(f"{path}: {value}" for path, value in finding.fix))
+        raise error
+    return mended
+
+
+def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str | None = None) -> None:
+    """Write a new profile that extends another one.
+
+    Args:
+        file: where to, in a folder that is made if need be; a name in ``.json`` makes it JSON, without comments.
+        base: name or path of the profile that it extends; a relative path starts from the folder of ``file``.
+        settings: values by dotted path, as :func:`set_value` takes them.
+        schema: path or address of the JSON Schema, for editors.
+
+    Raises:
+        InputError: if the file exists, the base does not, or the profile would be refused; nothing is written then.
+    """
+    catalog.find(base, beside=file.parent)
+    data: dict[str, Any] = {"description": f"{base} with other settings", "extends": base}
+    findings: list[Finding] = []
+    for path, value in settings.items():
+        try:
+            name, wanted = _read_setting(path, value)
+            data = changed(data, tuple(name.split(".")), wanted)
+        except InputError as error:
+            findings.extend(error.findings)
+    if findings:
+        raise InputError(findings)
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if file.suffix == ".json" else _commented(data, schema)
+    merge(_layers(parse(text, str(file)), file))
+    files.make_folder(file)
+    with files.exclusive(file):
+        files.replace(file, text.encode(), expected=None)
+
+
+def set_in_text(text: str, keys: Sequence[str | int], value: object, source: str = "<text>") -> str:
+    """The text of a profile or config file with one value set, by its models' names whatever spelling the text uses.
+
+    Otherwise as :func:`ilab_profiles.splice.splice`; nothing checks whether the models accept the value.
+
+    Raises:
+        InputError: if the text is not valid, shares the value with other places by an anchor, or cannot take it.
+    """
+    return splice(text, _as_written(parse(text, source).data, keys), value, source)
+
+
+# --- settings and the files that hold them ----------------------------------------------------------------------------
+
+
+def _read_setting(path: str, value: object) -> tuple[str, object]:
+    """The proper dotted path of a setting, and its value, text read as its type asks."""
+    inner = path.removeprefix("profile.")
+    if inner == "extends":
+        return inner, value
+    model = Config if inner.partition(".")[0] in Config.model_fields else Profile
+    name = find_field(inner, model)
+    info = fields(model).get(name)
+    if info is None:
+        below = ", ".join(other for other in fields(model) if other.startswith(f"{name}."))
+        raise InputError(Finding("not-a-setting", "is a section, not a setting", name, hint=f"it holds {below}"))
+    return name, read_text(value, info) if isinstance(value, str) else value
+
+
+def _as_written(data: Any, keys: Sequence[str | int]) -> KeyPath:
+    """The keys in the spelling that the data use."""
+    model: type[Section] | None = Config if keys[0] in Config.model_fields else Profile
+    written: list[str | int] = []
+    for key in keys:
+        if isinstance(key, str) and model is not None:
+            names = spellings(model)
+            name = names.get(key, key)
+            if isinstance(data, Mapping) and key not in data:
+                key = next((other for other in data if names.get(other) == name), key)
+            annotation = model.model_fields[name].annotation if name in model.model_fields else None
+            model = Profile if name == "profile" else section_of(annotation) or items_of(annotation)
+        written.append(key)
+        try:
+            data = data[key]
+        except (LookupError, TypeError):
+            data = None
+    return tuple(written)
+
+
+def _is_config(document: Document) -> bool:
+    if not document.data:
+        return Path(document.source).name == "config.yaml"
+    return not set(catalog.BESIDE_PROFILE).isdisjoint(document.data)
+
+
+def _with(document: Document, name: str, value: object) -> Document:
+    """The document with one setting changed, where its kind of file has it."""
+    path: KeyPath = tuple(name.split("."))
+    held = document.data.get("profile")
+    if name == "profile" and isinstance(held, Mapping):
+        message = "the file holds the settings of its profile, which a name would take the place of"
+        raise refusal(document, path, "profile-inside", message, "set `extends`, on which they rest")
+    if path[0] not in Config.model_fields:
+        if isinstance(held, Mapping):
+            path = ("profile", *path)
+        elif _is_config(document):
+            base = held or Config.model_fields["profile"].default
+            path, value = ("profile",), changed({"extends": base}, path, value)
+    return parse(set_in_text(document.text, path, value, document.source), document.source)
+
+
+def _layers(document: Document, file: Path) -> list[Layer]:
+    """The layers that a file makes with this content, what it extends first."""
+    above = (file.resolve(),)
+    if not _is_config(document):
+        return catalog.extend(document, above=above)
+    own = read_document(document, "config", document.source, model=Config)
+    config, wrong = validate(Config, own.settings)
+    first = Layer({}, (*own.findings, *wrong))
+    if isinstance(config.profile, dict):
+        return [first, *catalog.extend(document, ("profile",), "config", above)]
+    position = document.position(("profile",))
+    found = catalog.find(config.profile, beside=file.parent, asked_at=(position, document.line(position.line)))
+    return [first, *catalog.chain(str(found))]
+
+
+def _mend(
+    document: Document, file: Path, contested: frozenset[str] = frozenset()
+) -> tuple[Document, list[Finding], list[Finding]]:
+    """The document with every fix applied that sets none of the contested settings; what is mended; what is left."""
+    new, mended, done = document, list[Finding](), set[str]()
+    while True:
+        findings = _findings(new, file)
+        wanted = next((item for item in findings if item.fix and contested.isdisjoint(dict(item.fix))), None)
+        if wanted is None:
+            return new, mended, [finding for finding in findings if finding.severity == "error"]
+        paths = {path for path, _ in wanted.fix}
+        if again := done & paths:
+            return _mend(document, file, contested | again)  # the fixes of two rules undo each other
+        for path, value in wanted.fix:
+            new = _with(new, path, resolve_scalar(value))
+        mended.append(wanted)
+        done |= paths
+
+
+def _findings(document: Document, file: Path) -> Sequence[Finding]:
+    try:
+        return merge(_layers(document, file)).warnings
+    except InputError as error:
+        return error.findings
+
+
+def _commented(data: Mapping[str, object], schema: str | None) -> str:
+    """The text of a new profile: what each setting means behind it."""
+
+    def comment(path: str) -> str:
+        info = fields().get(path)
+        return info.description or "" if info and "." in path else ""
+
+    head = f"# yaml-language-server: $schema={schema}\n" if schema else ""
+    return f"{head}# What is not set here is as in the profile that this one extends.\n{dump(data, comment)}"
+
+
+def _write(file: Path, raw: bytes, old: Document, new: Document) -> None:
+    """Replace a file, in the encoding that it has, if anything changed."""
+    if new.text != old.text:
+        mark, encoding = next(item for item in _ENCODINGS.items() if raw.startswith(item[0]))
+        files.replace(file, mark + new.text.encode(encoding), expected=raw)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import ilab_profiles
+from ilab_profiles import InputError, Profile, diff, explain, load, names, resolve
+from ilab_profiles.document import parse
+
+
+@pytest.mark.parametrize("name", names())
+def test_to_dict_and_to_yaml_are_read_back_as_the_same_profile(name: str, tmp_path: Path) -> None:
+    profile = load(name)
+    assert Profile.from_dict(profile.to_dict()) == profile
+    assert Profile.from_dict(parse(profile.to_yaml()).data) == profile
+    path = tmp_path / "copy.yaml"
+    path.write_text(profile.to_yaml(), encoding="utf-8")
+    assert load(str(path)) == profile
+    assert pickle.loads(pickle.dumps(profile)) == profile
+
+
+def test_replace_gives_a_new_checked_profile() -> None:
+    profile = load("single_gpu")
+    other = profile.replace(**{"train.num_epochs": 3, "train.lora.lora-rank": 4, "train.gpus": "1"})
+    assert (other.train.num_epochs, other.train.lora.lora_rank, other.train.gpus) == (3, 4, (1,))
+    assert profile.train.num_epochs == 10
+    assert {entry.path for entry in diff(profile, other)} == {"train.num_epochs", "train.lora.lora_rank", "train.gpus"}
+    with pytest.raises(InputError, match="quantize-needs-lora"):
+        profile.replace(**{"train.lora.enabled": False})
+    with pytest.raises(InputError, match=r"train\.num_epochs"):
+        profile.replace(**{"train.num_epoch": 3})
+    with pytest.raises(InputError, match="bad-value"):
+        profile.replace(**{"train.num_epochs": "many"})
+
+
+def test_from_dict_takes_every_spelling_and_reports_all_that_is_wrong() -> None:
+    profile = Profile.from_dict({"train": {"epochs": 4, "max-seq-len": 100}, "evaluate": {"mt-bench": {"model": "m"}}})
+    assert (profile.train.num_epochs, profile.train.max_seq_len, profile.evaluate.mt.model) == (4, 100, "m")
+    with pytest.raises(InputError) as caught:
+        Profile.from_dict({"trian": {}, "train": {"num_epochs": 0, "deepspeed": {"cpu_offload_optimizer": True}}})
+    rules = {finding.rule for finding in caught.value.findings}
+    assert rules == {"unknown-key", "bad-value", "optimizer-offload-needs-deepspeed"}
+
+
+def test_diff_speaks_of_values_and_what_follows_from_them_with_units() -> None:
+    found = {entry.path: entry for entry in diff(load("multi_gpu"), load("multi_gpu/h100_x2"))}
+    assert (found["train.gpus"].left, found["train.gpus"].right) == ("0-7", "0-1")
+    world = found["train.world_size"]
+    assert (world.left, world.right, world.unit, world.derived) == (8, 2, "processes", True)
+    assert found["train.max_batch_len"].unit == "tokens"
+    assert diff(load("multi_gpu"), load("multi-gpu")) == []
+
+
+def test_explain_tells_value_origin_and_what_is_shadowed(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("profile:\n  extends: multi_gpu\n  train: {learning_rate: 3e-5}\n", encoding="utf-8")
+    found = resolve(
+        config_file=config,
+        environ={"ILAB_TRAIN__LEARNING_RATE": "4e-5"},
+        flags={"train.learning_rate": "5e-5"},
+        flag_name={"train.learning_rate": "--learning-rate"},
+    )
+    told = explain(found, "train.learning-rate")
+    assert (told.path, told.value, told.bounds) == ("train.learning_rate", 5e-5, "a number, above 0")
+    assert (told.origin.kind, str(told.origin.position)) == ("flag", "--learning-rate")
+    assert [(given.kind, given.value) for given in told.shadowed] == [
+        ("environment", 4e-5),
+        ("config", 3e-5),
+        ("default", 2e-5),
+    ]
+    assert str(told.shadowed[1].position) == f"{config}:3:26"
+    assert "5e-05" in str(told)
+
+
+def test_explain_derives_with_formula_and_numbers() -> None:
+    found = resolve("multi_gpu/h100_x2", environ={})
+    world = explain(found, "train.world_size")
+    assert (world.value, world.numbers) == (2, "2 * 1")
+    accumulation = explain(found, "train.gradient_accumulation")
+    assert (accumulation.value, accumulation.unit) == (4, "microbatches")
+    assert accumulation.numbers == "ceil(48 / floor(54000 / 4096))"
+    assert explain(found, "train.steps_per_epoch", samples=800).value == 9
+    assert explain(found, "train.tokens_per_batch").value == 96 * 4096
+    with pytest.raises(InputError, match="steps_per_epoch"):
+        explain(found, "train.steps_per_epoch")
+
+
+SOURCES = ["default", "base", "profile", "config", "environment", "flag"]
+
+
+@pytest.mark.parametrize("mask", range(2**5))
+def test_precedence_in_every_combination_of_sources(mask: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the five sources that may speak does or does not: the strongest that does wins, the rest is shadowed."""
+    monkeypatch.setenv("ILAB_PROFILE_DIR", str(tmp_path))
+    speaks = {source: bool(mask >> n & 1) for n, source in enumerate(SOURCES[1:])}
+
+    def text(source: str, **more: str) -> str:
+        lines = [f"{key}: {value}" for key, value in more.items()]
+        return "\n".join([*lines, f"train: {{seed: {SOURCES.index(source)}}}" if speaks[source] else "train: {}", ""])
+
+    (tmp_path / "base.yaml").write_text(text("base"), encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text(text("profile", extends="base"), encoding="utf-8")
+    body = text("config", extends="mine").replace("\n", "\n  ").rstrip()
+    config = tmp_path / "config.yaml"
+    config.write_text(f"profile:\n  {body}\n", encoding="utf-8")
+    found = resolve(
+        config_file=config,
+        environ={"ILAB_TRAIN__SEED": "4"} if speaks["environment"] else {},
+        flags={"train.seed": "5"} if speaks["flag"] else {},
+    )
+    said = [SOURCES.index(source) for source in SOURCES[1:] if speaks[source]]
+    assert found.profile.train.seed == (said[-1] if said else 42)
+    assert [setting.value for setting in found.settings.get("train.seed", ())] == said
+    told = explain(found, "train.seed")
+    assert [told.origin.value, *(given.value for given in told.shadowed)] == [*reversed(said), 42]
+
+
+def test_lists_are_replaced_and_sections_merged(tmp_path: Path) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text("train: {lora: {enabled: true, target_modules: [a, b]}}\n", encoding="utf-8")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: base.yaml\ntrain: {lora: {target_modules: c}}\n", encoding="utf-8")
+    lora = load(str(mine)).train.lora
+    assert (lora.enabled, lora.target_modules) == (True, ("c",))
+
+
+KEY = "sk-PLANTED-93x"
+
+
+def test_a_secret_appears_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(f"generate: {{api_key: {KEY}, model_endpoint_url: 'https://h.example'}}\n", encoding="utf-8")
+    profile = load(str(path))
+    assert profile.generate.api_key == SecretStr(KEY)
+    effective = resolve(str(path), environ={"ILAB_EVALUATE__MT__API_KEY": KEY})
+    told: list[Any] = [profile, effective, profile.to_dict(), profile.to_yaml(), profile.model_dump(mode="json")]
+    told += [explain(effective, "generate.api_key"), explain(effective, "evaluate.mt.api_key")]
+    told += [diff(profile, load("cpu_only"))]
+    assert diff(profile, profile.replace(**{"generate.api_key": "other"})) != []
+    for item in told:
+        assert KEY not in repr(item)
+        assert KEY not in str(item)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "generate: {{api_key: [{key}]}}",
+        "generate: {{api_keyy: {key}}}",
+        "generate: {{api-key: '{key}', num_samples: 0}}",
+        "generate:\n  api_key: |\n    {key}\n  api_key: {key}\n",
+        "generate: {{api_key: {{x: {key}}}}}",
+        "generate: {{api_key: !!int {key}}}",
+        "generate: {{api_key: {key}",
+    ],
+)
+def test_a_secret_is_in_no_finding(text: str, tmp_path: Path) -> None:
+    from ilab_profiles.reports import FORMATS, report
+
+    path = tmp_path / "p.yaml"
+    path.write_text(text.format(key=KEY), encoding="utf-8")
+    findings = ilab_profiles.check(str(path))
+    assert findings
+    for form in FORMATS:
+        assert KEY not in report(findings, form)
+    assert KEY.encode() not in pickle.dumps(findings)
+    assert KEY not in repr(findings)
+
+
+def test_a_wrong_secret_from_the_environment_is_not_told() -> None:
+    with pytest.raises(InputError) as caught:
+        resolve("cpu_only", environ={"ILAB_GENERATE__API_KEYY": KEY, "ILAB_TRAIN__NUM_EPOCHS": "x"})
+    assert KEY not in str(caught.value) + repr(caught.value)
