@@ -188,7 +188,7 @@ def _refuse_deep(text: str, source: str) -> None:
 
 def _syntax_finding(error: MarkedYAMLError, text: str, source: str) -> Finding:
     mark = error.problem_mark or error.context_mark
-    lines = len(LINE_BREAK.split(text))
+    lines = len(LINE_BREAK.split(text.rstrip("\r\n")))
     line, column = (min(mark.line + 1, lines), mark.column + 1) if mark else (1, 1)
     if mark and mark.line + 1 > lines:
         column = 1

@@ -93,11 +93,12 @@ def _rule(rule: Rule) -> Iterable[Schema]:
     cause, *others = rule.when or (~rule.require,)
     rest = [_holds(condition) for condition in (*others, *([~rule.require] if rule.when else []))]
     said = f"{rule.id}: {cause} needs {rule.require}: {rule.why}"
-    refused = {"not": _leaf(cause), "description": said, "errorMessage": said}
+    # no setting is an object and no document null: what these refuse, editors explain with their errorMessage
+    refused = {"if": _leaf(cause), "then": {"type": "object", "errorMessage": said}}
     yield {"$comment": rule.id, "if": {"allOf": [_given(cause.path), *rest]}, "then": _below(cause.path, refused)}
     if (implicit := _implicit(cause)) != _NEVER:
         absent = {"not": _given(cause.path)}
-        never = {**_NEVER, "errorMessage": said}
+        never = {"type": "null", "errorMessage": said}
         yield {"$comment": rule.id, "if": {"allOf": [absent, implicit, *rest]}, "then": never}
 
 

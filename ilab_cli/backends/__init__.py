@@ -1,0 +1,1 @@
+"""One package for each kind of work: a light ``launch`` module checks and starts, a ``worker`` does it."""

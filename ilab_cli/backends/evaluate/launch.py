@@ -1,0 +1,131 @@
+"""The light side of evaluation: what the command line calls. It checks the settings and starts the worker.
+
+Nothing heavy is imported here: the worker, a process of its own, loads the model and asks the questions.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from ilab_cli.extras import missing_extra
+from ilab_profiles import Evaluate, Finding, InputError
+
+__all__ = ["command", "environment", "preflight", "run"]
+
+_PATIENCE = 10  # seconds that a worker has for ending when it is asked to
+
+
+def preflight(evaluate: Evaluate) -> list[Finding]:
+    """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
+    findings = _not_supported(evaluate)
+    if "mmlu" in evaluate.benchmarks:
+        missing = missing_extra("evaluate", "ilab model evaluate")
+        findings += missing + _check_model(evaluate) + ([] if missing else _check_tasks(evaluate))
+    output = Path(evaluate.output_dir).expanduser()
+    solid = next((place for place in (output, *output.parents) if os.path.exists(place)), Path())
+    if not solid.is_dir():
+        message = f"{solid} is a file, so no folder can be made there"
+        findings.append(Finding("not-a-folder", message, "evaluate.output_dir"))
+    elif not os.access(solid, os.W_OK):
+        findings.append(Finding("not-writable", f"nothing can be written in {solid}", "evaluate.output_dir"))
+    return findings
+
+
+def command(evaluate: Evaluate) -> list[str]:
+    """The worker's command line. It holds every setting that differs from its default, but no key."""
+    settings = evaluate.model_dump(mode="json", exclude_defaults=True, exclude={"mt": {"api_key"}})
+    text = json.dumps(settings, ensure_ascii=False)
+    return [sys.executable, "-m", "ilab_cli.backends.evaluate.worker", "--settings", text]
+
+
+def environment(evaluate: Evaluate) -> dict[str, str]:
+    """The environment variables that the worker gets on top of this process's own."""
+    variables = {"TOKENIZERS_PARALLELISM": "false"}
+    if evaluate.gpus is not None or evaluate.device == "cpu":
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
+    if not sys.stderr.isatty():
+        variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    if _is_local(evaluate):
+        variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    return variables
+
+
+def run(evaluate: Evaluate) -> int:
+    """Evaluate in a process of its own; its table of scores goes to this process's stdout.
+
+    SIGTERM ends a run as Ctrl-C does.
+
+    Returns:
+        The exit code: 0 for success, 1 for a failed run, 2 for refused input, 130 for an interruption.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    variables = {**os.environ, **environment(evaluate)}
+    # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the worker
+    worker = subprocess.Popen(command(evaluate), env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        code = worker.wait()
+    except KeyboardInterrupt:
+        _stop(worker)
+        print("interrupted: no result was written", file=sys.stderr)
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if code < 0:
+        reason = "; perhaps there was not enough memory" if code == -signal.SIGKILL else ""
+        print(f"error: evaluation was ended by signal {-code}{reason}", file=sys.stderr)
+    return code if code in (0, 2) else 1
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    """End a worker: it is asked first, and then made to."""
+    worker.terminate()
+    try:
+        worker.wait(_PATIENCE)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        worker.kill()
+        worker.wait()
+
+
+def _not_supported(evaluate: Evaluate) -> list[Finding]:
+    findings = []
+    if "mt_bench" in evaluate.benchmarks:
+        hint = "leave mt_bench out of evaluate.benchmarks"
+        findings.append(Finding("not-supported-yet", "MT-Bench cannot be run yet", "evaluate.benchmarks", hint=hint))
+    if evaluate.prune:
+        message, hint = "checkpoints are neither compared nor deleted yet", "set evaluate.prune to false"
+        findings.append(Finding("not-supported-yet", message, "evaluate.prune", hint=hint))
+    return findings
+
+
+def _check_model(evaluate: Evaluate) -> list[Finding]:
+    from ilab_cli.backends.evaluate.model import find_model
+
+    try:
+        find_model(evaluate)
+    except InputError as error:
+        return list(error.findings)
+    return []
+
+
+def _check_tasks(evaluate: Evaluate) -> list[Finding]:
+    from ilab_cli.backends.evaluate.mmlu import prepare
+
+    try:
+        prepare(evaluate.mmlu)
+    except InputError as error:
+        return list(error.findings)
+    return []
+
+
+def _is_local(evaluate: Evaluate) -> bool:
+    from ilab_cli.backends.evaluate.model import find_model
+
+    try:
+        return find_model(evaluate).local
+    except InputError:
+        return False

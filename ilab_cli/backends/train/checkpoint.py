@@ -1,0 +1,137 @@
+"""Checkpoints of a run and its final model: where they lie, which is the newest, how they get there whole.
+
+``checkpoints/samples_0000064`` holds a model (or adapters) and tokenizer that ``transformers`` loads, ``training.json``
+(how far the run was) and, in the newest only, the optimizer's state. ``model`` is the final model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ilab_cli.backends.train.files import remove_leftovers, replace_folder, temporary_name
+from ilab_profiles import Finding, InputError, Train
+
+__all__ = [
+    "OPTIMIZER",
+    "Progress",
+    "begin",
+    "clean",
+    "complete",
+    "finished",
+    "folder_of",
+    "forget_optimizers",
+    "link_model",
+    "newest",
+    "to_resume",
+]
+
+OPTIMIZER = "optimizer"
+"""Name of the folder, inside a checkpoint, of the optimizer's state."""
+_PROGRESS = "training.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Args:
+        step: optimizer steps done.
+        samples: samples trained on, repetitions counted.
+        data: fingerprint of the tokenised data.
+    """
+
+    step: int
+    samples: int
+    data: str
+
+
+def _read_progress(folder: Path) -> Progress:
+    return Progress(**json.loads((folder / _PROGRESS).read_text(encoding="utf-8")))
+
+
+def clean(run: Path) -> None:
+    """Remove what a killed run left half-written."""
+    remove_leftovers(run)
+    remove_leftovers(run / "checkpoints")
+
+
+def newest(run: Path) -> tuple[Path, Progress] | None:
+    """The newest checkpoint that a run can go on from, and how far the run was; ``None`` before the first."""
+    folders = (optimizer.parent for optimizer in run.glob(f"checkpoints/samples_*/{OPTIMIZER}"))
+    return max(((folder, _read_progress(folder)) for folder in folders), key=lambda found: found[1].step, default=None)
+
+
+def to_resume(train: Train, data: str) -> tuple[Path | None, Progress]:
+    """The checkpoint to go on from, or ``None`` at the start of a run, and how far the run is.
+
+    Args:
+        train: the settings.
+        data: fingerprint of the tokenised data.
+
+    Raises:
+        InputError: if the newest checkpoint was trained on other data.
+    """
+    found = newest(Path(train.output_dir))
+    if found is None:
+        return None, Progress(0, 0, data)
+    if found[1].data != data:
+        raise InputError(
+            Finding(
+                "data-changed",
+                f"{found[0]} was trained on other data, template or max_seq_len",
+                "train.data_path",
+                hint="put them back as they were, or name another train.output_dir",
+            )
+        )
+    return found
+
+
+def finished(run: Path, step: int, data: str) -> bool:
+    """Whether the final model is there and is the outcome of ``step`` steps on these data."""
+    try:
+        progress = _read_progress(run / "model")
+    except FileNotFoundError:
+        return False
+    return (progress.step, progress.data) == (step, data)
+
+
+def folder_of(run: Path, samples: int) -> Path:
+    """Folder of the checkpoint that is written after ``samples`` samples; the names sort by age."""
+    return run / "checkpoints" / f"samples_{samples:07d}"
+
+
+def begin(target: Path) -> Path:
+    """An empty hidden folder to write the checkpoint or final model ``target`` into."""
+    temporary = temporary_name(target)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    return temporary
+
+
+def complete(target: Path, progress: Progress) -> None:
+    """Let what was written since :func:`begin` become ``target``."""
+    temporary = temporary_name(target)
+    (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
+    replace_folder(temporary, target)
+
+
+def forget_optimizers(target: Path) -> None:
+    """Drop the optimizer's state, the largest part of a checkpoint, from all checkpoints but ``target``."""
+    for optimizer in target.parent.glob(f"samples_*/{OPTIMIZER}"):
+        if optimizer.parent != target:
+            shutil.rmtree(optimizer)
+
+
+def link_model(checkpoint: Path, folder: Path) -> None:
+    """Put the model of a checkpoint into ``folder`` as well, as hard links where the disk has them: no second copy."""
+    for file in checkpoint.iterdir():
+        if file.name in {OPTIMIZER, _PROGRESS}:
+            continue
+        try:
+            os.link(file, folder / file.name)
+        except OSError:
+            shutil.copy2(file, folder / file.name)

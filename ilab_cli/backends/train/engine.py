@@ -1,0 +1,114 @@
+"""How processes train together: accelerate, set up for DDP or for DeepSpeed.
+
+The only file that knows which engine runs; the recipe in ``worker`` and ``training`` is the same for all of them.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.train.zero import configuration
+from ilab_profiles import Train
+
+__all__ = ["clip", "load_optimizer", "memory", "microbatch", "on_cpu", "save_optimizer", "start", "whole_weights"]
+
+_PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others, for example while one of them writes a large model."""
+
+
+_TAG = "state"
+
+
+def _is_deepspeed(accelerator: Any) -> bool:
+    return str(accelerator.distributed_type.value) == "DEEPSPEED"
+
+
+def on_cpu(train: Train) -> bool:
+    """Whether training runs on the CPU: because the settings say so, or because there is no CUDA."""
+    import torch
+
+    return train.device == "cpu" or train.gpus == () or not torch.cuda.is_available()
+
+
+def start(train: Train) -> Any:
+    """Join the other processes.
+
+    Returns:
+        ``accelerate.Accelerator``.
+
+    Raises:
+        RuntimeError: if not as many processes came together as the settings ask for; each would train alone.
+    """
+    from accelerate import Accelerator, DeepSpeedPlugin, DistributedDataParallelKwargs, InitProcessGroupKwargs
+
+    cpu, deepspeed = on_cpu(train), train.deepspeed.enabled
+    accelerator = Accelerator(
+        cpu=cpu and not deepspeed,  # with cpu=True accelerate would leave DeepSpeed out without a word
+        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=configuration(train)) if deepspeed else None,
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(gradient_as_bucket_view=True),
+            InitProcessGroupKwargs(backend="gloo" if cpu else None, timeout=_PATIENCE),
+        ],
+    )
+    if accelerator.num_processes != train.world_size:
+        raise RuntimeError(f"{accelerator.num_processes} processes came together, {train.world_size} were asked for")
+    return accelerator
+
+
+def microbatch(accelerator: Any, network: Any, last: bool) -> AbstractContextManager[None]:
+    """The context of one microbatch: gradients travel between the processes in the last one of a step only."""
+    if _is_deepspeed(accelerator):
+        accelerator.sync_gradients = last  # DeepSpeed does its optimizer step when the last backward pass ends
+        return nullcontext()
+    return nullcontext() if last else accelerator.no_sync(network)
+
+
+def clip(accelerator: Any, network: Any, norm: float) -> float:
+    """Scale the gradient down to ``norm`` if it is larger; return its norm before."""
+    if _is_deepspeed(accelerator):
+        return float(network.get_global_grad_norm())  # clipped already, in the step
+    return float(accelerator.clip_grad_norm_(network.parameters(), norm))
+
+
+def memory() -> int:
+    """Memory of this process in bytes: the most that CUDA held so far, or on the CPU what is resident now."""
+    import psutil
+    import torch
+
+    if torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_allocated())
+    return int(psutil.Process().memory_info().rss)
+
+
+def whole_weights(accelerator: Any, network: Any) -> dict[str, Any] | None:
+    """The weights to save where the processes hold parts of them; ``None`` where each has the whole model."""
+    return accelerator.get_state_dict(network) if _is_deepspeed(accelerator) else None
+
+
+def save_optimizer(accelerator: Any, network: Any, optimizer: Any, folder: Path) -> None:
+    """Write the state of the optimizer, and of the loss scaler that fp16 needs, into a new folder."""
+    import torch
+
+    if _is_deepspeed(accelerator):
+        network.save_checkpoint(str(folder), tag=_TAG, exclude_frozen_parameters=True)
+    elif accelerator.is_main_process:
+        folder.mkdir()
+        scaler = accelerator.scaler.state_dict() if accelerator.scaler else None
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler}, folder / "state.pt")
+
+
+def load_optimizer(accelerator: Any, network: Any, optimizer: Any, folder: Path) -> None:
+    """Read what :func:`save_optimizer` wrote."""
+    import torch
+
+    if _is_deepspeed(accelerator):
+        network.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+        return
+    state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+    optimizer.load_state_dict(state["optimizer"])
+    if accelerator.scaler:
+        accelerator.scaler.load_state_dict(state["scaler"])

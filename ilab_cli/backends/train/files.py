@@ -1,0 +1,59 @@
+"""Files and folders that appear whole or not at all: written under a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
+
+_PREFIX, _SUFFIX = ".writing-", ".tmp"
+
+
+def temporary_name(path: Path) -> Path:
+    """The hidden sibling under which ``path`` is written; the same for every process."""
+    return path.with_name(f"{_PREFIX}{path.name}{_SUFFIX}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers left in ``folder`` that were killed."""
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name to write to; at the end of the block it becomes ``path``, replacing what was there."""
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def replace_folder(temporary: Path, path: Path) -> None:
+    """Let the folder ``temporary``, complete now, become ``path``; a folder that was there goes."""
+    for file in [*temporary.rglob("*"), temporary]:
+        _sync(file)
+    if path.exists():
+        old = temporary_name(path.with_name(f"old-{path.name}"))
+        path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old)
+    else:
+        temporary.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,164 @@
+"""Launching a training: the exact torchrun command, its environment, and how it ends. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ilab_cli.backends.train.phases import expand
+from ilab_profiles import Finding, InputError, Profile, Train
+
+__all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "read_settings", "run"]
+
+FAILURE = "failure.txt"
+"""File in the run folder in which the process that failed first leaves the reason."""
+LAUNCHED = "ILAB_LAUNCHED"
+"""Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
+_LOG = "train.log"
+
+
+def preflight(train: Train) -> list[Finding]:
+    """All that can be known to be wrong before the launch, warnings included. Never writes."""
+    from ilab_cli.backends.train.preflight import preflight
+
+    return preflight(train)
+
+
+def command(train: Train) -> list[str]:
+    """The command that does this training, complete in itself: typed by hand it does the same run.
+
+    A training in several phases is one command too; each phase's own is ``command(phase)`` for
+    ``phase in phases.expand(train)``.
+    """
+    settings = ["--settings", json.dumps(train.model_dump(mode="json", exclude_defaults=True))]
+    if train.phases:
+        return [sys.executable, "-m", "ilab_cli.backends.train.launch", *settings]
+    return [
+        *(sys.executable, "-m", "torch.distributed.run", *_machines(train)),
+        *("--nproc-per-node", str(train.num_processes), "-m", "ilab_cli.backends.train.worker", *settings),
+    ]
+
+
+def read_settings(text: str) -> Train:
+    """The settings that a command line carries as JSON, checked by the rules of a profile.
+
+    Raises:
+        InputError: with everything that is wrong with them.
+    """
+    return Profile.from_dict({"train": json.loads(text)}).train
+
+
+def _machines(train: Train) -> list[str]:
+    """Options of torchrun that say how the machines find each other."""
+    torchrun = train.torchrun
+    if torchrun.nnodes == 1:
+        return ["--standalone"]
+    options: dict[str, object] = {"--nnodes": torchrun.nnodes, "--node-rank": torchrun.node_rank}
+    if torchrun.rdzv_endpoint:
+        options |= {"--rdzv-backend": "c10d", "--rdzv-endpoint": torchrun.rdzv_endpoint, "--rdzv-id": torchrun.rdzv_id}
+    else:
+        options |= {"--master-addr": torchrun.master_addr, "--master-port": torchrun.master_port}
+    return [part for name, value in options.items() if value is not None for part in (name, str(value))]
+
+
+def environment(train: Train) -> dict[str, str]:
+    """Variables that the processes of a training need: the GPUs they see, and each one's share of the cores."""
+    variables: dict[str, str] = {}
+    if "OMP_NUM_THREADS" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        variables["OMP_NUM_THREADS"] = str(max(1, cores // train.num_processes))
+    if train.device == "cpu" or train.gpus is not None:
+        gpus = () if train.device == "cpu" else train.gpus or ()
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    return variables
+
+
+def run(train: Train) -> int:
+    """Do a training, phase after phase; one that was interrupted goes on where it was.
+
+    Returns:
+        0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted.
+
+    Raises:
+        InputError: if the data or the model cannot be used; then nothing was started.
+    """
+    from ilab_cli.backends.train.dataset import prepare
+
+    with _terminating_interrupts():
+        try:
+            for phase in expand(train):
+                prepare(phase)
+                if code := _launch(phase):
+                    return code
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            return 130
+    return 0
+
+
+def _launch(train: Train) -> int:
+    """Run the workers of one phase to their end; their messages go to our stderr, their noise to a log."""
+    folder = Path(train.output_dir)
+    (folder / FAILURE).unlink(missing_ok=True)
+    variables = os.environ | environment(train) | {LAUNCHED: "1"}
+    with (folder / _LOG).open("ab") as log:
+        # in a session of its own, so that Ctrl-C reaches the launcher alone, which then ends torchrun in order
+        process = subprocess.Popen(
+            command(train), env=variables, stdin=subprocess.PIPE, stdout=2, stderr=log, start_new_session=True
+        )
+    with process:  # at its end the pipe to the workers is closed, and with it workers that torchrun left
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            _stop(process)
+            raise
+    if code == 0:
+        return 0
+    try:
+        reason = (folder / FAILURE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        reason = "a process ended without a word; perhaps it was killed for lack of memory"
+    print(f"training failed: {reason}\n    more in {folder / _LOG}", file=sys.stderr)
+    return 1
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=40)  # torchrun itself gives its workers 30 seconds
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _terminating_interrupts() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that the workers are stopped in order then too."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def main() -> int:
+    """Do the training that ``--settings`` describes, see :func:`command`."""
+    parser = argparse.ArgumentParser(description="Do a training, phase after phase.")
+    parser.add_argument("--settings", required=True, help="the train section of a profile, as JSON")
+    settings = parser.parse_args().settings
+    try:
+        return run(read_settings(settings))
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

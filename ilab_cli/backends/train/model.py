@@ -1,0 +1,100 @@
+"""The model of a run: loaded, quantized and given adapters as the settings say, and merged again at the end.
+
+Weights are kept in fp32; only a base model that adapters are trained on may be quantized.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.train.tokens import model_source
+from ilab_profiles import Train
+
+__all__ = ["build", "merge"]
+
+
+def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
+    """Load the model to train, with the weights of ``checkpoint`` where there is one.
+
+    Args:
+        train: the settings.
+        device: ``torch.device`` that a quantized base model is put on; others are moved later.
+        checkpoint: folder of a checkpoint of this run: a whole model, or adapters.
+
+    Returns:
+        ``transformers.PreTrainedModel``, or ``peft.PeftModel`` if adapters are trained; in training mode.
+    """
+    import torch
+
+    torch.manual_seed(train.seed)
+    if train.lora.enabled:
+        model = _with_adapters(train, _load(train, model_source(train), device), checkpoint)
+    else:
+        model = _load(train, str(checkpoint or model_source(train)), device)
+    if train.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model.config.use_cache = False
+    return model.train()
+
+
+def _load(train: Train, source: str, device: Any) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": train.trust_remote_code}
+    if train.deepspeed.quantize_dtype:
+        options |= {"quantization_config": _nf4(train), "device_map": {"": device}}
+    return AutoModelForCausalLM.from_pretrained(source, **options)
+
+
+def _nf4(train: Train) -> Any:
+    """Four-bit NormalFloat with double quantization, as in QLoRA (Dettmers et al. 2023)."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    compute = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[train.precision]
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+
+
+def _with_adapters(train: Train, base: Any, checkpoint: Path | None) -> Any:
+    import peft
+
+    if train.deepspeed.quantize_dtype:
+        base = peft.prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    if checkpoint:
+        return peft.PeftModel.from_pretrained(base, checkpoint, is_trainable=True)
+    lora = train.lora
+    targets = list(lora.target_modules) if lora.target_modules else ["all-linear"]
+    return peft.get_peft_model(
+        base,
+        peft.LoraConfig(
+            r=lora.lora_rank,
+            lora_alpha=lora.lora_alpha,
+            lora_dropout=lora.lora_dropout,
+            target_modules="all-linear" if targets == ["all-linear"] else targets,
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def merge(train: Train, adapters: Path) -> Any:
+    """The base model, in fp32 and not quantized, with trained adapters added into its weights; on the CPU.
+
+    Merging into quantized weights would round the adapters away, so the base is loaded once more.
+    """
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.integrations import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # under ZeRO 3 the base would be split over the processes, of which one calls this
+    base = AutoModelForCausalLM.from_pretrained(
+        model_source(train), dtype=torch.float32, trust_remote_code=train.trust_remote_code
+    )
+    return peft.PeftModel.from_pretrained(base, adapters).merge_and_unload()

@@ -1,0 +1,243 @@
+"""What can be known before a training is launched: settings that cannot be carried out, model, data. Never writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.train import conversations, phases
+from ilab_cli.backends.train.checkpoint import newest
+from ilab_cli.backends.train.engine import on_cpu
+from ilab_cli.backends.train.zero import configuration
+from ilab_cli.extras import missing_extra
+from ilab_profiles import Finding, InputError, Train
+
+__all__ = ["check_settings", "preflight"]
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
+
+
+def preflight(train: Train) -> list[Finding]:
+    """All that is wrong with a training before it starts, warnings included."""
+    missing = _missing_extras(train)
+    settings = list(_settings(train, with_torch=not missing))
+    model = list(_model(train))
+    runs = [run.model_copy(update={"model_path": train.model_path}) for run in phases.expand(train)]
+    if missing or model:
+        data: Iterable[Finding] = (finding for run in runs for finding in _lines(run))
+    else:
+        data = (finding for run in runs for finding in _samples(run))
+    return list(dict.fromkeys([*missing, *settings, *model, *data]))
+
+
+def check_settings(train: Train) -> None:
+    """Refuse settings that cannot be carried out here.
+
+    Raises:
+        InputError: with all of them.
+    """
+    if findings := [finding for finding in _settings(train, with_torch=True) if finding.severity == "error"]:
+        raise InputError(findings)
+
+
+def _missing_extras(train: Train) -> list[Finding]:
+    missing = missing_extra("train", "ilab model train")
+    if train.deepspeed.quantize_dtype:
+        missing += missing_extra("quantize", "train.deepspeed.quantize_dtype")
+    if train.deepspeed.enabled:
+        missing += missing_extra("deepspeed", "train.deepspeed")
+    return missing
+
+
+# --- settings -------------------------------------------------------------------------------------------------------
+
+
+def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
+    yield from _not_supported(train)
+    yield from phases.findings(train)
+    if with_torch:
+        yield from _hardware(train)
+    if train.deepspeed.enabled:
+        yield from _deepspeed_config(train)
+    for run in phases.expand(train):
+        if not train.resume and newest(Path(run.output_dir)):
+            yield Finding(
+                "checkpoints-exist",
+                f"{run.output_dir} has checkpoints, and train.resume is off",
+                "train.resume",
+                why="a new run would overwrite them",
+                hint="name another train.output_dir, or remove that folder first",
+            )
+
+
+def _deepspeed_config(train: Train) -> Iterator[Finding]:
+    try:
+        stage = configuration(train)["zero_optimization"].get("stage")
+    except InputError as error:
+        yield from error.findings
+        return
+    if stage == 3 and train.deepspeed.quantize_dtype:
+        yield Finding(
+            "not-supported-yet",
+            "a quantized model cannot be split over processes",
+            "train.deepspeed.quantize_dtype",
+            hint="set train.deepspeed.zero_stage: 2",
+        )
+
+
+def _not_supported(train: Train) -> Iterator[Finding]:
+    cases = [
+        (train.packing, "packing", "turn it off; batches are filled with conversations of like length"),
+        (train.fsdp.enabled, "fsdp.enabled", "turn it off; on several GPUs, every one then holds the whole model"),
+        (train.deepspeed.ds_offload_strat == "nvme", "deepspeed.ds_offload_strat", "use cpu"),
+        (train.deepspeed.quantize_dtype == "fp8", "deepspeed.quantize_dtype", "use nf4"),
+    ]
+    for asked, setting, hint in cases:
+        if asked:
+            yield Finding("not-supported-yet", "not carried out yet", f"train.{setting}", hint=hint)
+
+
+def _hardware(train: Train) -> Iterator[Finding]:
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    no_gpu = "no CUDA GPU is there, or this build of torch cannot use it"
+    if (train.device == "cuda" or train.gpus) and not there:
+        yield Finding(
+            "device",
+            no_gpu,
+            "train.gpus" if train.gpus else "train.device",
+            hint="train on the CPU (train.gpus: -1), or install torch for CUDA",
+        )
+    elif train.gpus and max(train.gpus) >= there:
+        yield Finding("device", f"GPU {max(train.gpus)} is chosen; there are {there}, from 0", "train.gpus")
+    elif not on_cpu(train) and train.num_processes > (len(train.gpus or ()) or there):
+        yield Finding(
+            "device", f"{train.num_processes} processes need as many GPUs; there are {there}", "train.num_gpus"
+        )
+    if train.precision == "fp16" and on_cpu(train):
+        yield Finding("precision", "fp16 needs a GPU", "train.precision", hint="use fp32 or bf16")
+
+
+# --- model and data -------------------------------------------------------------------------------------------------
+
+
+def _model(train: Train) -> Iterator[Finding]:
+    if not train.model_path:
+        return  # a hub name: whether it exists, loading its tokenizer tells
+    folder = Path(train.model_path)
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "is not there"
+        yield Finding(
+            "model-not-found",
+            f"{folder} {what}",
+            "train.model_path",
+            hint="name a folder with config.json, weights and tokenizer; a hub model goes to train.model_repo",
+        )
+        return
+    missing = [
+        what
+        for what, names in (("config.json", ("config.json",)), ("weights", _WEIGHTS), ("a tokenizer", _TOKENIZERS))
+        if not any((folder / name).is_file() for name in names)
+    ]
+    missing += _missing_shards(folder)
+    if missing:
+        yield Finding(
+            "model-incomplete",
+            f"{folder} lacks {', '.join(missing)}",
+            "train.model_path",
+            hint="download the model again, or name another folder",
+        )
+
+
+def _missing_shards(folder: Path) -> list[str]:
+    """Files that an index of weights names and the folder lacks."""
+    named: set[str] = set()
+    for index in folder.glob("*.index.json"):
+        try:
+            named.update(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError):
+            return [f"a readable {index.name}"]
+    return sorted(name for name in named if not (folder / name).is_file())
+
+
+def _lines(train: Train) -> Iterable[Finding]:
+    """What is wrong with the data, looked at without tokenizer."""
+    try:
+        return conversations.read(conversations.files_of(train.data_path))[1]
+    except InputError as error:
+        return error.findings
+
+
+def _samples(train: Train) -> Iterator[Finding]:
+    """What is wrong with the data for this model, and with the plan that follows from them."""
+    from ilab_cli.backends.train import dataset
+    from ilab_cli.backends.train.plan import Plan
+
+    if not train.model_path and (broken := list(_lines(train))):
+        yield from broken  # sound data first: looking for a model on the hub takes time
+        return
+    try:
+        config = _config(train)
+    except InputError as error:
+        yield from (*error.findings, *_lines(train))
+        return
+    try:
+        samples = dataset.examine(train)
+    except InputError as error:
+        yield from error.findings
+        return
+    longest, highest = int(samples.lengths.max()), int(samples.input_ids.max())
+    limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
+    if longest > train.max_batch_len:
+        yield Finding(
+            "batch-too-small",
+            f"the longest conversation has {longest} tokens",
+            "train.max_batch_len",
+            hint=f"set it to {longest} or more, or lower train.max_seq_len",
+        )
+    if limit and longest > limit:
+        yield Finding(
+            "longer-than-model",
+            f"the longest conversation has {longest} tokens, the model reads {limit}",
+            "train.max_seq_len",
+            hint=f"set it to {limit} or less",
+        )
+    if words and highest >= words:
+        yield Finding(
+            "vocabulary",
+            f"the data hold token {highest}, the model knows {words} tokens",
+            "train.model_path",
+            why="tokenizer and weights are not of one model",
+        )
+    plan = Plan(train, samples.lengths)
+    if train.warmup_steps >= plan.steps:
+        yield Finding(
+            "warmup-too-long",
+            f"the run has {plan.steps} steps: it ends before the learning rate is reached",
+            "train.warmup_steps",
+            hint=f"set it to {plan.steps // 10}",
+            severity="warning",
+        )
+
+
+def _config(train: Train) -> Any:
+    """The model's configuration, of its language model where it has several parts.
+
+    Raises:
+        InputError: if transformers cannot read it.
+    """
+    from transformers import AutoConfig
+
+    from ilab_cli.backends.train.tokens import model_source
+
+    source = model_source(train)
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        where = "train.model_path" if train.model_path else "train.model_repo"
+        raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error

@@ -1,0 +1,97 @@
+"""What a run tells while it trains: rows of ``metrics.jsonl``, and a bar or plain lines for whoever watches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from ilab_cli.backends.train.files import replace_file
+from ilab_cli.backends.train.launch import LAUNCHED
+
+__all__ = ["Progress", "append", "begin", "rewind"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def _stream() -> TextIO:
+    """Where messages to people go: to the standard error output of whoever was started by hand.
+
+    The launcher gives workers its own as their standard output, and keeps their standard error output in a log.
+    """
+    return sys.__stdout__ or sys.stderr if LAUNCHED in os.environ else sys.stderr
+
+
+def _say(text: str) -> None:
+    print(text, file=_stream(), flush=True)
+
+
+def begin(samples: int, left_out: int, steps: int, done: int) -> None:
+    """Tell what is about to be trained."""
+    resumed = f", going on after step {done}" if done else ""
+    _say(f"training on {samples} conversations in {steps} steps{resumed}")
+    if left_out:
+        _say(f"left out {left_out} conversations longer than train.max_seq_len")
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Add one row to a ``metrics.jsonl``, in one write."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop the rows after step ``step``, and a row that a killed run left unfinished."""
+    if not path.exists():
+        return
+    kept: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > step:
+            break
+        kept.append(line)
+    with replace_file(path) as temporary:
+        temporary.write_text("".join(kept), encoding="utf-8")
+
+
+class Progress:
+    """The progress of a run: a bar on a terminal, otherwise a line now and then.
+
+    Args:
+        total: optimizer steps of the run.
+        done: those done before.
+        shown: false to show nothing.
+    """
+
+    def __init__(self, total: int, done: int, *, shown: bool) -> None:
+        from tqdm import tqdm
+
+        self._shown = shown
+        self._last = 0.0
+        bar = shown and _stream().isatty()
+        self._bar = tqdm(total=total, initial=done, unit="step", file=_stream(), disable=not bar)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self, row: dict[str, Any]) -> None:
+        """Show a row of metrics, if it is time for that."""
+        if not self._bar.disable:
+            self._bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+            self._bar.update()
+        elif self._shown and (
+            row["step"] == self._bar.total or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES
+        ):
+            self._last = time.monotonic()
+            _say(
+                f"step {row['step']}/{self._bar.total}  epoch {row['epoch']}  loss {row['loss']:.4f}  "
+                f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s"
+            )

@@ -1,0 +1,136 @@
+"""A training in progress: one optimizer step, one checkpoint, the final model.
+
+Every process of a run holds one ``Training`` and calls its methods at the same time as the others.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.train import checkpoint, engine
+from ilab_cli.backends.train.dataset import Samples
+from ilab_cli.backends.train.files import temporary_name
+from ilab_cli.backends.train.loss import collate, token_loss
+from ilab_cli.backends.train.model import merge
+from ilab_cli.backends.train.plan import Plan
+from ilab_profiles import Train
+
+__all__ = ["Training"]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """All that a process needs to train.
+
+    Args:
+        train: the settings.
+        accelerator: ``accelerate.Accelerator``.
+        model: what is saved.
+        network: the same model, wrapped by the accelerator: what is run.
+        optimizer: its optimizer, wrapped too.
+        tokenizer: what is saved beside the model.
+        samples: the data.
+        plan: what is trained on when.
+    """
+
+    train: Train
+    accelerator: Any
+    model: Any
+    network: Any
+    optimizer: Any
+    tokenizer: Any
+    samples: Samples
+    plan: Plan
+
+    def step(self, step: int) -> dict[str, Any]:
+        """Do one optimizer step (numbered from 0) and return its row of metrics.
+
+        Raises:
+            ArithmeticError: if the loss or the norm of its gradient is no longer a finite number.
+        """
+        import torch
+
+        began = time.perf_counter()
+        torch.manual_seed(self.plan.seed(step, self.accelerator.process_index))
+        rate = self.plan.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = self._backward(step)
+        norm = engine.clip(self.accelerator, self.network, self.train.max_grad_norm)
+        if not math.isfinite(loss) or not (math.isfinite(norm) or self.train.precision == "fp16"):
+            raise ArithmeticError(f"at step {step + 1} the loss is {loss} and the norm of its gradient {norm}")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {
+            "step": step + 1,
+            "epoch": step // self.plan.steps_per_epoch + 1,
+            "samples": self.plan.samples_seen(step + 1),
+            "tokens": self.plan.tokens_seen(step + 1),
+            "loss": loss,
+            "learning_rate": rate,
+            "grad_norm": norm if math.isfinite(norm) else None,
+            "tokens_per_second": (self.plan.tokens_seen(step + 1) - self.plan.tokens_seen(step))
+            / (time.perf_counter() - began),
+            "memory": engine.memory(),
+        }
+
+    def _backward(self, step: int) -> float:
+        """Gather the gradients of a global batch.
+
+        Returns:
+            the loss: the mean over all learned tokens of the global batch, the same for every number of processes.
+        """
+        import torch
+
+        device, processes = self.accelerator.device, self.accelerator.num_processes
+        learned = sum(int(self.samples[number][1].sum()) for number in self.plan.batch(step))
+        share = self.plan.shares(step)[self.accelerator.process_index]
+        loss = torch.zeros((), device=device)
+        for count, numbers in enumerate(share, start=1):
+            with engine.microbatch(self.accelerator, self.network, last=count == len(share)):
+                part = token_loss(self.network, collate(self.samples, numbers, device)) / learned
+                self.accelerator.backward(part * processes)  # gradients are averaged over processes: this adds them
+            loss += part.detach()
+        return float(self.accelerator.reduce(loss))
+
+    def save(self, steps: int) -> None:
+        """Write a checkpoint after the first ``steps`` steps."""
+        progress = self._progress(steps)
+        target = checkpoint.folder_of(Path(self.train.output_dir), progress.samples)
+        main = self.accelerator.is_main_process
+        if main:
+            checkpoint.begin(target)
+        self.accelerator.wait_for_everyone()
+        folder = temporary_name(target)
+        engine.save_optimizer(self.accelerator, self.network, self.optimizer, folder / checkpoint.OPTIMIZER)
+        weights = engine.whole_weights(self.accelerator, self.network)
+        if main:
+            self.model.save_pretrained(folder, state_dict=weights)
+            self.tokenizer.save_pretrained(folder)
+        self.accelerator.wait_for_everyone()
+        if main:
+            checkpoint.complete(target, progress)
+            checkpoint.forget_optimizers(target)
+        self.accelerator.wait_for_everyone()
+
+    def export(self) -> None:
+        """Make the final model from the checkpoint of the last step."""
+        if self.accelerator.is_main_process:
+            progress = self._progress(self.plan.steps)
+            run = Path(self.train.output_dir)
+            last = checkpoint.folder_of(run, progress.samples)
+            folder = checkpoint.begin(run / "model")
+            if self.train.lora.enabled:
+                merge(self.train, last).save_pretrained(folder)
+                self.tokenizer.save_pretrained(folder)
+            else:
+                checkpoint.link_model(last, folder)
+            checkpoint.complete(run / "model", progress)
+        self.accelerator.wait_for_everyone()
+
+    def _progress(self, steps: int) -> checkpoint.Progress:
+        return checkpoint.Progress(steps, self.plan.samples_seen(steps), self.samples.fingerprint)

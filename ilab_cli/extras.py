@@ -1,0 +1,35 @@
+"""Which optional part of the distribution a command needs, and one clear line where it is not installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from ilab_profiles import Finding
+
+__all__ = ["missing_extra"]
+
+_MODULES = {
+    "train": ("torch", "transformers", "accelerate", "peft"),
+    "quantize": ("bitsandbytes",),
+    "deepspeed": ("deepspeed",),
+    "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
+}
+
+
+def missing_extra(extra: str, needed_by: str) -> list[Finding]:
+    """A finding that names the extra to install, or nothing if all of its modules are there. Imports none of them.
+
+    Args:
+        extra: name of the extra in the distribution's metadata.
+        needed_by: what needs it, for example ``"ilab model train"``.
+    """
+    absent = [module for module in _MODULES[extra] if find_spec(module) is None]
+    if not absent:
+        return []
+    return [
+        Finding(
+            rule="extra-not-installed",
+            message=f"{needed_by} needs {', '.join(absent)}, not installed here",
+            hint=f'python3 -m pip install "ilab-profiles[{extra}]"',
+        )
+    ]

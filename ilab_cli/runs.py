@@ -1,0 +1,168 @@
+"""A run and its folder: ``run.yaml`` says what was run, with which settings and where each came from, and how it went.
+
+A folder belongs to one run. The same command may go on with it; another one is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ilab_profiles import Effective, Finding, InputError, Position
+from ilab_profiles.document import read
+from ilab_profiles.files import read_bytes, replace
+from ilab_profiles.render import dump, scalar, to_data
+
+__all__ = ["Run", "write_atomically"]
+
+MANIFEST = "run.yaml"
+# Settings that do not change what a run computes, so that it may go on under others.
+_FREE = {
+    "train": {"output_dir", "resume", "gpus", "num_gpus", "device", "torchrun", "save_samples", "max_batch_len"},
+    "evaluate": {"output_dir", "gpus", "device", "prune"},
+}
+_INPUTS = {"train": ("data_path", "chat_template"), "evaluate": ()}
+_PACKAGES = ("ilab-profiles", "torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval")
+
+
+class Run:
+    """A run of one section in its folder."""
+
+    def __init__(self, folder: str, section: str, effective: Effective) -> None:
+        self.folder = Path(folder).expanduser()
+        self.section = section
+        self.effective = effective
+
+    @property
+    def manifest(self) -> Path:
+        """Path of ``run.yaml``."""
+        return self.folder / MANIFEST
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings in force, secrets masked."""
+        data: dict[str, Any] = to_data(self.effective.profile)[self.section]
+        return data
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of each file that the run reads, by the setting that names it."""
+        found: dict[str, str] = {}
+        for name in _INPUTS[self.section]:
+            if self.settings[name] and (path := Path(self.settings[name]).expanduser()).exists():
+                found[name] = _hash(path)
+        return found
+
+    def conflicts(self, *, resume: bool) -> list[Finding]:
+        """Why this run must not use its folder; nothing if it may."""
+        if self.folder.is_file():
+            return [self._finding("it is a file, not a folder")]
+        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+            return []
+        if not self.manifest.is_file():
+            return [self._finding("it is not empty, and no run of ilab made it")]
+        try:
+            earlier = read(self.manifest).data
+        except InputError as error:
+            return [*error.findings, self._finding("its run.yaml cannot be read")]
+        if not resume:
+            return [self._finding("it holds a run already, and resume is off")]
+        if earlier.get("section") != self.section:
+            return [self._finding(f"it holds another run: {earlier.get('section')}")]
+        differing = self._differences(earlier)
+        return [self._finding(f"it holds another run: {'; '.join(differing)}")] if differing else []
+
+    def _differences(self, earlier: dict[str, Any]) -> list[str]:
+        then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
+        found = [
+            f"{name} was {scalar(then.get(name))}, is {scalar(now.get(name))}"
+            for name in sorted({*then, *now})
+            if then.get(name) != now.get(name) and name.split(".")[0] not in _FREE[self.section]
+        ]
+        then_inputs = earlier.get("inputs") or {}
+        return found + [
+            f"{name} holds other data now" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
+        ]
+
+    def _finding(self, message: str) -> Finding:
+        return Finding(
+            "output-folder-in-use",
+            message,
+            f"{self.section}.output_dir",
+            Position(str(self.folder)),
+            hint="choose another folder with --output-dir",
+        )
+
+    def begin(self) -> None:
+        """Make the folder and write ``run.yaml``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write("running")
+
+    def end(self, code: int) -> None:
+        """Note how the run went."""
+        self._write({0: "complete", 130: "interrupted"}.get(code, "failed"))
+
+    def _write(self, status: str) -> None:
+        origins = {
+            path: str(setting.position())
+            for path in self.effective.settings
+            if path.startswith(f"{self.section}.") and (setting := self.effective.origin(path))
+        }
+        data = {
+            "section": self.section,
+            "status": status,
+            "command": shlex.join(["ilab", *sys.argv[1:]]),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": self.settings,
+            "origins": origins,
+            "inputs": self.inputs,
+            "versions": _versions(),
+            "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
+        }
+        write_atomically(self.manifest, dump(data))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that at any moment it holds all of the old or all of the new text.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    replace(path, text.encode(), expected=read_bytes(path) if path.exists() else None)
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            found.update(_flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
