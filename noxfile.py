@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -27,7 +30,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
-@nox.session(python=["3.11", "3.12", "3.13"])
+def interpreter(version: str) -> str:
+    """A Python of this version: pyenv's where it has one, which need not be on the path; else by name."""
+    root = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+    found = sorted(root.glob(f"versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else version
+
+
+@nox.session
+@nox.parametrize("python", [nox.param(interpreter(version), id=version) for version in ("3.11", "3.12", "3.13")])
 def light(session: nox.Session) -> None:
     """The tests of the library and the program where no engine is installed."""
     install(session, "", "test")
@@ -55,6 +66,23 @@ def types(session: nox.Session) -> None:
     """Types, strictly."""
     install(session, "", "types")
     session.run("mypy")
+
+
+@nox.session(python="3.11")
+def agreement(session: nox.Session) -> None:
+    """Our validation against a stock JSON Schema validator, over 12,000 documents."""
+    install(session, "", "test")
+    session.run("pytest", "tests/library/test_schema.py", *session.posargs, env={"ILAB_TEST_DOCUMENTS": "12000"})
+
+
+@nox.session(python="3.11")
+def editor(session: nox.Session) -> None:
+    """What an editor shows for a bad profile, by the real yaml-language-server (needs npm)."""
+    install(session)
+    folder = session.create_tmp()
+    session.run("npm", "install", "--silent", "--prefix", folder, "yaml-language-server", external=True)
+    server = Path(folder, "node_modules", ".bin", "yaml-language-server")
+    session.run("python", "examples/editor_check.py", "--server", str(server))
 
 
 @nox.session(python="3.11")

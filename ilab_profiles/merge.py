@@ -63,8 +63,8 @@ def merge(layers: Sequence[Layer]) -> Effective:
     wrong_paths = {finding.path for finding in wrong}
     judged = [item for item in violations(profile) if wrong_paths.isdisjoint(item.involved)]
     broken = [_rule_finding(violation, winners) for violation in judged]
-    findings.extend(finding for finding in broken if finding.severity == "error")
-    if findings:
+    findings.extend(broken)
+    if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
     return Effective(profile, settings, tuple(broken))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +27,11 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to; at the end of the block it becomes ``path``, replacing what was there."""
-    temporary = temporary_name(path)
+    """Give a temporary name to write to; at the end of the block it becomes ``path``, replacing what was there.
+
+    Each writer has a name of its own: launchers on several machines may prepare the same file in a shared folder.
+    """
+    temporary = temporary_name(path.with_name(f"{secrets.token_hex(4)}-{path.name}"))
     try:
         yield temporary
         _sync(temporary)

@@ -1,0 +1,138 @@
+"""The commands as a user types them, on a student made on the spot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ilab_profiles.document import read
+
+for module in ("accelerate", "peft", "lm_eval"):
+    pytest.importorskip(module)
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
+Ilab = Callable[..., "subprocess.CompletedProcess[str]"]
+QUICK = shlex.split("--num-epochs 2 --effective-batch-size 8 --max-seq-len 128 --warmup-steps 1 --learning-rate 1e-3")
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a student, 24 conversations, and a config file."""
+    folder = tmp_path_factory.mktemp("work")
+    maker = Path(__file__).parents[2] / "examples" / "tiny_student.py"
+    subprocess.run([sys.executable, str(maker), "student"], cwd=folder, check=True, capture_output=True)
+    lines = (DEMO / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "train.jsonl").write_text("".join(lines[:24]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ilab(work: Path) -> Ilab:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ILAB_")}
+        return subprocess.run(
+            [sys.executable, "-m", "ilab_cli", *arguments],
+            cwd=work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
+
+
+def losses(folder: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+TRAIN = ["model", "train", "--model-dir=student", "--data-dir=train.jsonl", *QUICK]
+
+
+def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
+    assert ilab("config", "init").returncode == 0
+    done = ilab(*TRAIN, "--output-dir", "first")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    curve = losses(work / "first")
+    assert len(curve) == 6
+    assert curve[-1] < curve[0]
+
+    manifest = read(work / "first" / "run.yaml").data
+    assert manifest["status"] == "complete"
+    assert manifest["settings"]["num_epochs"] == 2
+    assert manifest["origins"]["train.num_epochs"] == "--num-epochs"
+    assert "cpu_only.yaml:" in manifest["origins"]["train.max_batch_len"]
+    assert manifest["versions"]["torch"]
+
+    before = (work / "first" / "metrics.jsonl").read_bytes()
+    again = ilab(*TRAIN, "--output-dir", "first")
+    assert again.returncode == 0, again.stderr
+    other = ilab(*TRAIN, "--output-dir", "first", "--seed", "7")
+    assert other.returncode == 2
+    assert "first: error[output-folder-in-use]" in other.stderr
+    assert "seed was 42, is 7" in other.stderr
+    assert (work / "first" / "metrics.jsonl").read_bytes() == before
+
+    scored = ilab(
+        *shlex.split("model evaluate --benchmarks mmlu --input-dir first --few-shots 0 --batch-size 4"),
+        *("--tasks", "brindlemoor_streets", "--data-dir", str(DEMO / "mmlu"), "--output-dir", "scores"),
+    )
+    assert scored.returncode == 0, scored.stderr
+    assert "brindlemoor_streets" in scored.stdout
+    assert json.loads((work / "scores" / "scores.json").read_text())["overall"]["questions"] == 12
+
+
+def test_what_a_dry_run_prints_does_the_same_run(work: Path, ilab: Ilab) -> None:
+    shown = ilab(*TRAIN, "--lora", "--output-dir", "dry", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert not (work / "dry").exists()
+    command = shown.stdout.strip().splitlines()[-1]
+    subprocess.run(command, shell=True, cwd=work, check=True, capture_output=True, timeout=300)
+    done = ilab(*TRAIN, "--lora", "--output-dir", "real")
+    assert done.returncode == 0, done.stderr
+    assert losses(work / "dry") == pytest.approx(losses(work / "real"), rel=1e-6)
+
+
+GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+
+
+@pytest.mark.parametrize(
+    ("data", "arguments", "said"),
+    [
+        (None, ["--data-path", "missing.jsonl"], "missing.jsonl"),
+        ("", [], "bad.jsonl"),
+        (GOOD + "{not json\n", [], "bad.jsonl:2:"),
+        (GOOD + '{"messages": [{"role": "user", "content": "a"}]}\n', [], "bad.jsonl:2:"),
+        (GOOD, ["--max-seq-len", "2"], "max_seq_len"),
+        (GOOD, ["--model-path", "."], "config.json"),
+        (GOOD, ["--profile", "cpu-onli"], "did you mean cpu_only?"),
+        (GOOD, ["--profile", "unknown-key.yaml"], "unknown-key.yaml:1:9: error[unknown-key]"),
+        (GOOD, ["--profile", "contradiction.yaml"], "contradiction.yaml:1:38: error[quantize-needs-lora]"),
+        (GOOD, ["--output-dir", "."], "output-folder-in-use"),
+        (GOOD, ["--packing"], "train.packing"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_is_written(
+    work: Path, ilab: Ilab, data: str | None, arguments: list[str], said: str
+) -> None:
+    (work / "unknown-key.yaml").write_text("train: {epoch: 1}\n", encoding="utf-8")
+    (work / "contradiction.yaml").write_text("train: {deepspeed: {quantize_dtype: nf4}}\n", encoding="utf-8")
+    (work / "bad.jsonl").write_text(data or "", encoding="utf-8")
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*")}
+    done = ilab(
+        "model", "train", "--model-path=student", "--data-path=bad.jsonl", *QUICK, "--output-dir=new", *arguments
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert {path: path.stat().st_mtime_ns for path in work.rglob("*")} == before
