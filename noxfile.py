@@ -69,6 +69,13 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def generate(session: nox.Session) -> None:
+    """Make the generated files anew; the tests check that they are fresh."""
+    install(session)
+    session.run("python", "-m", "ilab_profiles.schema")
+
+
+@nox.session(python="3.11")
 def agreement(session: nox.Session) -> None:
     """Our validation against a stock JSON Schema validator, over 12,000 documents."""
     install(session, "", "test")

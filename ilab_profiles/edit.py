@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ilab_profiles import catalog, files
-from ilab_profiles.config import Config
+from ilab_profiles.config import SCHEMA_FILES, Config
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
 from ilab_profiles.fields import Section
@@ -29,6 +29,7 @@ from ilab_profiles.splice import changed, refusal, splice
 __all__ = ["fix", "init", "set_in_text", "set_value"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
+_SCHEMA = SCHEMA_FILES["profile"].as_uri()
 _ENCODINGS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
@@ -84,14 +85,14 @@ def fix(file: Path) -> list[Finding]:
     return mended
 
 
-def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str | None = None) -> None:
+def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str = _SCHEMA) -> None:
     """Write a new profile that extends another one.
 
     Args:
         file: where to, in a folder that is made if need be; a name in ``.json`` makes it JSON, without comments.
         base: name or path of the profile that it extends; a relative path starts from the folder of ``file``.
         settings: values by dotted path, as :func:`set_value` takes them.
-        schema: path or address of the JSON Schema, for editors.
+        schema: path or address of the JSON Schema, for editors; by default the one that ships with the library.
 
     Raises:
         InputError: if the file exists, the base does not, or the profile would be refused; nothing is written then.
@@ -225,14 +226,14 @@ def _findings(document: Document, file: Path) -> Sequence[Finding]:
         return error.findings
 
 
-def _commented(data: Mapping[str, object], schema: str | None) -> str:
+def _commented(data: Mapping[str, object], schema: str) -> str:
     """The text of a new profile: what each setting means behind it."""
 
     def comment(path: str) -> str:
         info = fields().get(path)
         return info.description or "" if info and "." in path else ""
 
-    head = f"# yaml-language-server: $schema={schema}\n" if schema else ""
+    head = f"# yaml-language-server: $schema={schema}\n"
     return f"{head}# What is not set here is as in the profile that this one extends.\n{dump(data, comment)}"
 
 

@@ -62,7 +62,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     findings.extend(wrong)
     wrong_paths = {finding.path for finding in wrong}
     judged = [item for item in violations(profile) if wrong_paths.isdisjoint(item.involved)]
-    broken = [_rule_finding(violation, winners) for violation in judged]
+    broken = [_rule_finding(violation, winners) for violation in judged if not _outdone(violation, winners)]
     findings.extend(broken)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
@@ -126,6 +126,13 @@ def _field_finding(
 def _say(message: str) -> str:
     text = message.removeprefix("Value error, ").replace("Input should be", "should be")
     return text[:1].lower() + text[1:]
+
+
+def _outdone(violation: Violation, winners: Mapping[str, Setting]) -> bool:
+    """Whether a warning is about a value that a stronger layer made idle on purpose, as by switching LoRA off."""
+    cause, *others = (winners.get(path) for path in violation.involved)
+    ranks = [setting.rank for setting in others if setting]
+    return violation.severity == "warning" and cause is not None and max(ranks, default=-1) > cause.rank
 
 
 def _rule_finding(violation: Violation, winners: Mapping[str, Setting]) -> Finding:

@@ -8,8 +8,9 @@ from pathlib import PurePath
 from typing import Any, Literal
 from urllib.parse import quote
 
+from ilab_profiles.checks import CHECKS
 from ilab_profiles.diagnostics import Finding
-from ilab_profiles.rules import CHECKS, RULES
+from ilab_profiles.rules import RULES
 
 __all__ = ["FORMATS", "Format", "report"]
 

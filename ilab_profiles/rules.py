@@ -1,46 +1,18 @@
-"""Which settings go together: the table of rules, and beside it the checks that the language of rules cannot say.
+"""Which settings go together: the table of rules, and all that a profile breaks of them and of the checks.
 
-Each rule names what would go wrong. Arithmetic over two settings is a Python check, marked with :func:`check`.
+Each rule names what would go wrong. What their language cannot say stands in :mod:`ilab_profiles.checks`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from ilab_profiles.conditions import Check, F, Field, Rule, Violation, show, value_at
-from ilab_profiles.diagnostics import Severity
+from ilab_profiles.checks import CHECKS
+from ilab_profiles.conditions import F, Rule, Violation, show, value_at
 from ilab_profiles.profile import Profile
 from ilab_profiles.train import Lora
 
-__all__ = ["CHECKS", "RULES", "check", "violations"]
-
-CHECKS: list[Check] = []
-
-
-def check(
-    id: str, *involved: Field, why: str, severity: Severity = "error"
-) -> Callable[[Callable[[Profile], Iterator[str]]], Callable[[Profile], Iterator[str]]]:
-    """Register a Python check over the fields ``involved``; findings point to the first of them that somebody set."""
-
-    def register(run: Callable[[Profile], Iterator[str]]) -> Callable[[Profile], Iterator[str]]:
-        CHECKS.append(Check(id, tuple(item.path for item in involved), why, run, severity))
-        return run
-
-    return register
-
-
-def violations(profile: Profile) -> Iterator[Violation]:
-    """Everything in a profile that breaks a rule or a check, in the order of the table."""
-    for rule in RULES:
-        if all(condition.holds(profile) for condition in rule.when) and not rule.require.holds(profile):
-            cause = rule.when[0] if rule.when else rule.require
-            message = f"{show(value_at(profile, cause.path))} needs {rule.require}"
-            involved = (*(condition.path for condition in rule.when), rule.require.path)
-            yield Violation(rule.id, cause.path, message, rule.why, rule.fix, rule.severity, involved)
-    for item in CHECKS:
-        for message in item.run(profile):
-            yield Violation(item.id, item.involved[0], message, item.why, {}, item.severity, item.involved)
-
+__all__ = ["RULES", "violations"]
 
 _LOCAL = r"^(https?://)?(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\])(:[0-9]+)?(/|$)"
 _LORA, _DEEPSPEED, _FSDP = F.train.lora, F.train.deepspeed, F.train.fsdp
@@ -192,7 +164,7 @@ RULES: tuple[Rule, ...] = (
         "fp16-needs-a-gpu",
         when=(F.train.precision.is_("fp16"),),
         require=~F.train.device.is_("cpu"),
-        why="gradients of fp16 arithmetic have to be scaled, which is done on GPUs only; bf16 runs on the CPU",
+        why="without a GPU accelerate trains in fp32 instead, without a word; bf16 runs on the CPU",
         fix={"train.precision": "bf16"},
     ),
     Rule(
@@ -242,89 +214,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-@check(
-    "batch-holds-a-sample",
-    F.train.max_batch_len,
-    F.train.max_seq_len,
-    why="a conversation of max_seq_len tokens would fit into no batch",
-)
-def _batch_holds_a_sample(profile: Profile) -> Iterator[str]:
-    train = profile.train
-    if train.max_batch_len < train.max_seq_len:
-        yield f"{train.max_batch_len} tokens are fewer than train.max_seq_len: {train.max_seq_len}"
-
-
-@check(
-    "num-gpus-agrees",
-    F.train.num_gpus,
-    F.train.gpus,
-    why="one process is started for each GPU",
-)
-def _num_gpus_agrees(profile: Profile) -> Iterator[str]:
-    train = profile.train
-    if train.num_gpus and train.gpus and train.num_gpus != len(train.gpus):
-        yield f"{train.num_gpus} disagrees with train.gpus, which names {len(train.gpus)}"
-
-
-@check(
-    "batch-covers-processes",
-    F.train.effective_batch_size,
-    F.train.num_gpus,
-    F.train.gpus,
-    F.train.torchrun.nnodes,
-    why="some processes get fewer samples in a step and wait for the others",
-    severity="warning",
-)
-def _batch_covers_processes(profile: Profile) -> Iterator[str]:
-    train = profile.train
-    if train.effective_batch_size % train.world_size:
-        yield f"{train.effective_batch_size} samples do not divide over {train.world_size} processes"
-
-
-@check(
-    "machines-need-a-place-to-meet",
-    F.train.torchrun.nnodes,
-    F.train.torchrun.rdzv_endpoint,
-    F.train.torchrun.master_addr,
-    why="each machine would wait for the others at an address of its own",
-)
-def _machines_need_a_place_to_meet(profile: Profile) -> Iterator[str]:
-    torchrun = profile.train.torchrun
-    if torchrun.nnodes > 1 and not (torchrun.rdzv_endpoint or torchrun.master_addr):
-        yield f"{torchrun.nnodes} machines need train.torchrun.rdzv_endpoint or master_addr"
-
-
-@check(
-    "node-rank-in-range",
-    F.train.torchrun.node_rank,
-    F.train.torchrun.nnodes,
-    why="machines are counted from 0",
-)
-def _node_rank_in_range(profile: Profile) -> Iterator[str]:
-    torchrun = profile.train.torchrun
-    if torchrun.node_rank >= torchrun.nnodes:
-        yield f"{torchrun.node_rank} is not below train.torchrun.nnodes: {torchrun.nnodes}"
-
-
-@check(
-    "checkpoint-after-every-step",
-    F.train.save_samples,
-    F.train.effective_batch_size,
-    why="writing checkpoints would take most of the time",
-    severity="warning",
-)
-def _checkpoint_after_every_step(profile: Profile) -> Iterator[str]:
-    train = profile.train
-    if 0 < train.save_samples <= train.effective_batch_size:
-        yield f"{train.save_samples} samples are not more than one step of {train.effective_batch_size}"
-
-
-@check(
-    "phase-names-differ",
-    F.train.phases,
-    why="each phase has a folder of its own",
-)
-def _phase_names_differ(profile: Profile) -> Iterator[str]:
-    names = [phase.name for phase in profile.train.phases if phase.name is not None]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield f"two phases are called {name}"
+def violations(profile: Profile) -> Iterator[Violation]:
+    """Everything in a profile that breaks a rule or a check, in the order of the table."""
+    for rule in RULES:
+        if all(condition.holds(profile) for condition in rule.when) and not rule.require.holds(profile):
+            cause = rule.when[0] if rule.when else rule.require
+            message = f"{show(value_at(profile, cause.path))} needs {rule.require}"
+            involved = (*(condition.path for condition in rule.when), rule.require.path)
+            yield Violation(rule.id, cause.path, message, rule.why, rule.fix, rule.severity, involved)
+    for item in CHECKS:
+        for message in item.run(profile):
+            yield Violation(item.id, item.involved[0], message, item.why, {}, item.severity, item.involved)

@@ -7,16 +7,17 @@ others it only judges what stands in the file itself.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from ilab_profiles import catalog
 from ilab_profiles.conditions import Condition, Rule
-from ilab_profiles.config import Config
+from ilab_profiles.config import SCHEMA_FILES, Config, SchemaKind
 from ilab_profiles.evaluate import BENCHMARK_NAMES
 from ilab_profiles.fields import Section, unset_of
 from ilab_profiles.layers import ACCELERATORS
@@ -25,7 +26,7 @@ from ilab_profiles.paths import fields, items_of, section_of, spellings
 from ilab_profiles.profile import Profile
 from ilab_profiles.rules import RULES
 
-__all__ = ["DIALECT", "json_schema"]
+__all__ = ["DIALECT", "json_schema", "write_files"]
 
 Schema = dict[str, Any]
 
@@ -34,7 +35,7 @@ _NEVER: Schema = {"not": {}}
 _PROFILE: Schema = {"$ref": "#/$defs/Profile"}
 
 
-def json_schema(kind: Literal["profile", "config"] = "profile") -> Schema:
+def json_schema(kind: SchemaKind = "profile") -> Schema:
     """The schema of a profile file (in any of its forms) or of ``config.yaml``.
 
     Returns:
@@ -57,6 +58,13 @@ def json_schema(kind: Literal["profile", "config"] = "profile") -> Schema:
     body = config if kind == "config" else {"if": {"required": ["profile"]}, "then": config, "else": _PROFILE}
     title = {"profile": "ilab profile", "config": "ilab config.yaml"}[kind]
     return {"$schema": DIALECT, "title": title, "type": "object", **body, "$defs": definitions}
+
+
+def write_files() -> None:
+    """Write the schemas that ship with the library, for editors: run ``python -m ilab_profiles.schema``."""
+    for kind, path in SCHEMA_FILES.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(json_schema(kind), indent=1) + "\n", encoding="utf-8")
 
 
 @cache
@@ -200,3 +208,7 @@ def _leaf(condition: Condition) -> Schema:
         case _:
             schema = {"type": "number", "maximum": condition.operand}
     return {"not": schema} if condition.negated else schema
+
+
+if __name__ == "__main__":
+    write_files()

@@ -44,7 +44,7 @@ class Backend(Protocol):
 @takes_flags("train", "Settings")
 def train(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Train a model on conversations."""
-    from ilab_cli.backends.train import launch
+    import ilab_cli.backends.train.launch as launch
 
     effective = in_force("train", given, profile)
     _perform(
@@ -57,7 +57,7 @@ def train(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: D
 @takes_flags("evaluate", "Settings")
 def evaluate(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Run benchmarks on a model."""
-    from ilab_cli.backends.evaluate import launch
+    import ilab_cli.backends.evaluate.launch as launch
 
     effective = in_force("evaluate", given, profile)
     if not effective.profile.evaluate.benchmarks:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ilab_profiles
-from ilab_profiles import InputError, Position, load, names, resolve
+from ilab_profiles import InputError, Position, check, load, names, resolve
 from ilab_profiles.catalog import built_in_folder
 from ilab_profiles.document import read
 
@@ -202,3 +202,10 @@ def test_importing_the_library_loads_nothing_heavy() -> None:
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     )
     assert not loaded & {"torch", "transformers", "typer", "numpy", "ilab_cli", "pydantic_settings", "ruamel.yaml"}
+
+
+def test_who_switches_a_section_off_is_not_warned_of_the_numbers_that_a_base_gave_it(tmp_path: Path) -> None:
+    off = "extends: single_gpu\ntrain: {lora: {enabled: false}, deepspeed: {quantize_dtype: null}}\n"
+    assert check(write(tmp_path / "off.yaml", off)) == ()
+    idle = "train: {lora: {enabled: false, lora_rank: 3}}\n"
+    assert [finding.rule for finding in check(write(tmp_path / "idle.yaml", idle))] == ["lora-rank-needs-lora"]

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ilab_profiles import Profile
+from ilab_profiles.checks import CHECKS
 from ilab_profiles.conditions import F, value_at
 from ilab_profiles.paths import fields
-from ilab_profiles.rules import CHECKS, RULES, violations
+from ilab_profiles.rules import RULES, violations
 
 Case = dict[str, Any]
 

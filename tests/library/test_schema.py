@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from ilab_profiles import InputError, check
 from ilab_profiles.catalog import built_in_files
-from ilab_profiles.config import render_config
+from ilab_profiles.checks import CHECKS
+from ilab_profiles.config import SCHEMA_FILES, render_config
 from ilab_profiles.document import parse, read
 from ilab_profiles.paths import fields
 from ilab_profiles.render import dump
-from ilab_profiles.rules import CHECKS, RULES
+from ilab_profiles.rules import RULES
 from ilab_profiles.schema import json_schema
 from tests.library.documents import document
 
@@ -33,6 +35,19 @@ def test_the_schema_is_a_schema_and_plain_json() -> None:
     for schema in (json_schema("profile"), json_schema("config")):
         jsonschema.Draft202012Validator.check_schema(schema)
         assert json.loads(json.dumps(schema)) == schema
+
+
+def test_the_schemas_that_ship_are_fresh() -> None:
+    for kind, path in SCHEMA_FILES.items():
+        assert json.loads(path.read_text(encoding="utf-8")) == json_schema(kind), "run: nox -s generate"
+
+
+def test_files_that_we_write_name_their_schema() -> None:
+    first = render_config().splitlines()[0]
+    path = Path(urllib.request.url2pathname(first.partition("$schema=file://")[2]))
+    assert first.startswith("# yaml-language-server: $schema=file://")
+    assert path == SCHEMA_FILES["config"]
+    assert path.is_file()
 
 
 @pytest.mark.parametrize("path", built_in_files().values(), ids=list(built_in_files()))
