@@ -116,7 +116,7 @@ GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "c
         (GOOD, ["--model-path", "."], "config.json"),
         (GOOD, ["--profile", "cpu-onli"], "did you mean cpu_only?"),
         (GOOD, ["--profile", "unknown-key.yaml"], "unknown-key.yaml:1:9: error[unknown-key]"),
-        (GOOD, ["--profile", "contradiction.yaml"], "contradiction.yaml:1:38: error[quantize-needs-lora]"),
+        (GOOD, ["--profile", "contradiction.yaml"], "contradiction.yaml:1:37: error[quantize-needs-lora]"),
         (GOOD, ["--output-dir", "."], "output-folder-in-use"),
         (GOOD, ["--packing"], "train.packing"),
     ],
