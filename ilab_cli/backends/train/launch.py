@@ -22,6 +22,9 @@ FAILURE = "failure.txt"
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
 _LOG = "train.log"
+_KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+"""On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
+vocabulary of 32,000 words that takes two thirds of the time. It keeps the memory instead."""
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -74,6 +77,8 @@ def environment(train: Train) -> dict[str, str]:
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         variables["OMP_NUM_THREADS"] = str(max(1, cores // train.num_processes))
+    if train.device == "cpu" or train.gpus == ():
+        variables |= {name: value for name, value in _KEEP_MEMORY.items() if name not in os.environ}
     if train.device == "cpu" or train.gpus is not None:
         gpus = () if train.device == "cpu" else train.gpus or ()
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
