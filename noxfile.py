@@ -73,6 +73,8 @@ def generate(session: nox.Session) -> None:
     """Make the generated files anew; the tests check that they are fresh."""
     install(session)
     session.run("python", "-m", "ilab_profiles.schema")
+    with open("docs/reference.md", "w", encoding="utf-8") as page:
+        session.run("python", "-m", "ilab_profiles.reference", stdout=page)
 
 
 @nox.session(python="3.11")

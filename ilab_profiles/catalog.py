@@ -24,6 +24,7 @@ __all__ = [
     "extend",
     "find",
     "names",
+    "open_document",
     "user_folder",
 ]
 
@@ -91,15 +92,18 @@ def find(name: str, *, beside: Path | None = None, asked_at: tuple[Position, str
     if name.endswith(_SUFFIXES):
         path = Path(name).expanduser()
         path = path if path.is_absolute() or beside is None else beside / path
-        if path.is_file():
+        if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer
             return path
         raise InputError(
             Finding("unknown-profile", f"there is no profile file {name}", position=position, line_text=line)
         )
-    files = _files()
     wanted = name.replace("-", "_")
-    if wanted in files:
-        return files[wanted]
+    if found := _named(user_folder()).get(wanted):
+        return found
+    built_in = built_in_folder() / f"{wanted}.yaml"
+    if os.path.isfile(built_in) and ".." not in wanted:
+        return built_in
+    files = _files()
     close = nearest(wanted, files)
     hint = f"did you mean {close}?" if close else f"known: {', '.join(sorted(files))}"
     raise InputError(
@@ -144,8 +148,13 @@ def extend(document: Document, at: KeyPath = (), kind: Kind = "profile", above: 
     return [*_follow(path, above), own]
 
 
+def open_document(path: Path) -> Document:
+    """Read a profile file; findings name it as a person would type it here."""
+    return read(path, _shown(path))
+
+
 def _follow(path: Path, above: tuple[Path, ...]) -> list[Layer]:
-    document = read(path, _shown(path))
+    document = open_document(path)
     above = (*above, path.resolve())
     if "profile" not in document.data:
         return extend(document, above=above)

@@ -6,24 +6,23 @@ where it stands. Nothing here parses YAML, looks for files or decides which laye
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 from ilab_profiles.document import Document, KeyPath
 from ilab_profiles.fields import Section, mistaken_for
 from ilab_profiles.paths import (
+    Shape,
     fields,
     find_field,
-    items_of,
     read_text,
     scalar_kinds,
-    section_of,
+    shapes,
     spellings,
 )
 from ilab_profiles.profile import Profile
@@ -45,7 +44,6 @@ class Setting:
         kind: the kind of source.
         source: name of the source: a profile, a file, a variable, a flag.
         document, keys: where the value stands, for sources that are files.
-        rank: place of its layer in the merge; the higher one wins.
     """
 
     value: Any
@@ -53,7 +51,6 @@ class Setting:
     source: str
     document: Document | None = None
     keys: KeyPath = ()
-    rank: int = 0
 
     def position(self, below: KeyPath = ()) -> Position:
         """Where the value, or a part of it, stands."""
@@ -85,13 +82,12 @@ class _Reader:
 
     def walk(self, model: type[Section], data: Mapping[str, Any], prefix: str, keys: KeyPath) -> None:
         for key, name, value in self._named(model, data, prefix, keys):
-            info = model.model_fields[name]
+            shape = shapes(model)[name]
             path, here = f"{prefix}{name}", (*keys, key)
-            below = section_of(info.annotation)
-            if below is None:
-                self.settings[path] = self.make(here, self._value(info, value, path, here))
+            if shape.section is None:
+                self.settings[path] = self.make(here, self._value(shape, value, path, here))
             elif isinstance(value, Mapping):
-                self.walk(below, value, f"{path}.", here)
+                self.walk(shape.section, value, f"{path}.", here)
             elif value is not None:
                 self._report("not-a-section", f"{path} holds settings of its own, not {show(value)}", path, here)
 
@@ -113,18 +109,17 @@ class _Reader:
                 seen.add(name)
                 yield key, name, value
 
-    def _value(self, info: FieldInfo, value: Any, path: str, keys: KeyPath) -> Any:
+    def _value(self, shape: Shape, value: Any, path: str, keys: KeyPath) -> Any:
         """A value with the names inside it settled, and whole numbers as such where only those are wanted."""
-        item = items_of(info.annotation)
-        if item is not None and isinstance(value, list):
-            return [self._item(item, entry, f"{path}.{n}.", (*keys, n)) for n, entry in enumerate(value)]
-        return _settle(info, value)
+        if shape.item is not None and isinstance(value, list):
+            return [self._item(shape.item, entry, f"{path}.{n}.", (*keys, n)) for n, entry in enumerate(value)]
+        return _settle(shape.scalars, value)
 
     def _item(self, model: type[Section], entry: Any, prefix: str, keys: KeyPath) -> Any:
         if not isinstance(entry, Mapping):
             return entry
         return {
-            name: self._value(model.model_fields[name], value, f"{prefix}{name}", (*keys, key))
+            name: self._value(shapes(model)[name], value, f"{prefix}{name}", (*keys, key))
             for key, name, value in self._named(model, entry, prefix, keys)
         }
 
@@ -141,13 +136,12 @@ class _Reader:
         self.findings.append(Finding(rule, message, path, position, hint=hint, line_text=line))
 
 
-def _settle(info: FieldInfo, value: Any) -> Any:
+def _settle(kinds: Collection[type], value: Any) -> Any:
     """Whole numbers as such where only those are wanted; secrets in a wrapper that never shows them."""
-    if isinstance(value, (str, float)):
-        kinds = set(scalar_kinds(info.annotation))
-        if isinstance(value, str):
-            return SecretStr(value) if SecretStr in kinds else value
-        return int(value) if value.is_integer() and int in kinds and float not in kinds else value
+    if isinstance(value, str) and SecretStr in kinds:
+        return SecretStr(value)
+    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
+        return int(value)
     return value
 
 
@@ -213,7 +207,8 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
             continue
         if path in fields():
             info = fields()[path]
-            value = _settle(info, read_text(value, info) if isinstance(value, str) else value)
+            read = read_text(value, info) if isinstance(value, str) else value
+            value = _settle(frozenset(scalar_kinds(info.annotation)), read)
             settings[path] = Setting(value, kind, name(written))
         else:
             findings.append(Finding("not-a-setting", "is a section, not a setting", path, Position(name(written))))

@@ -7,7 +7,7 @@ it and what it shadows; every finding points to the value that has to change.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -54,15 +54,17 @@ def merge(layers: Sequence[Layer]) -> Effective:
     """
     findings = [finding for layer in layers for finding in layer.findings]
     settings: dict[str, list[Setting]] = {}
+    ranks: dict[str, int] = {}
     for rank, layer in enumerate(layers):
         for path, setting in layer.settings.items():
-            settings.setdefault(path, []).append(replace(setting, rank=rank))
+            settings.setdefault(path, []).append(setting)
+            ranks[path] = rank
     winners = {path: given[-1] for path, given in settings.items()}
     profile, wrong = validate(Profile, winners)
     findings.extend(wrong)
     wrong_paths = {finding.path for finding in wrong}
     judged = [item for item in violations(profile) if wrong_paths.isdisjoint(item.involved)]
-    broken = [_rule_finding(violation, winners) for violation in judged if not _outdone(violation, winners)]
+    broken = [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
     findings.extend(broken)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
@@ -128,17 +130,16 @@ def _say(message: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _outdone(violation: Violation, winners: Mapping[str, Setting]) -> bool:
+def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:
     """Whether a warning is about a value that a stronger layer made idle on purpose, as by switching LoRA off."""
-    cause, *others = (winners.get(path) for path in violation.involved)
-    ranks = [setting.rank for setting in others if setting]
-    return violation.severity == "warning" and cause is not None and max(ranks, default=-1) > cause.rank
+    cause, *others = (ranks.get(path, -1) for path in violation.involved)
+    return violation.severity == "warning" and cause >= 0 and max(others, default=-1) > cause
 
 
-def _rule_finding(violation: Violation, winners: Mapping[str, Setting]) -> Finding:
+def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: Mapping[str, int]) -> Finding:
     """Place a violation at the setting, of those that bring it about, that the strongest layer gave."""
-    given = [winners[path] for path in violation.involved if path in winners]
-    setting = max(given, key=lambda item: item.rank, default=None)
+    given = [path for path in violation.involved if path in winners]
+    setting = winners[max(given, key=lambda path: ranks[path])] if given else None
     position = setting.position() if setting else None
     line = setting.document.line(position.line) if setting and setting.document and position else ""
     fix = tuple((path, show(value)) for path, value in violation.fix.items())

@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -20,6 +20,7 @@ from ilab_profiles.fields import Section, aliases_of
 from ilab_profiles.profile import Profile
 
 __all__ = [
+    "Shape",
     "bounds_of",
     "fields",
     "find_field",
@@ -28,6 +29,7 @@ __all__ = [
     "read_text",
     "scalar_kinds",
     "section_of",
+    "shapes",
     "spellings",
 ]
 
@@ -110,6 +112,23 @@ def scalar_kinds(annotation: Any) -> Iterator[type]:
         yield from {type(value) for value in typing.get_args(annotation)}
     elif isinstance(annotation, type):
         yield annotation
+
+
+class Shape(NamedTuple):
+    """What the annotation of a field says: the section below it, the section of its items, the scalars it admits."""
+
+    section: type[Section] | None
+    item: type[Section] | None
+    scalars: frozenset[type]
+
+
+@cache
+def shapes(model: type[Section]) -> Mapping[str, Shape]:
+    """The shape of every field of one section, by name."""
+    return {
+        name: Shape(section_of(info.annotation), items_of(info.annotation), frozenset(scalar_kinds(info.annotation)))
+        for name, info in model.model_fields.items()
+    }
 
 
 def bounds_of(info: FieldInfo) -> str:

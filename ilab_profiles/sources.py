@@ -9,7 +9,6 @@ from typing import Any
 
 from ilab_profiles import catalog, config
 from ilab_profiles.diagnostics import Finding, InputError
-from ilab_profiles.document import read
 from ilab_profiles.environment import read_environment
 from ilab_profiles.layers import Layer, read_data
 from ilab_profiles.merge import Effective, merge
@@ -41,9 +40,10 @@ def check(name: str) -> tuple[Finding, ...]:
 def _layers(name: str) -> list[Layer]:
     """The layers of a profile, or of what a config file chooses, with the findings of the whole file."""
     path = catalog.find(name)
-    if not set(catalog.BESIDE_PROFILE).isdisjoint(read(path).data):
+    document = catalog.open_document(path)
+    if not set(catalog.BESIDE_PROFILE).isdisjoint(document.data):
         return config.read_config(path)[1]
-    return catalog.chain(name)
+    return catalog.extend(document, above=(path.resolve(),))
 
 
 def resolve(

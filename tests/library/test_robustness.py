@@ -127,5 +127,13 @@ def test_nasty_files_are_answered_soon(name: str, tmp_path: Path) -> None:
 
 def test_what_is_no_readable_file_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
-    for name in (str(tmp_path / "folder.yaml"), str(tmp_path / "none.yaml"), "", "../x", "a\x00b.yaml", "x" * 5_000):
+    for name in (
+        str(tmp_path / "folder.yaml"),
+        str(tmp_path / "none.yaml"),
+        "",
+        "../x",
+        "a\x00b.yaml",
+        "x" * 5_000,
+        "x" * 5_000 + ".yaml",
+    ):
         assert check(name), name
