@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ BESIDE_PROFILE = ("profile", "chat", "general", "serve")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
+@cache
 def built_in_folder() -> Path:
     """The folder of the profiles that ship with the library: inside the package, or beside it in a checkout."""
     package = Path(__file__).parent
@@ -182,7 +184,5 @@ def _at(data: Any, at: KeyPath) -> Mapping[str, Any]:
 
 def _shown(path: Path) -> str:
     """The path as a person would type it here: relative where the file lies below the working folder."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    full, here = os.path.abspath(path), os.getcwd() + os.sep
+    return full.removeprefix(here) if full.startswith(here) else str(path)

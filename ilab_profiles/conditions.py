@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from ilab_profiles.diagnostics import Severity
@@ -19,10 +21,10 @@ __all__ = ["Check", "Condition", "F", "Rule", "Violation", "show", "value_at"]
 
 def value_at(profile: Profile, path: str) -> Any:
     """The value at a dotted path, for example ``train.lora.lora_rank``."""
-    value: Any = profile
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
+    return _getter(path)(profile)
+
+
+_getter = cache(attrgetter)  # a rule asks for the same few paths again and again
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,11 @@ class Hardware(Section):
 
 
 class Profile(Section):
-    """Every setting of a workflow: generate and mix data, train, evaluate."""
+    """Every setting of a workflow: generate and mix data, train, evaluate.
+
+    The constructor checks each value by itself; :func:`ilab_profiles.load`, :meth:`from_dict` and :meth:`replace` check
+    the rules between them too.
+    """
 
     description: str = setting("", "What the profile is for, in one line")
     expertise: Literal["basic", "advanced", "expert"] = setting("basic", "How much `--help` shows")
