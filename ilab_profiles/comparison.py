@@ -11,7 +11,7 @@ from ilab_profiles.derived import derived
 from ilab_profiles.fields import unit_of
 from ilab_profiles.paths import fields
 from ilab_profiles.profile import Profile
-from ilab_profiles.render import to_data
+from ilab_profiles.render import to_data, value_in
 
 __all__ = ["Difference", "diff"]
 
@@ -35,7 +35,7 @@ def diff(left: Profile, right: Profile) -> list[Difference]:
 def _settings(left: Profile, right: Profile) -> Iterator[Difference]:
     here, there = to_data(left), to_data(right)
     for path, info in fields().items():
-        a, b = _dig(here, path), _dig(there, path)
+        a, b = value_in(here, path), value_in(there, path)
         if a != b:
             yield Difference(path, a, b, unit_of(info))
         elif value_at(left, path) != value_at(right, path):
@@ -47,9 +47,3 @@ def _derived(left: Profile, right: Profile) -> Iterator[Difference]:
     for path, item in here.items():
         if item.value != there[path].value:
             yield Difference(path, item.value, there[path].value, item.unit, derived=True)
-
-
-def _dig(data: Any, path: str) -> Any:
-    for part in path.split("."):
-        data = data[part]
-    return data

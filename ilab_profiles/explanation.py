@@ -12,8 +12,7 @@ from ilab_profiles.fields import aliases_of, unit_of
 from ilab_profiles.layers import Setting
 from ilab_profiles.merge import Effective
 from ilab_profiles.paths import bounds_of, fields, find_field, is_secret
-from ilab_profiles.profile import Profile
-from ilab_profiles.render import scalar, to_data
+from ilab_profiles.render import scalar, to_data, value_in
 
 __all__ = ["Explanation", "Given", "explain"]
 
@@ -102,7 +101,7 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
     origin, *shadowed = [*given, default]
     return Explanation(
         path,
-        _in_force(effective.profile, path),
+        value_in(to_data(effective.profile), path),
         origin,
         tuple(shadowed),
         info.description or "",
@@ -114,13 +113,6 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
 
 def _given(setting: Setting, secret: bool) -> Given:
     return Given(setting.kind, MASK if secret and setting.value is not None else setting.value, setting.position())
-
-
-def _in_force(profile: Profile, path: str) -> Any:
-    value: Any = to_data(profile)
-    for part in path.split("."):
-        value = value[part]
-    return value
 
 
 def _derived(item: Derived) -> Explanation:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from ilab_profiles import catalog
 from ilab_profiles.checks import CHECKS
@@ -13,7 +12,7 @@ from ilab_profiles.fields import aliases_of, unit_of
 from ilab_profiles.merge import merge
 from ilab_profiles.paths import bounds_of, fields
 from ilab_profiles.profile import Profile
-from ilab_profiles.render import scalar, to_data
+from ilab_profiles.render import scalar, to_data, value_in
 from ilab_profiles.rules import RULES
 
 __all__ = ["reference"]
@@ -96,13 +95,7 @@ def _profiles() -> Iterator[str]:
 
 def _flat(profile: Profile) -> dict[str, str]:
     data = to_data(profile)
-    return {path: scalar(_dig(data, path)) for path in fields()}
-
-
-def _dig(data: Any, path: str) -> Any:
-    for part in path.split("."):
-        data = data[part]
-    return data
+    return {path: scalar(value_in(data, path)) for path in fields()}
 
 
 if __name__ == "__main__":

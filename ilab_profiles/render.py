@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from ilab_profiles.document import resolve_scalar
 
-__all__ = ["dump", "scalar", "to_data"]
+__all__ = ["dump", "scalar", "to_data", "value_in"]
 
 _PLAIN = re.compile(r"[A-Za-z_/~.][\w./~@+-]*(?: [\w./~@+()-]+)*")
 _OTHER_READERS = {"yes", "no", "on", "off", "y", "n"}  # words that YAML 1.1 takes for booleans
@@ -20,6 +20,14 @@ _OTHER_READERS = {"yes", "no", "on", "off", "y", "n"}  # words that YAML 1.1 tak
 def to_data(model: BaseModel) -> dict[str, Any]:
     """The values of a model as plain data; secrets are masked."""
     return model.model_dump(mode="json")
+
+
+def value_in(data: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path of nested data."""
+    value: Any = data
+    for part in path.split("."):
+        value = value[part]
+    return value
 
 
 def scalar(value: Any) -> str:
