@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.fields import aliases_of, unit_of
-from ilab_profiles.paths import fields
+from ilab_profiles.paths import choices_of, fields
 from ilab_profiles.render import scalar
 
 __all__ = ["Flag", "flags_of", "takes_flags"]
@@ -58,9 +57,8 @@ class Flag:
     @property
     def metavar(self) -> str:
         """What stands for its value in ``--help``."""
-        choices = _choices(self.info.annotation)
-        if choices:
-            return "|".join(choices)
+        if choices := list(choices_of(self.info.annotation)):
+            return "|".join(map(str, choices))
         kinds = str(self.info.annotation)
         return "NUMBER" if "int" in kinds or "float" in kinds else "TEXT"
 
@@ -72,12 +70,6 @@ class Flag:
             text += f", in {unit}"
         default = self.info.get_default()
         return f"{text} [default: {scalar(default)}]" if default not in (None, ()) else text
-
-
-def _choices(annotation: Any) -> list[str]:
-    if typing.get_origin(annotation) is Literal:
-        return [str(value) for value in typing.get_args(annotation)]
-    return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
 
 
 @functools.cache

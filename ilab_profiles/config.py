@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ilab_profiles import catalog
-from ilab_profiles.document import read
+from ilab_profiles.document import Document, read
 from ilab_profiles.fields import Section, section, setting
 from ilab_profiles.layers import Layer, read_document
 from ilab_profiles.merge import merge, validate
@@ -20,6 +20,7 @@ __all__ = [
     "General",
     "SchemaKind",
     "Serve",
+    "config_layers",
     "read_config",
     "render_config",
     "schema_line",
@@ -75,20 +76,28 @@ class Config(Section):
 def read_config(path: Path) -> tuple[Config, list[Layer]]:
     """Read ``config.yaml``, and the layers of the profile that it chooses or holds.
 
-    What is wrong outside the profile is in the findings of the first layer, so that merging reports it with the rest.
-
     Raises:
         InputError: if the file cannot be read, or its profile cannot be found.
     """
-    document = read(path)
-    layer = read_document(document, "config", document.source, model=Config)
-    config, wrong = validate(Config, layer.settings)
-    layers = [Layer({}, (*layer.findings, *wrong))]
-    if isinstance(config.profile, str):
-        position = document.position(("profile",))
-        found = catalog.find(config.profile, beside=path.parent, asked_at=(position, document.line(position.line)))
-        return config, [*layers, *catalog.chain(str(found))]
-    return config, [*layers, *catalog.extend(document, ("profile",), kind="config")]
+    return config_layers(read(path), path)
+
+
+def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
+    """What a ``config.yaml`` with this content says, and the layers of the profile that it chooses or holds.
+
+    What is wrong outside the profile is in the findings of the first layer, so that merging reports it with the rest.
+
+    Raises:
+        InputError: if its profile cannot be found.
+    """
+    own = read_document(document, "config", document.source, model=Config)
+    config, wrong = validate(Config, own.settings)
+    first = Layer({}, (*own.findings, *wrong))
+    if isinstance(config.profile, dict):
+        return config, [first, *catalog.extend(document, ("profile",), "config", (path.resolve(),))]
+    position = document.position(("profile",))
+    found = catalog.find(config.profile, beside=path.parent, asked_at=(position, document.line(position.line)))
+    return config, [first, *catalog.chain(str(found))]
 
 
 def render_config(profile: str = "") -> str:

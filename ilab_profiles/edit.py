@@ -15,12 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from ilab_profiles import catalog, files
-from ilab_profiles.config import SCHEMA_FILES, Config
+from ilab_profiles.config import SCHEMA_FILES, Config, config_layers
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
 from ilab_profiles.fields import Section
-from ilab_profiles.layers import Layer, read_document
-from ilab_profiles.merge import merge, validate
+from ilab_profiles.layers import Layer
+from ilab_profiles.merge import merge
 from ilab_profiles.paths import fields, find_field, items_of, read_text, section_of, spellings
 from ilab_profiles.profile import Profile
 from ilab_profiles.render import dump
@@ -187,17 +187,9 @@ def _with(document: Document, name: str, value: object) -> Document:
 
 def _layers(document: Document, file: Path) -> list[Layer]:
     """The layers that a file makes with this content, what it extends first."""
-    above = (file.resolve(),)
-    if not _is_config(document):
-        return catalog.extend(document, above=above)
-    own = read_document(document, "config", document.source, model=Config)
-    config, wrong = validate(Config, own.settings)
-    first = Layer({}, (*own.findings, *wrong))
-    if isinstance(config.profile, dict):
-        return [first, *catalog.extend(document, ("profile",), "config", above)]
-    position = document.position(("profile",))
-    found = catalog.find(config.profile, beside=file.parent, asked_at=(position, document.line(position.line)))
-    return [first, *catalog.chain(str(found))]
+    if _is_config(document):
+        return config_layers(document, file)[1]
+    return catalog.extend(document, above=(file.resolve(),))
 
 
 def _mend(

@@ -22,6 +22,7 @@ from ilab_profiles.profile import Profile
 __all__ = [
     "Shape",
     "bounds_of",
+    "choices_of",
     "fields",
     "find_field",
     "is_secret",
@@ -133,7 +134,7 @@ def shapes(model: type[Section]) -> Mapping[str, Shape]:
 
 def bounds_of(info: FieldInfo) -> str:
     """What a setting may be, in words: its choices, or its kind with the bounds of its number."""
-    choices = list(_choices(info.annotation))
+    choices = list(choices_of(info.annotation))
     kinds = [
         _KINDS[kind] for kind in scalar_kinds(info.annotation) if kind in _KINDS and kind not in map(type, choices)
     ]
@@ -150,13 +151,13 @@ def bounds_of(info: FieldInfo) -> str:
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", SecretStr: "text"}
 
 
-def _choices(annotation: Any) -> Iterator[Any]:
+def choices_of(annotation: Any) -> Iterator[Any]:
     """The values that a ``Literal`` names, wherever it stands in the annotation."""
     if typing.get_origin(annotation) is Literal:
         yield from typing.get_args(annotation)
     else:
         for part in typing.get_args(annotation):
-            yield from _choices(part)
+            yield from choices_of(part)
 
 
 def is_secret(path: str) -> bool:

@@ -42,7 +42,7 @@ def _layers(name: str) -> list[Layer]:
     path = catalog.find(name)
     document = catalog.open_document(path)
     if not set(catalog.BESIDE_PROFILE).isdisjoint(document.data):
-        return config.read_config(path)[1]
+        return config.config_layers(document, path)[1]
     return catalog.extend(document, above=(path.resolve(),))
 
 
