@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from ilab_profiles import catalog
+from ilab_profiles import catalog, inheritance
 from ilab_profiles.document import Document, read
 from ilab_profiles.fields import Section, section, setting
 from ilab_profiles.layers import Layer, read_document
@@ -94,10 +94,10 @@ def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
     config, wrong = validate(Config, own.settings)
     first = Layer({}, (*own.findings, *wrong))
     if isinstance(config.profile, dict):
-        return config, [first, *catalog.extend(document, ("profile",), "config", (path.resolve(),))]
+        return config, [first, *inheritance.extend(document, ("profile",), "config", (path.resolve(),))]
     position = document.position(("profile",))
     found = catalog.find(config.profile, beside=path.parent, asked_at=(position, document.line(position.line)))
-    return config, [first, *catalog.chain(str(found))]
+    return config, [first, *inheritance.chain(str(found))]
 
 
 def render_config(profile: str = "") -> str:
@@ -107,7 +107,7 @@ def render_config(profile: str = "") -> str:
         InputError: if there is no such profile, or it is refused.
     """
     name = profile or catalog.DEFAULT
-    merge(catalog.chain(name))
+    merge(inheritance.chain(name))
     model = Config(profile=name)
     return f"{schema_line('config')}# Settings of ilab.\n" + dump(to_data(model), _comment)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ilab_profiles import catalog, files
+from ilab_profiles import catalog, files, inheritance
 from ilab_profiles.config import SCHEMA_FILES, Config, config_layers
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
@@ -166,7 +166,7 @@ def _as_written(data: Any, keys: Sequence[str | int]) -> KeyPath:
 def _is_config(document: Document) -> bool:
     if not document.data:
         return Path(document.source).name == "config.yaml"
-    return not set(catalog.BESIDE_PROFILE).isdisjoint(document.data)
+    return not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data)
 
 
 def _with(document: Document, name: str, value: object) -> Document:
@@ -189,7 +189,7 @@ def _layers(document: Document, file: Path) -> list[Layer]:
     """The layers that a file makes with this content, what it extends first."""
     if _is_config(document):
         return config_layers(document, file)[1]
-    return catalog.extend(document, above=(file.resolve(),))
+    return inheritance.extend(document, above=(file.resolve(),))
 
 
 def _mend(

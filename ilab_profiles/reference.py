@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ilab_profiles import catalog
+from ilab_profiles import catalog, inheritance
 from ilab_profiles.checks import CHECKS
 from ilab_profiles.conditions import Rule, show
 from ilab_profiles.environment import variable
@@ -85,7 +85,7 @@ def _checks() -> Iterator[list[str]]:
 
 
 def _profiles() -> Iterator[str]:
-    profiles = {name: merge(catalog.chain(str(path))).profile for name, path in catalog.built_in_files().items()}
+    profiles = {name: merge(inheritance.chain(str(path))).profile for name, path in catalog.built_in_files().items()}
     default = _flat(Profile())
     values = {name: _flat(profile) for name, profile in profiles.items()}
     differing = [path for path in fields() if any(flat[path] != default[path] for flat in values.values())]

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from ilab_profiles import catalog
+from ilab_profiles import catalog, inheritance
 from ilab_profiles.conditions import Condition, Rule
 from ilab_profiles.config import SCHEMA_FILES, Config, SchemaKind
 from ilab_profiles.evaluate import BENCHMARK_NAMES
@@ -138,7 +138,7 @@ def _implicit(condition: Condition) -> Schema:
 @cache
 def _base_profiles() -> Mapping[str, Profile]:
     """What a file may extend, as far as is known: nothing (the empty name), or a built-in profile."""
-    built_in = {name: merge(catalog.chain(str(path))).profile for name, path in catalog.built_in_files().items()}
+    built_in = {name: merge(inheritance.chain(str(path))).profile for name, path in catalog.built_in_files().items()}
     return {"": Profile(), **built_in}
 
 

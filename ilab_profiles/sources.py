@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles import catalog, config
+from ilab_profiles import catalog, config, inheritance
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.environment import read_environment
 from ilab_profiles.layers import Layer, read_data
@@ -40,10 +40,10 @@ def check(name: str) -> tuple[Finding, ...]:
 def _layers(name: str) -> list[Layer]:
     """The layers of a profile, or of what a config file chooses, with the findings of the whole file."""
     path = catalog.find(name)
-    document = catalog.open_document(path)
-    if not set(catalog.BESIDE_PROFILE).isdisjoint(document.data):
+    document = inheritance.open_document(path)
+    if not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data):
         return config.config_layers(document, path)[1]
-    return catalog.extend(document, above=(path.resolve(),))
+    return inheritance.extend(document, above=(path.resolve(),))
 
 
 def resolve(
@@ -73,7 +73,7 @@ def resolve(
     elif config_file is not None:
         layers = config.read_config(config_file)[1]
     else:
-        layers = catalog.chain(catalog.DEFAULT)
+        layers = inheritance.chain(catalog.DEFAULT)
     named = flag_name or {}
     layers.append(read_environment(environ))
     layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
