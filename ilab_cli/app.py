@@ -1,41 +1,75 @@
-"""The program: its commands, and what every one of them has in common."""
+"""The program: its groups of commands, of which only the one that the command line names is loaded.
+
+Typer loads pydantic as soon as an option of a command, or of a group above it, is looked at, if only ``--help``. So
+groups on the way to a command have no options, and those that go anywhere (``--quiet``) are taken out beforehand.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib import import_module
 
 import typer
 
-from ilab_cli.commands import config, model, profile
+from ilab_cli import output
+from ilab_cli.words import is_completion, words
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
-app = typer.Typer(
-    name="ilab",
-    help="Generate data for, train and evaluate language models, with settings from one profile.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(config.app, name="config")
-app.add_typer(profile.app, name="profile")
-app.add_typer(model.app, name="model")
+GROUPS = {
+    "config": "The file that chooses the profile",
+    "profile": "Look at profiles, check them and make your own",
+    "model": "Train and evaluate models",
+    "system": "This machine, as the program sees it",
+}
+
+
+def make_app() -> typer.Typer:
+    """The program as far as the words of the command line need it."""
+    group, command = (*words(), "", "")[:2]
+    at_root = group not in GROUPS and not is_completion()
+    app = _group(
+        "Generate data for, train and evaluate language models, with settings from one profile.",
+        helps=at_root,
+        completes=at_root,
+    )
+    for name, about in GROUPS.items():
+        below = _group(about, helps=not is_completion() and (not command or command.startswith("-")))
+        if name == group:
+            import_module(f"ilab_cli.commands.{name}").add_to(below)
+        else:
+            below.callback()(lambda: None)
+        app.add_typer(below, name=name, help=about)
+    return app
+
+
+def _group(about: str, *, helps: bool, completes: bool = False) -> typer.Typer:
+    return typer.Typer(
+        help=about,
+        epilog="Anywhere: --quiet, --verbose, and --debug for the traceback of an error in the program.",
+        add_help_option=helps,
+        add_completion=completes,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
 
 
 def main() -> None:
     """Run ``ilab`` with the arguments of this process; flags may be written with ``_`` for ``-``."""
-    arguments = sys.argv[1:]
-    if "--" in arguments:
-        end = arguments.index("--")
-        arguments[:end] = map(_dashed, arguments[:end])
-    else:
-        arguments = [*map(_dashed, arguments)]
-    app(arguments, prog_name="ilab")
+    if is_completion():
+        from typer.completion import get_completion_inspect_parameters
 
-
-def _dashed(argument: str) -> str:
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument.partition("=")
-    return name.replace("_", "-") + equals + value
+        get_completion_inspect_parameters()  # makes the shells known, which Typer otherwise does for an app's options
+    try:
+        make_app()(list(words()), prog_name="ilab")
+    except BrokenPipeError:  # who read our output has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(output.FAILED)
+    except Exception as error:
+        if output.debugging():
+            raise
+        output.warn([f"ilab failed: {type(error).__name__}: {error}", "--debug shows where"])
+        sys.exit(output.FAILED)

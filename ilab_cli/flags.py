@@ -1,41 +1,55 @@
-"""Flags made from the fields of a section, so that a field is told once, in its model.
+"""Flags made from the fields of the models, so that a field is told once.
 
 The name of a flag is the last part of the field's path, with dashes: ``train.lora.lora_rank`` is ``--lora-rank``, and
 ``enabled`` is the section itself: ``--lora / --no-lora``. Where two fields would share a name, the one nearer to the
 top (then the one declared first) has it, and the other takes its section's name in front: ``--mmlu-model``.
+
+A :class:`Flag` is plain data: making it loads the models, using it does not (see :mod:`ilab_cli.table`).
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import typer
-from pydantic.fields import FieldInfo
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
-from ilab_profiles.fields import aliases_of, unit_of
-from ilab_profiles.paths import choices_of, fields
-from ilab_profiles.render import scalar
+__all__ = ["Flag", "Given", "make_flags", "read_words"]
 
-__all__ = ["Flag", "flags_of", "takes_flags"]
+SECTIONS = ("train", "generate", "evaluate")
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag.
 
     Attributes:
         path: dotted path of its field.
         names: its spellings without the leading dashes, the proper one first.
-        info: its field.
+        kind: what it takes: nothing, but with a ``--no-`` form (switch), one value, or several (list).
+        choices: the values it takes, if they can be named.
+        metavar: what stands for its value in ``--help``.
+        help: description of the field, with the bounds of its number.
+        unit: what its number counts.
+        default: the value where nobody gives one, as text.
+        expertise: the level of ``--help`` from which on it is shown.
+        heading: title of its section.
+        is_path: whether its value names a file or folder.
+        secret: whether its value must never be shown.
     """
 
     path: str
-    names: tuple[str, ...]
-    info: FieldInfo
+    names: Sequence[str]
+    kind: Literal["switch", "one", "list"]
+    choices: Sequence[str]
+    metavar: str
+    help: str
+    unit: str
+    default: str
+    expertise: str
+    heading: str
+    is_path: bool
+    secret: bool
 
     @property
     def parameter(self) -> str:
@@ -43,38 +57,19 @@ class Flag:
         return self.path.replace(".", "__")
 
     @property
-    def is_switch(self) -> bool:
-        """Whether it takes no value but has a ``--no-`` form."""
-        return self.info.annotation is bool
-
-    @property
-    def declaration(self) -> list[str]:
-        """Its spellings as Typer wants them."""
-        if self.is_switch:
-            return [f"--{name}/--no-{name}" for name in self.names]
-        return [f"--{name}" for name in self.names]
-
-    @property
-    def metavar(self) -> str:
-        """What stands for its value in ``--help``."""
-        if choices := list(choices_of(self.info.annotation)):
-            return "|".join(map(str, choices))
-        kinds = str(self.info.annotation)
-        return "NUMBER" if "int" in kinds or "float" in kinds else "TEXT"
-
-    @property
-    def help(self) -> str:
-        """Description, unit and default."""
-        text = self.info.description or ""
-        if unit := unit_of(self.info):
-            text += f", in {unit}"
-        default = self.info.get_default()
-        return f"{text} [default: {scalar(default)}]" if default not in (None, ()) else text
+    def options(self) -> list[str]:
+        """Everything that may be typed for it."""
+        typed = [f"--{name}" for name in self.names]
+        return typed + [f"--no-{name}" for name in self.names] if self.kind == "switch" else typed
 
 
-@functools.cache
-def flags_of(section: str) -> tuple[Flag, ...]:
-    """The flags of a section, for example ``"train"``, in the order of its fields."""
+# --- from models ------------------------------------------------------------------------------------------------------
+
+
+def make_flags(section: str) -> tuple[Flag, ...]:
+    """The flags of a section, for example ``"train"``, in the order of its fields. Loads the models."""
+    from ilab_profiles.paths import fields
+
     paths = {path: info for path, info in fields().items() if path.startswith(f"{section}.")}
     owners: dict[str, str] = {}
     for path in sorted(paths, key=lambda path: path.count(".")):
@@ -87,49 +82,97 @@ def _leaf(path: str) -> str:
     return (above[-1] if leaf == "enabled" else leaf).replace("_", "-")
 
 
-def _make(path: str, info: FieldInfo, owners: Mapping[str, str]) -> Flag:
+def _names(path: str, info: FieldInfo, owners: Mapping[str, str]) -> tuple[str, ...]:
+    from ilab_profiles.fields import aliases_of
+
     leaf = _leaf(path)
     if owners[leaf] != path:
-        return Flag(path, (f"{path.split('.')[-2]}-{leaf}".replace("_", "-"),), info)
+        return (f"{path.split('.')[-2]}-{leaf}".replace("_", "-"),)
     others = [alias.replace("_", "-") for alias in aliases_of(info)]
-    return Flag(path, (leaf, *(alias for alias in others if alias not in owners)), info)
+    return (leaf, *(alias for alias in others if alias not in owners))
 
 
-def takes_flags(section: str, panel: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the flags of a section; it gets what the user gave as ``given``, by dotted path.
+def _make(path: str, info: FieldInfo, owners: Mapping[str, str]) -> Flag:
+    from ilab_profiles.fields import expertise_of, is_path, unit_of
+    from ilab_profiles.paths import choices_of, is_secret, limits_of, list_item
+    from ilab_profiles.render import scalar
+
+    choices = [str(choice) for choice in choices_of(info.annotation)]
+    default = info.get_default()
+    limits = f" ({', '.join(limits_of(info))})" if limits_of(info) else ""
+    return Flag(
+        path=path,
+        names=_names(path, info, owners),
+        kind="switch" if info.annotation is bool else "list" if list_item(info.annotation) else "one",
+        choices=choices,
+        metavar=_metavar(info, choices),
+        help=f"{info.description}{limits}",
+        unit=unit_of(info) or "",
+        default="" if default in (None, ()) else scalar(default),
+        expertise=expertise_of(info).value,
+        heading=_heading(path),
+        is_path=is_path(info),
+        secret=is_secret(path),
+    )
+
+
+def _metavar(info: FieldInfo, choices: Sequence[str]) -> str:
+    from ilab_profiles.fields import is_path
+    from ilab_profiles.paths import scalar_kinds
+
+    kinds = {*scalar_kinds(info.annotation)}
+    words = [*choices, *(["NUMBER"] if kinds & {int, float} and not kinds <= {*map(type, choices)} else [])]
+    return "|".join(words) or ("PATH" if is_path(info) else "TEXT")
+
+
+def _heading(path: str) -> str:
+    """What the model says of the section that the field stands in."""
+    from ilab_profiles.paths import section_of
+    from ilab_profiles.profile import Profile
+
+    model, title = Profile, ""
+    for part in path.split(".")[:-1]:
+        info = model.model_fields[part]
+        title, model = info.description or part, section_of(info.annotation) or model  # type: ignore[assignment]
+    return title
+
+
+# --- from a command line ----------------------------------------------------------------------------------------------
+
+
+class Given(NamedTuple):
+    """What the words of a command line say of some flags: values by dotted path, and long flags that are none."""
+
+    values: dict[str, str]
+    unknown: list[str]
+
+
+def read_words(words: Sequence[str], flags: Sequence[Flag], others: Mapping[str, bool]) -> Given:
+    """Read a command line without running it, for what must be known before: help, completion, unknown flags.
 
     Args:
-        section: for example ``"train"``.
-        panel: heading of these flags in ``--help``.
+        words: the words after the command.
+        flags: the flags made from fields.
+        others: the command's own flags, and whether each takes a value.
     """
+    known = {option: flag for flag in flags for option in flag.options}
+    given = Given({}, [])
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word == "--":
+            break
+        if flag := known.get(name):
+            if flag.kind == "switch":
+                value = "false" if name.startswith("--no-") and name[2:] not in flag.names else "true"
+            given.values[flag.path] = value if equals or flag.kind == "switch" else next(rest, "")
+        elif name in others:
+            _skip(rest, others[name] and not equals)
+        elif name.startswith("--"):
+            given.unknown.append(name)
+    return given
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        flags = flags_of(section)
 
-        @functools.wraps(command)
-        def call(**values: Any) -> None:
-            given = {flag.path: value for flag in flags if (value := values.pop(flag.parameter)) is not None}
-            command(**values, given=given)
-
-        own = [item for item in inspect.signature(command, eval_str=True).parameters.values() if item.name != "given"]
-        parameters = [*own, *_parameters(flags, panel)]
-        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        call.__annotations__ = {item.name: item.annotation for item in parameters}
-        return call
-
-    return decorate
-
-
-def _parameters(flags: tuple[Flag, ...], panel: str) -> Iterator[inspect.Parameter]:
-    for flag in flags:
-        kind: Any = bool | None if flag.is_switch else str | None
-        option = typer.Option(
-            *flag.declaration,
-            help=flag.help,
-            metavar=None if flag.is_switch else flag.metavar,
-            show_default=False,
-            rich_help_panel=panel,
-        )
-        yield inspect.Parameter(
-            flag.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
-        )
+def _skip(rest: Iterator[str], value: bool) -> None:
+    if value:
+        next(rest, None)

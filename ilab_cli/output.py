@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import functools
+import json
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ilab_profiles import Finding, InputError
+from ilab_cli.words import asked
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "reports", "say", "warn"]
+if TYPE_CHECKING:
+    from ilab_profiles import Finding
+
+__all__ = [
+    "BAD_INPUT",
+    "FAILED",
+    "INTERRUPTED",
+    "OK",
+    "columns",
+    "debugging",
+    "detail",
+    "level",
+    "print_json",
+    "reports",
+    "say",
+    "warn",
+]
 
 OK = 0
 FAILED = 1
@@ -19,15 +36,50 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
+def level() -> int:
+    """How much is said on stderr: 0 errors and warnings, 1 notes too, 2 details too."""
+    return 0 if asked("--quiet") else 2 if asked("--verbose") or debugging() else 1
+
+
+def debugging() -> bool:
+    """Whether an error of the program itself shows its traceback."""
+    return asked("--debug")
+
+
 def say(text: str) -> None:
-    """Print a note for the person at the terminal."""
+    """Print a note for the person at the terminal, unless they want quiet."""
+    if level() >= 1:
+        _print(text)
+
+
+def detail(text: str) -> None:
+    """Print what only who asks for details wants to see."""
+    if level() >= 2:
+        _print(text)
+
+
+def warn(findings: Iterable[Finding | str]) -> None:
+    """Print findings or other bad news, however quiet it should be."""
+    for finding in findings:
+        _print(str(finding))
+
+
+def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def warn(findings: Iterable[Finding]) -> None:
-    """Print findings that do not stop the command."""
-    for finding in findings:
-        say(str(finding))
+def print_json(data: Any) -> None:
+    """Print a result for a program to read."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in plain text, its columns as wide as what stands in them."""
+    lines = [head, *rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def reports(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,10 +87,12 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(*arguments: Any, **options: Any) -> None:
+        from ilab_profiles.diagnostics import InputError
+
         try:
             command(*arguments, **options)
         except InputError as error:
-            say(str(error))
+            warn(error.findings)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             say("interrupted; the same command goes on from what was complete")

@@ -5,39 +5,55 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ilab_cli.flags import flags_of
-from ilab_profiles import Effective, resolve
-from ilab_profiles.render import dump, scalar, to_data
+if TYPE_CHECKING:
+    from ilab_profiles import Effective
 
-__all__ = ["config_path", "in_force", "shown"]
+__all__ = ["config_file", "config_path", "derived_values", "in_force", "shown"]
 
 
 def config_path() -> Path:
-    """The config file: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
+    """Where the config file is looked for: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
     return Path(os.environ.get("ILAB_CONFIG", "config.yaml")).expanduser()
 
 
-def in_force(section: str, given: Mapping[str, Any], profile: str | None) -> Effective:
+def config_file() -> Path | None:
+    """The config file, if there is one, or there should be."""
+    path = config_path()
+    return path if path.is_file() or "ILAB_CONFIG" in os.environ else None
+
+
+def in_force(section: str, given: Mapping[str, Any], profile: str | None, more: str | None = None) -> Effective:
     """The settings in force.
 
     Args:
         section: section of the command, for the names of its flags.
         given: what the flags say, by dotted path.
         profile: the profile that the command line names, if it names one.
+        more: file of settings that the command line names, if it names one.
 
     Raises:
         InputError: with everything that is wrong with them.
     """
-    path = config_path()
-    chosen_file = path if path.is_file() or "ILAB_CONFIG" in os.environ else None
-    names = {flag.path: f"--{flag.names[0]}" for flag in flags_of(section)}
-    return resolve(profile, config_file=chosen_file, flags=given, flag_name=names)
+    from ilab_cli.table import table
+    from ilab_profiles import resolve
+
+    names = {flag.path: f"--{flag.names[0]}" for flag in table().flags.get(section, ())}
+    extra = Path(more).expanduser() if more else None
+    return resolve(
+        profile,
+        config_file=config_file(),
+        settings_file=extra,
+        section=section,
+        flags=given,
+        flag_name=names,
+    )
 
 
 def shown(effective: Effective, section: str) -> str:
     """One section of the settings in force as YAML, each value with a comment that names who set it."""
+    from ilab_profiles.render import dump, scalar, to_data
 
     def who(path: str) -> str:
         setting = effective.origin(path)
@@ -45,3 +61,17 @@ def shown(effective: Effective, section: str) -> str:
 
     data: Any = to_data(effective.profile)
     return f"{scalar(section)}:\n" + dump(data[section], who, prefix=f"{section}.", indent=2)
+
+
+def derived_values(effective: Effective, section: str) -> str:
+    """What follows from a section's settings, as comments of YAML with the formula; empty if nothing does."""
+    from ilab_profiles.derived import derived
+    from ilab_profiles.render import scalar
+
+    found = [item for path, item in derived(effective.profile).items() if path.startswith(f"{section}.")]
+    lines = [
+        f"# {item.path.rpartition('.')[2]}: {scalar(item.value)} {item.unit or ''}".rstrip()
+        + f"  = {item.formula} = {item.numbers}\n"
+        for item in found
+    ]
+    return "".join(["\n# which means:\n", *lines]) if lines else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
@@ -163,9 +164,9 @@ def _expand(settings: dict[str, Setting]) -> dict[str, Setting]:
 
 
 def read_document(
-    document: Document, kind: Kind, source: str, at: KeyPath = (), model: type[Section] = Profile
+    document: Document, kind: Kind, source: str, at: KeyPath = (), model: type[Section] = Profile, prefix: str = ""
 ) -> Layer:
-    """The layer that (a part of) a file makes."""
+    """The layer that (a part of) a file makes; its settings stand below ``prefix``, a dotted path with a point."""
     data: Any = document.data
     for key in at:
         data = data[key]
@@ -175,7 +176,7 @@ def read_document(
         return position, document.line(position.line)
 
     reader = _Reader(lambda keys, value: Setting(value, kind, source, document, keys), locate)
-    reader.walk(model, data or {}, "", at)
+    reader.walk(model, data or {}, prefix, at)
     return Layer(_expand(reader.settings), tuple(reader.findings))
 
 
@@ -200,16 +201,17 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
     for written, value in data.items():
         try:
             path = find_field(written)
+            if path in fields():
+                settings[path] = Setting(_read(value, fields()[path]), kind, name(written))
+            else:
+                findings.append(Finding("not-a-setting", "is a section, not a setting", path, Position(name(written))))
         except InputError as error:
             findings.extend(
                 Finding(f.rule, f.message, written, Position(name(written)), hint=f.hint) for f in error.findings
             )
-            continue
-        if path in fields():
-            info = fields()[path]
-            read = read_text(value, info) if isinstance(value, str) else value
-            value = _settle(frozenset(scalar_kinds(info.annotation)), read)
-            settings[path] = Setting(value, kind, name(written))
-        else:
-            findings.append(Finding("not-a-setting", "is a section, not a setting", path, Position(name(written))))
     return Layer(_expand(settings), tuple(findings))
+
+
+def _read(value: Any, info: FieldInfo) -> Any:
+    read = read_text(value, info) if isinstance(value, str) else value
+    return _settle(frozenset(scalar_kinds(info.annotation)), read)

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.diagnostics import Finding, InputError, nearest
-from ilab_profiles.document import resolve_scalar
+from ilab_profiles.document import parse, resolve_scalar
 from ilab_profiles.fields import Section, aliases_of
 from ilab_profiles.profile import Profile
 
@@ -27,6 +27,8 @@ __all__ = [
     "find_field",
     "is_secret",
     "items_of",
+    "limits_of",
+    "list_item",
     "read_text",
     "scalar_kinds",
     "section_of",
@@ -94,11 +96,26 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
 
 
 def read_text(text: str, info: FieldInfo) -> Any:
-    """Read text as the type of a field asks: text stays text where text is wanted, else it is a YAML scalar."""
+    """Read text as the type of a field asks: text stays text where text is wanted, else it is YAML.
+
+    Raises:
+        InputError: if it begins like a YAML list or mapping but is none.
+    """
     kinds = set(scalar_kinds(info.annotation))
     if type(None) in kinds and text in ("null", "none", "~", ""):
         return None
-    return resolve_scalar(text) if kinds & {int, float, bool} else text
+    if text.startswith(("[", "{")) and str not in kinds:
+        return parse(f"value: {text}").data["value"]
+    return resolve_scalar(text) if {*kinds, list_item(info.annotation)} & {int, float, bool} else text
+
+
+def list_item(annotation: Any) -> type | None:
+    """The scalar type of the items of a list, or ``None`` for anything else, lists of sections included."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return next((kind for kind in scalar_kinds(arguments[0]) if not issubclass(kind, Section)), None)
+    found = (list_item(part) for part in arguments if origin in (Annotated, Union, types.UnionType))
+    return next(filter(None, found), None)
 
 
 def scalar_kinds(annotation: Any) -> Iterator[type]:
@@ -138,14 +155,18 @@ def bounds_of(info: FieldInfo) -> str:
     kinds = [
         _KINDS[kind] for kind in scalar_kinds(info.annotation) if kind in _KINDS and kind not in map(type, choices)
     ]
+    words = [" or ".join(map(str, [*choices, *kinds])), *limits_of(info)]
+    return ", ".join(filter(None, words))
+
+
+def limits_of(info: FieldInfo) -> list[str]:
+    """The bounds of a number, in words."""
     signs = {"Ge": "at least", "Gt": "above", "Le": "at most", "Lt": "below"}
-    limits = [
+    return [
         f"{signs[type(item).__name__]} {getattr(item, type(item).__name__.lower())}"
         for item in info.metadata
         if type(item).__name__ in signs
     ]
-    words = [" or ".join(map(str, [*choices, *kinds])), *limits]
-    return ", ".join(filter(None, words))
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", SecretStr: "text"}

@@ -10,8 +10,9 @@ from typing import Any
 from ilab_profiles import catalog, config, inheritance
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.environment import read_environment
-from ilab_profiles.layers import Layer, read_data
+from ilab_profiles.layers import Layer, read_data, read_document
 from ilab_profiles.merge import Effective, merge
+from ilab_profiles.paths import section_of
 from ilab_profiles.profile import Profile
 
 __all__ = ["check", "load", "resolve"]
@@ -50,15 +51,20 @@ def resolve(
     profile: str | None = None,
     *,
     config_file: Path | None = None,
+    settings_file: Path | None = None,
+    section: str = "",
     environ: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
     flag_name: Mapping[str, str] | None = None,
 ) -> Effective:
-    """The settings in force, from every source that speaks; flags over environment over config.yaml over profile.
+    """The settings in force, from every source that speaks; the strongest last:
+    profile, config.yaml, environment, a file of settings, flags.
 
     Args:
         profile: name or path of a profile; takes the place of the one that config.yaml chooses.
         config_file: ``config.yaml``, if there is one.
+        settings_file: a file of settings for this once: a profile, or the settings of one section.
+        section: the section that a settings file without sections is about, for example ``"train"``.
         environ: environment variables; those of the form ``ILAB_TRAIN__NUM_EPOCHS`` count.
         flags: values by dotted path.
         flag_name: how the user wrote the flag of a dotted path, for findings.
@@ -76,5 +82,17 @@ def resolve(
         layers = inheritance.chain(catalog.DEFAULT)
     named = flag_name or {}
     layers.append(read_environment(environ))
+    if settings_file is not None:
+        layers.append(_read_settings(settings_file, section))
     layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
     return merge(layers)
+
+
+def _read_settings(path: Path, section: str) -> Layer:
+    document = inheritance.open_document(path)
+    if isinstance(document.data.get("profile"), Mapping):
+        return read_document(document, "config", document.source, ("profile",))
+    model = section_of(Profile.model_fields[section].annotation) if section else None
+    if model is None or not set(Profile.model_fields).isdisjoint(document.data):
+        return read_document(document, "config", document.source)
+    return read_document(document, "config", document.source, model=model, prefix=f"{section}.")

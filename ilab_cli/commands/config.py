@@ -6,29 +6,29 @@ from typing import Annotated
 
 import typer
 
-from ilab_cli import output
-from ilab_cli.runs import write_atomically
-from ilab_cli.settings import config_path
-from ilab_profiles import Finding, InputError, Position
-from ilab_profiles.config import render_config
+from ilab_cli import completion, output
 
-__all__ = ["app"]
-
-app = typer.Typer(help="The file that chooses the profile.", no_args_is_help=True, rich_markup_mode=None)
+__all__ = ["add_to"]
 
 
-@app.callback()
-def _group() -> None:
-    """The file that chooses the profile."""
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to their group."""
+    group.command()(output.reports(init))
 
 
-@app.command("init")
-@output.reports
 def init(
-    profile: Annotated[str, typer.Option("--profile", help="Name or path of a profile", metavar="NAME")] = "",
+    profile: Annotated[
+        str,
+        typer.Option("--profile", help="Name or path of a profile", metavar="NAME", autocompletion=completion.profiles),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
     """Write a commented config.yaml that chooses a profile (cpu_only if none is named)."""
+    from ilab_cli.runs import write_atomically
+    from ilab_cli.settings import config_path
+    from ilab_profiles import Finding, InputError, Position
+    from ilab_profiles.config import render_config
+
     text = render_config(profile)
     path = config_path()
     if path.exists() and not force:

@@ -10,15 +10,19 @@ from ilab_cli import output
 from ilab_profiles import load, names
 from ilab_profiles.render import dump, to_data
 
-__all__ = ["app"]
+__all__ = ["add_to"]
 
-app = typer.Typer(help="Look at profiles and check them.", no_args_is_help=True, rich_markup_mode=None)
+
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to their group."""
+    group.command("list")(output.reports(list_))
+    for command in (show, validate):
+        group.command()(output.reports(command))
+
 
 Name = Annotated[str, typer.Argument(help="Name or path of a profile", metavar="NAME")]
 
 
-@app.command("list")
-@output.reports
 def list_() -> None:
     """List the profiles that can be chosen."""
     width = max(map(len, names()))
@@ -26,15 +30,11 @@ def list_() -> None:
         print(f"{name:{width}}  {load(name).description}")
 
 
-@app.command("show")
-@output.reports
 def show(name: Name) -> None:
     """Print every setting of a profile, what it extends included."""
     print(dump(to_data(load(name))), end="")
 
 
-@app.command("validate")
-@output.reports
 def validate(name: Name) -> None:
     """Check a profile; exit with 2 if it is refused."""
     load(name)

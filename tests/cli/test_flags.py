@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
 import pytest
 
-from ilab_cli.flags import flags_of, takes_flags
+from ilab_cli.flags import make_flags, read_words
 from ilab_profiles.paths import fields
 
 PROPOSED = {
@@ -22,32 +18,42 @@ PROPOSED = {
 
 @pytest.mark.parametrize("section", PROPOSED)
 def test_every_flag_of_the_proposal_is_there(section: str) -> None:
-    names = {name for flag in flags_of(section) for name in flag.names}
+    names = {name for flag in make_flags(section) for name in flag.names}
     assert set(PROPOSED[section].split()) <= names
 
 
 @pytest.mark.parametrize("section", PROPOSED)
 def test_every_field_has_a_flag_and_no_two_share_a_name(section: str) -> None:
-    flags = flags_of(section)
+    flags = make_flags(section)
     assert [flag.path for flag in flags] == [path for path in fields() if path.startswith(f"{section}.")]
     names = [name for flag in flags for name in flag.names]
     assert len(names) == len(set(names))
 
 
 def test_a_name_that_two_fields_share_goes_to_the_one_nearer_to_the_top() -> None:
-    names = {flag.path: flag.names[0] for flag in flags_of("evaluate")}
+    names = {flag.path: flag.names[0] for flag in make_flags("evaluate")}
     assert names["evaluate.model"] == "model"
     assert names["evaluate.mmlu.model"] == "mmlu-model"
     assert names["evaluate.mt.model"] == "mt-model"
 
 
-def test_a_command_gets_only_what_the_user_gave() -> None:
-    found: dict[str, Any] = {}
+@pytest.mark.parametrize(
+    ("words", "values", "unknown"),
+    [
+        (["--num-epochs", "3"], {"train.num_epochs": "3"}, []),
+        (["--epochs=3", "--lora"], {"train.num_epochs": "3", "train.lora.enabled": "true"}, []),
+        (["--no-lora"], {"train.lora.enabled": "false"}, []),
+        (["--profile", "--devide", "--devide"], {}, ["--devide"]),
+        (["--seed", "--bogus", "--bogus=1", "--", "--other"], {"train.seed": "--bogus"}, ["--bogus"]),
+        (["--epoch", "3"], {}, ["--epoch"]),
+    ],
+)
+def test_words_are_read_without_running_them(words: list[str], values: dict[str, str], unknown: list[str]) -> None:
+    found = read_words(words, make_flags("train"), {"--profile": True})
+    assert (found.values, found.unknown) == (values, unknown)
 
-    @takes_flags("train", "Settings")
-    def command(*, given: Mapping[str, Any], extra: bool = False) -> None:
-        found.update(given, extra=extra)
 
-    arguments = dict.fromkeys(inspect.signature(command).parameters)
-    command(**{**arguments, "extra": True, "train__lora__enabled": False, "train__num_epochs": "3"})
-    assert found == {"train.lora.enabled": False, "train.num_epochs": "3", "extra": True}
+def test_a_switch_whose_name_begins_with_no_is_no_negation() -> None:
+    flags = make_flags("train")
+    negations = [name for flag in flags if flag.kind == "switch" for name in flag.names if name.startswith("no-")]
+    assert negations == []

@@ -1,0 +1,127 @@
+"""The settings in force at a glance, for help and completion: no model is loaded where a look at names is enough.
+
+Where a built-in profile is chosen by name and nothing else speaks, the generated table knows its values. Anything else
+is resolved as a run would resolve it; what is refused then is said in one line, and the default profile is shown.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from ilab_cli.flags import Given, read_words
+from ilab_cli.table import table
+from ilab_cli.words import words
+from ilab_profiles import catalog
+
+if TYPE_CHECKING:
+    from ilab_profiles import Effective
+
+__all__ = ["Glance", "glance"]
+
+OWN = {"--profile": True, "--config": True, "--dry-run": False, "--help": False, "--help-all": False, "--yes": False}
+"""Flags that commands have beside those made from fields, and whether each takes a value."""
+LEVELS = ("basic", "advanced", "expert")
+
+
+class Glance(NamedTuple):
+    """What is in force for one section.
+
+    Attributes:
+        profile: name or path of the profile.
+        expertise: its level of help.
+        values: for each setting that somebody gives, its value as text and who gives it.
+        refused: why these are not the settings that the user asked for; empty if they are.
+    """
+
+    profile: str
+    expertise: str
+    values: dict[str, tuple[str, str]]
+    refused: str = ""
+
+    def of(self, path: str, default: str) -> tuple[str, str]:
+        """A value as text, and who gives it."""
+        return self.values.get(path, (default, "default"))
+
+    def is_typed(self, path: str) -> bool:
+        """Whether the command line itself gives the value."""
+        return self.of(path, "")[1].startswith("--")
+
+
+def glance(section: str) -> Glance:
+    """The settings in force for a section, the words of the command line included."""
+    flags = table().flags[section]
+    given = read_words(words(), flags, OWN)
+    found = _without_flags(_after("--profile"))
+    names = {flag.path: flag.names[0] for flag in flags}
+    typed = {path: (value, f"--{names[path]}") for path, value in given.values.items()}
+    return found._replace(values=found.values | typed)
+
+
+def unknown_flags(section: str, arguments: list[str]) -> Given:
+    """What arguments say of the flags of a section, before they are parsed."""
+    return read_words(arguments, table().flags[section], OWN)
+
+
+def _after(flag: str) -> str:
+    """The value of one of the program's own flags."""
+    for word, following in zip(words(), (*words()[1:], ""), strict=True):
+        if word == flag:
+            return following
+        if word.startswith(f"{flag}="):
+            return word.partition("=")[2]
+    return ""
+
+
+def _without_flags(profile: str) -> Glance:
+    from ilab_profiles.diagnostics import InputError
+
+    try:
+        name = profile or os.environ.get("ILAB_PROFILE") or _named_in_config()
+        if name is not None and _is_built_in(name) and not any("__" in key for key in os.environ if key[:5] == "ILAB_"):
+            return _stored(name)
+        return _resolved(profile)
+    except InputError as error:
+        return _stored(catalog.DEFAULT)._replace(refused=str(error.findings[0]).splitlines()[0])
+
+
+def _named_in_config() -> str | None:
+    """The profile that config.yaml names, or ``None`` if it says more than a name."""
+    from ilab_cli.settings import config_path
+
+    path = config_path()
+    if not path.is_file():
+        return catalog.DEFAULT if "ILAB_CONFIG" not in os.environ else None
+    from ilab_profiles.document import read
+
+    chosen = read(path).data.get("profile") or catalog.DEFAULT
+    return chosen if isinstance(chosen, str) else None
+
+
+def _is_built_in(name: str) -> bool:
+    proper = name.replace("-", "_")
+    return proper in table().profiles and catalog.find(proper) == catalog.built_in_folder() / f"{proper}.yaml"
+
+
+def _stored(name: str) -> Glance:
+    proper = name.replace("-", "_")
+    found = table().profiles[proper]
+    return Glance(proper, found.expertise, found.values)
+
+
+def _resolved(profile: str) -> Glance:
+    """The slow way, which is right for any profile."""
+    from ilab_cli.settings import in_force
+    from ilab_profiles.paths import fields
+    from ilab_profiles.render import scalar, to_data, value_in
+
+    effective = in_force("", {}, profile or None)
+    data = to_data(effective.profile)
+    values = {path: (scalar(value_in(data, path)), _origin(effective, path)) for path in fields()}
+    given = {path: item for path, item in values.items() if item[1] != "default"}
+    return Glance(profile or "config.yaml", effective.profile.expertise, given)
+
+
+def _origin(effective: Effective, path: str) -> str:
+    setting = effective.origin(path)
+    return str(setting.position()) if setting else "default"

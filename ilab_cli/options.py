@@ -1,0 +1,133 @@
+"""Commands whose flags are the fields of a section: from the generated table to Typer's parameters.
+
+Only the command that the command line names is made whole; the others are just listed. The values of flags stay text:
+what they mean is for the library to say, with the same findings as for a file.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand
+
+from ilab_cli import output
+from ilab_cli.words import invoked
+
+__all__ = ["settings_command"]
+
+Work = Callable[..., None]
+
+
+def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Work], Work]:
+    """Add a command that takes the flags of a section; it gets what the user gave as ``given``, by dotted path.
+
+    Args:
+        app: the group that it belongs to.
+        name: its name there.
+        section: for example ``"train"``.
+    """
+
+    def add(work: Work) -> Work:
+        command = _with_flags(work, section) if invoked(name) else _bare(work)
+        kind = type("SettingsCommand", (_SettingsCommand,), {"section": section})
+        help_names = {"help_option_names": ["--help", "-h", "--help-all"]}
+        app.command(name, cls=kind, context_settings=help_names)(output.reports(command))
+        return work
+
+    return add
+
+
+def _bare(work: Work) -> Work:
+    def command() -> None: ...
+
+    command.__doc__ = work.__doc__
+    return command
+
+
+def _with_flags(work: Work, section: str) -> Work:
+    from ilab_cli.table import table
+
+    flags = table().flags[section]
+
+    @functools.wraps(work)
+    def command(**values: Any) -> None:
+        given = {flag.path: value for flag in flags if (value := values.pop(flag.parameter)) not in (None, [])}
+        joined = {path: ",".join(value) if isinstance(value, list) else value for path, value in given.items()}
+        work(**values, given=joined)
+
+    own = [item for item in inspect.signature(work, eval_str=True).parameters.values() if item.name != "given"]
+    parameters = [*own, *_parameters(section)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {item.name: item.annotation for item in parameters}
+    return command
+
+
+_KINDS: dict[str, Any] = {"switch": bool | None, "one": str | None, "list": list[str] | None}
+
+
+def _parameters(section: str) -> Iterator[inspect.Parameter]:
+    from ilab_cli.completion import of_flag
+    from ilab_cli.glance import glance
+    from ilab_cli.help import is_shown
+    from ilab_cli.table import table
+
+    now = glance(section)
+    for flag in table().flags[section]:
+        option = typer.Option(
+            *[f"--{name}/--no-{name}" if flag.kind == "switch" else f"--{name}" for name in flag.names],
+            help=flag.help,
+            metavar=None if flag.kind == "switch" else flag.metavar,
+            show_default=False,
+            hidden=not is_shown(flag, now),
+            autocompletion=of_flag(flag),
+        )
+        yield inspect.Parameter(
+            flag.parameter,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[_KINDS[flag.kind], option],
+        )
+
+
+class _SettingsCommand(TyperCommand):
+    """A command that tells the values in force in its help, and every unknown flag at once."""
+
+    section: ClassVar[str]
+
+    def get_help(self, ctx: Any) -> str:
+        from ilab_cli.help import own_rows, page
+        from ilab_cli.table import table
+
+        settings = {flag.parameter for flag in table().flags[self.section]}
+        own = own_rows((param for param in self.get_params(ctx) if param.name not in settings), ctx)
+        return page(self.get_usage(ctx), self.help or "", own, self.section)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        from ilab_cli.glance import unknown_flags
+
+        if ctx.resilient_parsing:  # for completion, which needs no values
+            return []
+        if unknown := unknown_flags(self.section, args).unknown:
+            _refuse(unknown, [option for param in self.get_params(ctx) for option in param.opts])
+        return super().parse_args(ctx, args)
+
+
+def _refuse(unknown: list[str], known: list[str]) -> None:
+    from ilab_profiles.diagnostics import Finding, Position, nearest
+
+    findings = [
+        Finding(
+            "unknown-flag",
+            "there is no such flag",
+            position=Position(name),
+            hint=f"did you mean {close}?" if (close := nearest(name, known)) else "--help-all shows every flag",
+        )
+        for name in unknown
+    ]
+    for finding in findings:
+        output.say(str(finding))
+    raise typer.Exit(output.BAD_INPUT)
