@@ -73,8 +73,9 @@ def generate(session: nox.Session) -> None:
     """Make the generated files anew; the tests check that they are fresh."""
     install(session)
     session.run("python", "-m", "ilab_profiles.schema")
+    session.run("python", "-m", "ilab_cli.table")
     with open("docs/reference.md", "w", encoding="utf-8") as page:
-        session.run("python", "-m", "ilab_profiles.reference", stdout=page)
+        session.run("python", "-m", "ilab_cli.reference", stdout=page)
 
 
 @nox.session(python="3.11")

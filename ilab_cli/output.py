@@ -21,6 +21,7 @@ __all__ = [
     "INTERRUPTED",
     "OK",
     "columns",
+    "configure",
     "debugging",
     "detail",
     "level",
@@ -36,9 +37,19 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 
+_LEVELS = {"ERROR": 0, "WARNING": 0, "INFO": 1, "DEBUG": 2}
+_configured = "INFO"
+
+
+def configure(log_level: str) -> None:
+    """Say as much as ``general.log_level`` of the config file asks for, unless a flag asks for something else."""
+    global _configured
+    _configured = log_level
+
+
 def level() -> int:
     """How much is said on stderr: 0 errors and warnings, 1 notes too, 2 details too."""
-    return 0 if asked("--quiet") else 2 if asked("--verbose") or debugging() else 1
+    return 0 if asked("--quiet") else 2 if asked("--verbose") or debugging() else _LEVELS[_configured]
 
 
 def debugging() -> bool:

@@ -10,14 +10,18 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.table import table
+from ilab_cli.words import dashed
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.document import read
+from ilab_profiles.explanation import MASK
 from ilab_profiles.files import read_bytes, replace
 from ilab_profiles.render import dump, scalar, to_data
 
@@ -119,7 +123,7 @@ class Run:
         data = {
             "section": self.section,
             "status": status,
-            "command": shlex.join(["ilab", *sys.argv[1:]]),
+            "command": shlex.join(["ilab", *_without_secrets(sys.argv[1:])]),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "settings": self.settings,
             "origins": origins,
@@ -128,6 +132,20 @@ class Run:
             "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
         }
         write_atomically(self.manifest, dump(data))
+
+
+def _without_secrets(arguments: Sequence[str]) -> list[str]:
+    """A command line with the values of secret flags masked."""
+    secret = {option for flags in table().flags.values() for flag in flags if flag.secret for option in flag.options}
+    masked: list[str] = []
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        if masked and dashed([masked[-1]])[0] in secret:
+            word = MASK
+        elif equals and dashed([name])[0] in secret:
+            word = f"{name}={MASK}"
+        masked.append(word)
+    return masked
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ilab_cli import output
+
 if TYPE_CHECKING:
     from ilab_profiles import Effective
+    from ilab_profiles.config import General
 
 __all__ = ["config_file", "config_path", "derived_values", "in_force", "shown"]
 
@@ -41,14 +44,22 @@ def in_force(section: str, given: Mapping[str, Any], profile: str | None, more: 
 
     names = {flag.path: f"--{flag.names[0]}" for flag in table().flags.get(section, ())}
     extra = Path(more).expanduser() if more else None
-    return resolve(
-        profile,
-        config_file=config_file(),
-        settings_file=extra,
-        section=section,
-        flags=given,
-        flag_name=names,
-    )
+    path = config_file()
+    effective = resolve(profile, config_file=path, settings_file=extra, section=section, flags=given, flag_name=names)
+    if path is not None:
+        output.configure(general(path).log_level)
+    return effective
+
+
+def general(path: Path) -> General:
+    """The ``general`` section of a config file; what is wrong in it counts as not said, and is reported elsewhere."""
+    from ilab_profiles.config import Config
+    from ilab_profiles.document import read
+    from ilab_profiles.layers import read_document
+    from ilab_profiles.merge import validate
+
+    own = read_document(read(path), "config", str(path), model=Config)
+    return validate(Config, own.settings)[0].general
 
 
 def shown(effective: Effective, section: str) -> str:

@@ -155,6 +155,8 @@ def bounds_of(info: FieldInfo) -> str:
     kinds = [
         _KINDS[kind] for kind in scalar_kinds(info.annotation) if kind in _KINDS and kind not in map(type, choices)
     ]
+    if item := list_item(info.annotation):
+        return f"a list of {' and '.join(map(str, choices)) or _KINDS[item].removeprefix('a ') + ('s' * (item is int))}"
     words = [" or ".join(map(str, [*choices, *kinds])), *limits_of(info)]
     return ", ".join(filter(None, words))
 

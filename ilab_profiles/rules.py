@@ -168,6 +168,13 @@ RULES: tuple[Rule, ...] = (
         fix={"train.precision": "bf16"},
     ),
     Rule(
+        "fp16-needs-gpus-left",
+        when=(F.train.precision.is_("fp16"),),
+        require=~F.train.gpus.is_(()),
+        why="without a GPU accelerate trains in fp32 instead, without a word; bf16 runs on the CPU",
+        fix={"train.precision": "bf16"},
+    ),
+    Rule(
         "prune-needs-input",
         when=(F.evaluate.prune.is_(True),),
         require=F.evaluate.input_dir.is_set(),

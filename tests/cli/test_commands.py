@@ -51,12 +51,12 @@ def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ila
     done = ilab("model", "train", "--dry-run", "--epochs=3", ILAB_TRAIN__WARMUP_STEPS="2")
     settings, _, command = done.stdout.partition("\n\n")
     train = parse(settings).data["train"]
-    assert (train["num_epochs"], train["seed"], train["warmup_steps"], train["device"]) == (3, 7, 2, "cpu")
+    assert (train["num_epochs"], train["seed"], train["warmup_steps"], train["gpus"]) == (3, 7, 2, -1)
     comments = {line.split(":")[0].strip(): line.partition("  # ")[2] for line in settings.splitlines()}
     assert comments["num_epochs"] == "--num-epochs"
     assert comments["seed"] == "config.yaml:3:17"
     assert comments["warmup_steps"] == "ILAB_TRAIN__WARMUP_STEPS"
-    assert "cpu_only.yaml:" in comments["device"]
+    assert "cpu_only.yaml:" in comments["gpus"]
     assert "ilab_cli.backends.train.worker" in shlex.split(command)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     assert "# world_size: 1 processes  = num_gpus" in settings + command
@@ -112,3 +112,52 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert not set(done.stdout.split()) & {"torch", "transformers", "accelerate", "lm_eval", "numpy", "rich"}
+
+
+def test_every_spelling_of_the_proposal_works(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "training_config.json").write_text('{"max_seq_len": 512, "max_batch_len": 1024}')
+    (tmp_path / "ds_config.json").write_text("{}")
+    line = """model train --model-dir=phase00/model --data-dir=phase00/data --device=cuda --gpus=0:4 --epochs=15
+        --config=training_config.json --accelerator=deepspeed --deepspeed_config=ds_config.json
+        --model-repo=instructlab/granite-7b-lab --effective-batch-size=50 --dry-run"""
+    train = parse(ilab(*line.split()).stdout.partition("\n\n")[0]).data["train"]
+    assert (train["model_path"], train["data_path"], train["gpus"]) == ("phase00/model", "phase00/data", "0-4")
+    assert (train["num_epochs"], train["max_seq_len"], train["deepspeed"]["enabled"]) == (15, 512, True)
+    assert train["deepspeed"]["deepspeed_config"] == "ds_config.json"
+    line = """model evaluate --benchmarks=mmlu --gpus=1-2 --data-dir=mixed --tasks=["mmlu.algebra","mmlu.law"]
+        --input-dir=phase10/model --output-dir=phase10/data --dry-run"""
+    evaluate = parse(ilab(*line.split()).stdout.partition("\n\n")[0]).data["evaluate"]
+    assert (evaluate["benchmarks"], evaluate["gpus"], evaluate["input_dir"]) == (["mmlu"], "1-2", "phase10/model")
+    assert evaluate["mmlu"]["tasks"] == ["mmlu.algebra", "mmlu.law"]
+    assert evaluate["mmlu"]["data_dir"] == "mixed"
+
+
+def test_lists_may_be_repeated_or_written_with_commas(ilab: Ilab) -> None:
+    for arguments in (["--tasks", "a", "--tasks=b,c"], ["--tasks", "[a, b, c]"], ["--tasks=a,b,c"]):
+        shown = ilab("model", "evaluate", "--benchmarks", "mmlu", *arguments, "--dry-run").stdout
+        assert parse(shown.partition("\n\n")[0]).data["evaluate"]["mmlu"]["tasks"] == ["a", "b", "c"]
+
+
+def test_a_file_of_settings_goes_over_the_environment_and_under_flags(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("train: {num_epochs: 7, seed: 1}\n")
+    done = ilab("model", "train", "--config", "more.yaml", "--seed=2", "--dry-run", ILAB_TRAIN__NUM_EPOCHS="9")
+    train = parse(done.stdout.partition("\n\n")[0]).data["train"]
+    assert (train["num_epochs"], train["seed"]) == (7, 2)
+    (tmp_path / "bad.yaml").write_text("num_epochs: 7\nsede: 1\n")
+    done = ilab("model", "train", "--config", "bad.yaml", "--dry-run")
+    assert done.returncode == 2
+    assert "bad.yaml:2:1: error[unknown-key] train.sede" in done.stderr
+    assert "did you mean seed?" in done.stderr
+
+
+def test_every_unknown_flag_is_reported_at_once_and_none_is_guessed(ilab: Ilab) -> None:
+    done = ilab("model", "train", "--devide=cuda", "--num-epoch", "3", "--zzz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("error[unknown-flag]") == 3
+    assert "did you mean --device?" in done.stderr
+    assert "did you mean --num-epochs?" in done.stderr
+
+
+def test_the_log_level_of_the_config_file_is_obeyed(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("general: {log_level: LOUD}\n")
+    assert "config.yaml:1:22: error[bad-value]" in ilab("model", "train", "--dry-run").stderr

@@ -144,6 +144,10 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.device": "cpu", "train.precision": "fp16"},
         {"train.device": "cpu", "train.precision": "bf16"},
     ),
+    "fp16-needs-gpus-left": (
+        {"train.gpus": -1, "train.precision": "fp16"},
+        {"train.gpus": 0, "train.precision": "fp16"},
+    ),
     "prune-needs-input": (
         {"evaluate.prune": True},
         {"evaluate.prune": True, "evaluate.input_dir": "runs/train"},

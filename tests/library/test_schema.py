@@ -15,7 +15,6 @@ from ilab_profiles.checks import CHECKS
 from ilab_profiles.config import SCHEMA_FILES, render_config
 from ilab_profiles.document import parse, read
 from ilab_profiles.paths import fields
-from ilab_profiles.reference import reference
 from ilab_profiles.render import dump
 from ilab_profiles.rules import RULES
 from ilab_profiles.schema import json_schema
@@ -41,11 +40,6 @@ def test_the_schema_is_a_schema_and_plain_json() -> None:
 def test_the_schemas_that_ship_are_fresh() -> None:
     for kind, path in SCHEMA_FILES.items():
         assert json.loads(path.read_text(encoding="utf-8")) == json_schema(kind), "run: nox -s generate"
-
-
-def test_the_reference_is_fresh() -> None:
-    page = Path(__file__).parents[2] / "docs" / "reference.md"
-    assert page.read_text(encoding="utf-8") == reference(), "run: nox -s generate"
 
 
 def test_files_that_we_write_name_their_schema() -> None:

@@ -1,9 +1,14 @@
-"""The reference as Markdown: every setting, every rule, every built-in profile; made from what declares them."""
+"""The reference as Markdown, made from what declares it: settings with their flags, rules, built-in profiles.
+
+``nox -s generate`` writes it to ``docs/reference.md``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
+from ilab_cli.table import table
 from ilab_profiles import catalog, inheritance
 from ilab_profiles.checks import CHECKS
 from ilab_profiles.conditions import Rule, show
@@ -30,7 +35,10 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Settings"
     yield ""
-    yield from _table(["setting", "variable", "may be", "default", "unit", "description"], _settings())
+    yield "Files may write `-` for `_` in every name. Flags may write `_` for `-`."
+    for title, paths in groupby(fields(), key=lambda path: path.rpartition(".")[0]):
+        yield from ("", f"### {title or 'The profile itself'}", "")
+        yield from _table(["setting", "flag", "variable", "may be", "default", "unit", "description"], _settings(paths))
     yield ""
     yield "## Rules"
     yield ""
@@ -52,12 +60,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
-def _settings() -> Iterator[list[str]]:
-    for path, info in fields().items():
-        names = [f"`{path}`", *(f"`{alias}`" for alias in aliases_of(info))]
+def _settings(paths: Iterable[str]) -> Iterator[list[str]]:
+    flags = {flag.path: flag for flags in table().flags.values() for flag in flags}
+    for path in paths:
+        info = fields()[path]
+        names = [f"`{path.rpartition('.')[2]}`", *(f"`{alias}`" for alias in aliases_of(info))]
         default = info.get_default()
         yield [
             ", ".join(names),
+            ", ".join(f"`{option}`" for option in flags[path].options) if path in flags else "",
             f"`{variable(path)}`",
             bounds_of(info),
             "" if default in (None, ()) else f"`{scalar(default)}`",
