@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -71,17 +71,25 @@ def dump(
         prefix: dotted path of ``data`` itself, with a point at its end.
         indent: spaces before each line.
     """
-    lines: list[str] = []
     pad = " " * indent
-    for key, value in data.items():
-        path = f"{prefix}{key}"
-        note = comment(path)
-        if isinstance(value, Mapping) and value:
-            if note:
-                lines.append(f"{pad}# {note}\n")
-            lines.append(f"{pad}{scalar(key)}:\n")
-            lines.append(dump(value, comment, prefix=f"{path}.", indent=indent + 2))
-        else:
-            text = f"{pad}{scalar(key)}: {scalar(value)}"
-            lines.append(f"{text}  # {note}\n" if note else f"{text}\n")
-    return "".join(lines)
+    return "".join(
+        line
+        for key, value in data.items()
+        for line in _entry(f"{pad}{scalar(key)}:", value, comment, f"{prefix}{key}", indent)
+    )
+
+
+def _entry(head: str, value: Any, comment: Callable[[str], str], path: str, indent: int) -> Iterator[str]:
+    """One key with its value; mappings and lists of mappings stand below it."""
+    note = comment(path)
+    if isinstance(value, Mapping) and value:
+        below = dump(value, comment, prefix=f"{path}.", indent=indent + 2)
+    elif isinstance(value, list) and value and all(isinstance(item, Mapping) and item for item in value):
+        items = (dump(item, comment, prefix=f"{path}.{n}.", indent=indent + 4) for n, item in enumerate(value))
+        below = "".join(f"{' ' * (indent + 2)}- {item[indent + 4 :]}" for item in items)
+    else:
+        yield f"{head} {scalar(value)}  # {note}\n" if note else f"{head} {scalar(value)}\n"
+        return
+    if note:
+        yield f"{' ' * indent}# {note}\n"
+    yield f"{head}\n{below}"
