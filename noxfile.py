@@ -98,8 +98,9 @@ def editor(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Speed, as ratios to a floor measured in the same run."""
-    install(session)
-    session.run("python", "tests/benchmarks/library.py", *session.posargs)
+    install(session, "", "bench")
+    for script in ("startup", "library"):
+        session.run("python", "-m", f"tests.benchmarks.{script}", *session.posargs)
 
 
 @nox.session(python="3.11")

@@ -13,7 +13,7 @@ from importlib import import_module
 import typer
 
 from ilab_cli import output
-from ilab_cli.words import is_completion, words
+from ilab_cli.words import is_completion, tidy_completion, words
 
 __all__ = ["main"]
 
@@ -59,17 +59,27 @@ def _group(about: str, *, helps: bool, completes: bool = False) -> typer.Typer:
 
 def main() -> None:
     """Run ``ilab`` with the arguments of this process; flags may be written with ``_`` for ``-``."""
-    if is_completion():
-        from typer.completion import get_completion_inspect_parameters
-
-        get_completion_inspect_parameters()  # makes the shells known, which Typer otherwise does for an app's options
     try:
+        if is_completion():
+            _prepare_completion()
         make_app()(list(words()), prog_name="ilab")
+    except KeyboardInterrupt:
+        sys.exit(output.INTERRUPTED)
     except BrokenPipeError:  # who read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(output.FAILED)
     except Exception as error:
         if output.debugging():
             raise
+        if is_completion():  # a shell would show it in the middle of what is being typed
+            sys.exit(output.FAILED)
         output.warn([f"ilab failed: {type(error).__name__}: {error}", "--debug shows where"])
         sys.exit(output.FAILED)
+
+
+def _prepare_completion() -> None:
+    from typer.completion import get_completion_inspect_parameters
+
+    tidy_completion()
+    get_completion_inspect_parameters()  # makes the shells known, which Typer otherwise does for an app's options
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Typer would load it to take markup out, and we have none

@@ -23,16 +23,17 @@ def of_flag(flag: Flag) -> Completer | None:
 
     def complete(incomplete: str) -> list[str]:
         done, comma, word = incomplete.rpartition(",") if flag.kind == "list" else ("", "", incomplete)
-        return [done + comma + choice for choice in _starting(choices, word)]
+        left = [choice for choice in choices if choice not in done.split(",")]
+        return [done + comma + choice for choice in _starting(left, word)]
 
     return complete
 
 
 def profiles(incomplete: str) -> list[str]:
-    """Names of profiles, the user's own included."""
+    """Names of profiles, the user's own included; with ``-`` for ``_`` if that is how one is typed."""
     from ilab_profiles import names
 
-    return _starting(names(), incomplete.replace("-", "_"))
+    return _starting([name.replace("_", "-") if "-" in incomplete else name for name in names()], incomplete)
 
 
 def keys(incomplete: str) -> list[str]:

@@ -7,6 +7,8 @@ is resolved as a run would resolve it; what is refused then is said in one line,
 from __future__ import annotations
 
 import os
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ilab_cli.flags import Given, read_words
@@ -48,11 +50,12 @@ class Glance(NamedTuple):
         return self.of(path, "")[1].startswith("--")
 
 
+@cache
 def glance(section: str) -> Glance:
     """The settings in force for a section, the words of the command line included."""
     flags = table().flags[section]
     given = read_words(words(), flags, OWN)
-    found = _without_flags(_after("--profile"))
+    found = _without_flags(section, _after("--profile"), _after("--config"))
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in given.values.items()}
     return found._replace(values=found.values | typed)
@@ -64,25 +67,33 @@ def unknown_flags(section: str, arguments: list[str]) -> Given:
 
 
 def _after(flag: str) -> str:
-    """The value of one of the program's own flags."""
+    """The value of one of the program's own flags; the last counts."""
+    found = ""
     for word, following in zip(words(), (*words()[1:], ""), strict=True):
         if word == flag:
-            return following
-        if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-    return ""
+            found = following
+        elif word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
 
 
-def _without_flags(profile: str) -> Glance:
+def _without_flags(section: str, profile: str, more: str) -> Glance:
     from ilab_profiles.diagnostics import InputError
 
     try:
-        name = profile or os.environ.get("ILAB_PROFILE") or _named_in_config()
-        if name is not None and _is_built_in(name) and not any("__" in key for key in os.environ if key[:5] == "ILAB_"):
+        name = profile or os.environ.get("ILAB_PROFILE")
+        if name and not Path(name).suffix:
+            catalog.find(name)  # one that is not there, or typed in part, is refused before the models are loaded
+        name = name or _named_in_config()
+        if name is not None and _is_built_in(name) and not more and not _is_set_by_environment():
             return _stored(name)
-        return _resolved(profile)
+        return _resolved(section, profile, more)._replace(profile=name or "of config.yaml")
     except InputError as error:
         return _stored(catalog.DEFAULT)._replace(refused=str(error.findings[0]).splitlines()[0])
+
+
+def _is_set_by_environment() -> bool:
+    return any(name.startswith("ILAB_") and name not in catalog.RESERVED for name in os.environ)
 
 
 def _named_in_config() -> str | None:
@@ -109,19 +120,22 @@ def _stored(name: str) -> Glance:
     return Glance(proper, found.expertise, found.values)
 
 
-def _resolved(profile: str) -> Glance:
+def _resolved(section: str, profile: str, more: str) -> Glance:
     """The slow way, which is right for any profile."""
     from ilab_cli.settings import in_force
     from ilab_profiles.paths import fields
     from ilab_profiles.render import scalar, to_data, value_in
 
-    effective = in_force("", {}, profile or None)
+    effective = in_force(section, {}, profile or None, more or None)
     data = to_data(effective.profile)
     values = {path: (scalar(value_in(data, path)), _origin(effective, path)) for path in fields()}
     given = {path: item for path, item in values.items() if item[1] != "default"}
-    return Glance(profile or "config.yaml", effective.profile.expertise, given)
+    return Glance("", effective.profile.expertise, given)
 
 
 def _origin(effective: Effective, path: str) -> str:
     setting = effective.origin(path)
-    return str(setting.position()) if setting else "default"
+    if setting is None:
+        return "default"
+    name = catalog.built_in_name(Path(setting.source))
+    return f"profile {name}" if name else str(setting.position())

@@ -68,7 +68,8 @@ def _page(
     yield from textwrap.wrap(about, width, initial_indent="  ", subsequent_indent="  ")
     yield f"\n  In force: profile {now.profile}. In brackets: each value, and who gives it."
     if now.refused:
-        yield from textwrap.wrap(f"These are not your settings, which are refused: {now.refused}", width)
+        refused = f"These are not your settings, which are refused: {now.refused}"
+        yield from textwrap.wrap(refused, width, initial_indent="  ", subsequent_indent="  ")
     for heading, flags in groupby(shown, key=lambda flag: flag.heading):
         yield f"\n{heading}:"
         for flag in flags:
@@ -89,7 +90,8 @@ def _value(flag: Flag, now: Glance) -> str:
     value, origin = now.of(flag.path, flag.default)
     if value in ("", "null", "[]"):
         return "[unset]" if origin == "default" else f"[unset, {origin}]"
-    text = "**********" if flag.secret else f"{value} {flag.unit}".rstrip()
+    unit = f" {flag.unit}" if flag.unit and value[-1].isdigit() else ""
+    text = "**********" if flag.secret else value.strip('"') + unit
     return f"[{text}, {origin}]"
 
 
@@ -104,7 +106,7 @@ def _row(left: str, text: str, width: int) -> Iterator[str]:
 
 
 def own_rows(params: Iterable[Any], context: Any) -> Iterator[tuple[str, str]]:
-    """The rows of a command's own flags, as Typer tells them."""
+    """The rows of a command's own flags, as Typer tells them; it writes the names of ``--help`` in no fixed order."""
     for param in params:
         if (record := param.get_help_record(context)) is not None:
-            yield record
+            yield ("-h, --help", record[1]) if "--help" in param.opts else record

@@ -1,4 +1,4 @@
-"""Commands whose flags are the fields of a section: from the generated table to Typer's parameters.
+"""Adding commands to the program; those with settings get the fields of a section as flags, from the generated table.
 
 Only the command that the command line names is made whole; the others are just listed. The values of flags stay text:
 what they mean is for the library to say, with the same findings as for a file.
@@ -15,11 +15,12 @@ import typer
 from typer.core import TyperCommand
 
 from ilab_cli import output
-from ilab_cli.words import invoked
+from ilab_cli.words import invoked, is_completion, words
 
-__all__ = ["settings_command"]
+__all__ = ["add", "settings_command"]
 
 Work = Callable[..., None]
+HELP = ("--help", "-h", "--help-all")
 
 
 def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Work], Work]:
@@ -34,14 +35,21 @@ def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Wor
     def add(work: Work) -> Work:
         command = _with_flags(work, section) if invoked(name) else _bare(work)
         kind = type("SettingsCommand", (_SettingsCommand,), {"section": section})
-        help_names = {"help_option_names": ["--help", "-h", "--help-all"]}
+        help_names = {"help_option_names": [*HELP]}
         app.command(name, cls=kind, context_settings=help_names)(output.reports(command))
         return work
 
     return add
 
 
+def add(group: typer.Typer, name: str, work: Work, **settings: Any) -> None:
+    """Add a command with flags of its own to a group; ``settings`` go to Typer's ``command``."""
+    group.command(name, **settings)(output.reports(work if invoked(name) else _bare(work)))
+
+
 def _bare(work: Work) -> Work:
+    """A command that can only be listed: Typer loads pydantic as soon as it looks at an option."""
+
     def command() -> None: ...
 
     command.__doc__ = work.__doc__
@@ -75,14 +83,14 @@ def _parameters(section: str) -> Iterator[inspect.Parameter]:
     from ilab_cli.help import is_shown
     from ilab_cli.table import table
 
-    now = glance(section)
+    now = glance(section) if is_completion() or not {*HELP}.isdisjoint(words()) else None
     for flag in table().flags[section]:
         option = typer.Option(
             *[f"--{name}/--no-{name}" if flag.kind == "switch" else f"--{name}" for name in flag.names],
             help=flag.help,
             metavar=None if flag.kind == "switch" else flag.metavar,
             show_default=False,
-            hidden=not is_shown(flag, now),
+            hidden=now is not None and not is_shown(flag, now),
             autocompletion=of_flag(flag),
         )
         yield inspect.Parameter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -81,6 +80,8 @@ def _print(text: str) -> None:
 
 def print_json(data: Any) -> None:
     """Print a result for a program to read."""
+    import json
+
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ilab_cli.flags import SECTIONS, Flag, make_flags
-from ilab_profiles.catalog import built_in_files, built_in_folder
+from ilab_profiles.catalog import built_in_files, built_in_folder, built_in_name
 
 __all__ = ["FILE", "BuiltIn", "Table", "table", "text"]
 
@@ -94,8 +94,7 @@ def _built_in(path: Path) -> BuiltIn:
     values: dict[str, tuple[str, str]] = {}
     for name in fields():
         if origin := effective.origin(name):
-            place = Path(origin.source).resolve().relative_to(built_in_folder().resolve()).with_suffix("")
-            values[name] = (scalar(value_in(data, name)), f"profile {place.as_posix()}")
+            values[name] = (scalar(value_in(data, name)), f"profile {built_in_name(Path(origin.source))}")
     return BuiltIn(effective.profile.description, effective.profile.expertise, values)
 
 

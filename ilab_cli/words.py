@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from functools import cache
 
-__all__ = ["asked", "dashed", "invoked", "is_completion", "words"]
+__all__ = ["asked", "dashed", "invoked", "is_completion", "tidy_completion", "words"]
 
 
 ANYWHERE = frozenset({"--quiet", "--verbose", "--debug"})
@@ -20,6 +21,25 @@ ANYWHERE = frozenset({"--quiet", "--verbose", "--debug"})
 def is_completion() -> bool:
     """Whether a shell asks what may come next."""
     return "_ILAB_COMPLETE" in os.environ
+
+
+def tidy_completion() -> None:
+    """Write the words that a shell asks about in the way this program reads them, for Typer.
+
+    bash takes ``--flag=value`` for three words; the other shells tell where the line ends by a space.
+    """
+    if "COMP_WORDS" in os.environ:
+        line, at = _split(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
+        before = [word for word in _tidy(line[1:at]) if word != "="]
+        os.environ["COMP_WORDS"] = shlex.join([line[0], *before, *_tidy(line[at:])])
+        os.environ["COMP_CWORD"] = str(1 + len(before))
+    elif text := os.environ.get("_TYPER_COMPLETE_ARGS"):
+        first, *rest = _split(text)
+        os.environ["_TYPER_COMPLETE_ARGS"] = shlex.join([first, *_tidy(rest)]) + (" " if text.endswith(" ") else "")
+
+
+def _tidy(line: list[str]) -> list[str]:
+    return [word for word in dashed(line) if word not in ANYWHERE]
 
 
 @cache
@@ -46,10 +66,10 @@ def _end() -> int:
 
 
 def _split(line: str) -> list[str]:
-    try:
-        return shlex.split(line)
-    except ValueError:  # a quote that is still open
-        return line.split()
+    for end in ("", "'", '"'):  # a quote may be open still
+        with suppress(ValueError):
+            return shlex.split(line + end)
+    return line.split()
 
 
 def invoked(name: str) -> bool:

@@ -15,14 +15,18 @@ from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
 __all__ = [
     "DEFAULT",
+    "RESERVED",
     "built_in_files",
     "built_in_folder",
+    "built_in_name",
     "find",
     "names",
     "user_folder",
 ]
 
 DEFAULT = "cpu_only"
+RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
+"""Variables that choose files and profiles; every other one of the program's sets a value."""
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -64,6 +68,12 @@ def _named(folder: Path) -> dict[str, Path]:
 def built_in_files() -> dict[str, Path]:
     """The profiles that ship with the library, by name."""
     return _named(built_in_folder())
+
+
+def built_in_name(path: Path) -> str | None:
+    """The name of the built-in profile that stands in a file; ``None`` for any other file."""
+    full, folder = path.absolute(), built_in_folder().absolute()
+    return full.relative_to(folder).with_suffix("").as_posix() if full.is_relative_to(folder) else None
 
 
 def names() -> list[str]:

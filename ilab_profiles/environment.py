@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ilab_profiles.catalog import RESERVED
 from ilab_profiles.layers import Layer, read_data
 from ilab_profiles.profile import Profile
 
-__all__ = ["PREFIX", "RESERVED", "read_environment", "variable"]
+__all__ = ["PREFIX", "read_environment", "variable"]
 
 PREFIX = "ILAB_"
-RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
-"""Variables that choose files and profiles instead of setting a value."""
 
 
 def variable(path: str) -> str:

@@ -1,19 +1,35 @@
-"""``ilab config``: the file that chooses the profile."""
+"""``ilab config``: its commands, and those that write, show and check the file that chooses the profile."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ilab_cli import completion, output
+from ilab_cli.commands import config_edit, config_migrate
+from ilab_cli.commands import validate as checking
+from ilab_cli.commands.asking import confirm, on_terminal
+from ilab_cli.options import add
 
-__all__ = ["add_to"]
+if TYPE_CHECKING:
+    from ilab_profiles import Effective
+
+__all__ = ["add_to", "chosen"]
 
 
 def add_to(group: typer.Typer) -> None:
     """Add the commands to their group."""
-    group.command()(output.reports(init))
+    add(group, "init", init)
+    add(group, "show", show)
+    config_edit.add_to(group)
+    add(group, "validate", validate)
+    config_migrate.add_to(group)
+
+
+# --- init -------------------------------------------------------------------------------------------------------------
 
 
 def init(
@@ -23,21 +39,114 @@ def init(
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
-    """Write a commented config.yaml that chooses a profile (cpu_only if none is named)."""
+    """Write a config.yaml that chooses a profile.
+
+    If none is named, that is cpu_only.
+    """
     from ilab_cli.runs import write_atomically
     from ilab_cli.settings import config_path
-    from ilab_profiles import Finding, InputError, Position
     from ilab_profiles.config import render_config
+    from ilab_profiles.files import make_folder
 
-    text = render_config(profile)
     path = config_path()
+    is_elsewhere = path.parent.resolve() != Path.cwd() and Path(profile).expanduser().is_file()
+    text = render_config(os.path.abspath(Path(profile).expanduser()) if is_elsewhere else profile)
     if path.exists() and not force:
-        try:
-            typer.confirm(f"{path} exists; overwrite it?", abort=True, err=True)
-        except typer.Abort:
-            raise InputError(
-                Finding("file-exists", "exists already", position=Position(str(path)), hint="overwrite it with --force")
-            ) from None
-    path.parent.mkdir(parents=True, exist_ok=True)
+        _ask_to_overwrite(path)
+    make_folder(path)
     write_atomically(path, text)
     output.say(f"wrote {path}")
+
+
+def _ask_to_overwrite(path: Path) -> None:
+    from ilab_profiles import Finding, InputError, Position
+
+    if not on_terminal() or not confirm(f"{path} exists; overwrite it?", default=False):
+        place = Position(str(path))
+        raise InputError(Finding("file-exists", "exists already", position=place, hint="overwrite it with --force"))
+
+
+# --- show -------------------------------------------------------------------------------------------------------------
+
+
+def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
+    """Print everything in force, and who gives it.
+
+    That may be config.yaml, its profile or the environment; secrets are masked.
+    """
+    from ilab_cli.settings import config_file, in_force
+    from ilab_profiles.paths import fields
+    from ilab_profiles.render import dump, to_data
+
+    effective = in_force("", {}, None)
+    data, origins = _config()
+    data["profile"] = to_data(effective.profile)
+    origins |= {f"profile.{path}": who for path in fields() if (who := _who(effective, path))}
+    name, source = chosen()
+    if as_json:
+        file = config_file()
+        chosen_by = {"name": name, "from": source}
+        output.print_json({"file": file and str(file), "chosen": chosen_by, "settings": data, "origins": origins})
+    else:
+        print(f"# In force: {name}, chosen by {source}. What nobody gives has no comment.")
+        print(dump(data, lambda path: origins.get(path, "")), end="")
+
+
+def _who(effective: Effective, path: str) -> str:
+    setting = effective.origin(path)
+    return str(setting.position()) if setting else ""
+
+
+def _config() -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings of ``config.yaml`` outside the profile, and where each stands that is given."""
+    from ilab_cli.settings import config_file
+    from ilab_profiles.config import Config, read_config
+    from ilab_profiles.document import read
+    from ilab_profiles.layers import read_document
+    from ilab_profiles.render import to_data
+
+    file = config_file()
+    if file is None:
+        return to_data(Config()), {}
+    given = read_document(read(file), "config", str(file), model=Config).settings
+    return to_data(read_config(file)[0]), {path: str(given[path].position()) for path in given if path != "profile"}
+
+
+def chosen() -> tuple[str, str]:
+    """The profile that is chosen for every command, in words, and what chooses it.
+
+    Raises:
+        InputError: if the config file cannot be read.
+    """
+    from ilab_cli.settings import config_file
+    from ilab_profiles.catalog import DEFAULT
+    from ilab_profiles.config import read_config
+
+    if name := os.environ.get("ILAB_PROFILE"):
+        return name, "ILAB_PROFILE"
+    file = config_file()
+    if file is None:
+        return DEFAULT, "default"
+    held = read_config(file)[0].profile
+    if isinstance(held, str):
+        return held, str(file)
+    base = held.get("extends")
+    return f"{base} with other settings" if base else "settings of its own", str(file)
+
+
+# --- validate ---------------------------------------------------------------------------------------------------------
+
+
+def validate(
+    file: Annotated[
+        Path | None, typer.Argument(help="Config file, in place of the one in force", metavar="FILE")
+    ] = None,
+    form: checking.FormatOption = "text",
+    fix: checking.FixOption = False,
+    strict: checking.StrictOption = False,
+) -> None:
+    """Check config.yaml and its profile.
+
+    Findings go to stdout. The exit code is 2 if it is refused.
+    """
+    checking.validate_config(file or config_edit.config_to_edit(), form, fix=fix, strict=strict)

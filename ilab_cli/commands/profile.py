@@ -1,41 +1,182 @@
-"""``ilab profile``: look at profiles and check them."""
+"""``ilab profile``: its commands, and those that list, show and check profiles."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ilab_cli import output
-from ilab_profiles import load, names
-from ilab_profiles.render import dump, to_data
+from ilab_cli import completion, output
+from ilab_cli.commands import profile_explain, profile_init, profile_set
+from ilab_cli.commands import validate as checking
+from ilab_cli.options import add
+
+if TYPE_CHECKING:
+    from ilab_profiles import Profile
 
 __all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
     """Add the commands to their group."""
-    group.command("list")(output.reports(list_))
-    for command in (show, validate):
-        group.command()(output.reports(command))
+    add(group, "list", list_)
+    add(group, "show", show)
+    add(group, "validate", validate)
+    profile_explain.add_to(group)
+    profile_init.add_to(group)
+    profile_set.add_to(group)
+    add(group, "schema", schema)
 
 
-Name = Annotated[str, typer.Argument(help="Name or path of a profile", metavar="NAME")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
-def list_() -> None:
+# --- list -------------------------------------------------------------------------------------------------------------
+
+
+def list_(as_json: Json = False) -> None:
     """List the profiles that can be chosen."""
-    width = max(map(len, names()))
-    for name in names():
-        print(f"{name:{width}}  {load(name).description}")
+    from ilab_profiles import names
+
+    rows = [_row(name) for name in names()]
+    if as_json:
+        output.print_json(rows)
+        return
+    cells = [
+        (row["name"], row["extends"] or "", _machine(row["hardware"]), ", ".join(row["on"]), row["description"])
+        for row in rows
+    ]
+    print(output.columns(("NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"), cells))
 
 
-def show(name: Name) -> None:
-    """Print every setting of a profile, what it extends included."""
-    print(dump(to_data(load(name))), end="")
+def _row(name: str) -> dict[str, Any]:
+    """What is listed of a profile; one that is refused is listed too."""
+    from ilab_profiles import InputError, load
+    from ilab_profiles.catalog import find
+    from ilab_profiles.render import to_data
+
+    path = find(name)
+    row: dict[str, Any] = {"name": name, "file": str(path), "extends": None, "hardware": None, "on": []}
+    try:
+        row["extends"] = _extended(path)
+        profile = load(str(path))
+    except InputError:
+        return row | {"description": f"refused: see `ilab profile validate {name}`", "valid": False}
+    hardware = to_data(profile.hardware)
+    return row | {"hardware": hardware, "on": _on(profile), "description": profile.description, "valid": True}
 
 
-def validate(name: Name) -> None:
-    """Check a profile; exit with 2 if it is refused."""
-    load(name)
-    output.say(f"{name}: valid")
+def _extended(path: Path) -> str | None:
+    from ilab_profiles.document import read
+
+    data: Any = read(path).data
+    inner = data.get("profile", data)
+    base = inner.get("extends") if isinstance(inner, dict) else inner
+    return None if base is None else str(base)
+
+
+def _on(profile: Profile) -> list[str]:
+    """What a profile switches on: sections, quantization, phases, benchmarks."""
+    from ilab_profiles.conditions import value_at
+    from ilab_profiles.paths import fields
+
+    switches = [path for path in fields() if path.endswith(".enabled")]
+    sections = [path.split(".")[-2] for path in switches if value_at(profile, path)]
+    train = profile.train
+    quantized = [train.deepspeed.quantize_dtype] if train.deepspeed.quantize_dtype else []
+    phases = [f"{len(train.phases)} phases"] if train.phases else []
+    return [*sections, *quantized, *phases, *profile.evaluate.benchmarks]
+
+
+def _machine(hardware: dict[str, Any] | None) -> str:
+    if not hardware or not hardware["count"]:
+        return "any" if hardware else ""
+    memory = f", {hardware['memory']} GiB" if hardware["memory"] else ""
+    return f"{hardware['count']} x {hardware['gpu'] or 'GPU'}{memory}"
+
+
+# --- show, validate, schema -------------------------------------------------------------------------------------------
+
+
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name or path of a profile; without one, the settings in force are shown",
+            metavar="NAME",
+            autocompletion=completion.profiles,
+        ),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option("--key", "-k", help="Only this setting or section", metavar="KEY", autocompletion=completion.keys),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Print the settings of a profile, or those in force.
+
+    What it extends is included; secrets are masked.
+    """
+    from ilab_cli.settings import in_force
+    from ilab_profiles import load
+    from ilab_profiles.paths import find_field
+    from ilab_profiles.render import dump, scalar, to_data, value_in
+
+    data: Any = to_data(load(name) if name else in_force("", {}, None).profile)
+    path = find_field(key) if key else ""
+    value = value_in(data, path) if path else data
+    if as_json:
+        output.print_json(value)
+    elif isinstance(value, dict):
+        print(dump(value, _about, prefix=f"{path}." if path else ""), end="")
+    else:
+        print(value if isinstance(value, str) else scalar(value))
+
+
+def _about(path: str) -> str:
+    """What a setting means, with the unit of its number."""
+    from ilab_profiles.fields import unit_of
+    from ilab_profiles.paths import fields
+
+    info = fields().get(path)
+    about = info.description or "" if info else ""
+    unit = unit_of(info) if info else None
+    return f"{about} ({unit})" if unit and unit.lower() not in about.lower() else about
+
+
+def validate(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, names, patterns, folders, or - for standard input; without any, the settings in force",
+            metavar="FILE|NAME|PATTERN|-",
+            autocompletion=completion.profiles,
+        ),
+    ] = None,
+    form: checking.FormatOption = "text",
+    fix: checking.FixOption = False,
+    strict: checking.StrictOption = False,
+) -> None:
+    """Check profiles and config files.
+
+    Findings go to stdout. The exit code is 2 if anything is refused.
+    """
+    checking.validate(targets or [], form, fix=fix, strict=strict)
+
+
+def schema(
+    kind: Annotated[Literal["profile", "config"], typer.Option("--kind", help="Which kind of file")] = "profile",
+    to: Annotated[Path | None, typer.Option("--output", help="File to write it to", metavar="FILE")] = None,
+) -> None:
+    """Print the JSON Schema for editors."""
+    import json
+
+    from ilab_cli.runs import write_atomically
+    from ilab_profiles import json_schema
+
+    if to is None:
+        output.print_json(json_schema(kind))
+    else:
+        write_atomically(to.expanduser(), json.dumps(json_schema(kind), indent=2) + "\n")
+        output.say(f"wrote {to}")

@@ -7,43 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ilab_profiles.document import parse, read
+from ilab_profiles.document import parse
 from tests.cli.conftest import Ilab
-
-
-def test_config_init_writes_a_commented_file_that_chooses_the_profile(ilab: Ilab, tmp_path: Path) -> None:
-    done = ilab("config", "init", "--profile", "single-gpu")
-    assert (done.returncode, done.stdout) == (0, "")
-    text = (tmp_path / "config.yaml").read_text()
-    assert parse(text).data["profile"] == "single-gpu"
-    assert set(parse(text).data) == {"chat", "general", "profile", "serve"}
-    assert text.count("#") > 10
-
-
-def test_config_init_takes_cpu_only_where_no_profile_is_named(ilab: Ilab, tmp_path: Path) -> None:
-    assert ilab("config", "init").returncode == 0
-    assert read(tmp_path / "config.yaml").data["profile"] == "cpu_only"
-
-
-def test_config_init_overwrites_only_when_told(ilab: Ilab, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text("profile: mine\n")
-    refused = ilab("config", "init")
-    assert refused.returncode == 2
-    assert "--force" in refused.stderr
-    assert (tmp_path / "config.yaml").read_text() == "profile: mine\n"
-    assert ilab("config", "init", "--force").returncode == 0
-    assert read(tmp_path / "config.yaml").data["profile"] == "cpu_only"
-
-
-@pytest.mark.parametrize(
-    ("profile", "said"), [("singel_gpu", "single_gpu"), ("missing.yaml", "missing.yaml"), ("bad.yaml", "bad.yaml:1:24")]
-)
-def test_config_init_refuses_a_profile_that_is_not_valid(ilab: Ilab, tmp_path: Path, profile: str, said: str) -> None:
-    (tmp_path / "bad.yaml").write_text("train: {learning_rate: -1}\n")
-    done = ilab("config", "init", "--profile", profile)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert not (tmp_path / "config.yaml").exists()
 
 
 def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ilab, tmp_path: Path) -> None:
@@ -72,7 +37,6 @@ def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ila
         (["model", "train", "--devide", "cuda"], "--device"),
         (["model", "train"], "train.data_path"),
         (["model", "evaluate"], "--benchmarks mmlu"),
-        (["profile", "show", "cpu_onli"], "did you mean cpu_only?"),
     ],
 )
 def test_bad_input_ends_with_2_and_a_clear_message(ilab: Ilab, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -90,14 +54,6 @@ def test_findings_in_config_yaml_stand_at_their_place(ilab: Ilab, tmp_path: Path
     assert "config.yaml:1:1: error[unknown-key]" in done.stderr
     assert "did you mean general?" in done.stderr
     assert "config.yaml:3:17: error[bad-value]" in done.stderr
-
-
-def test_profiles_can_be_listed_shown_and_checked(ilab: Ilab, tmp_path: Path) -> None:
-    assert "multi_gpu/l40s_x4" in ilab("profile", "list").stdout
-    shown = ilab("profile", "show", "single_gpu").stdout
-    assert parse(shown).data["train"]["lora"]["enabled"] is True
-    (tmp_path / "mine.yaml").write_text(shown)
-    assert ilab("profile", "validate", "mine.yaml").returncode == 0
 
 
 def test_help_loads_no_engine() -> None:

@@ -1,0 +1,145 @@
+"""``ilab profile explain`` and ``ilab profile diff``: why a setting has its value, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ilab_cli import completion, output
+from ilab_cli.commands.cells import cell
+from ilab_cli.commands.validate import findings_of
+from ilab_cli.options import add
+
+if TYPE_CHECKING:
+    from ilab_profiles import Difference, Effective, Explanation, Finding, Profile
+
+__all__ = ["add_to"]
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to their group."""
+    add(group, "explain", explain)
+    add(group, "diff", diff)
+
+
+Name = Annotated[
+    str, typer.Argument(help="Name or path of a profile", metavar="NAME", autocompletion=completion.profiles)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
+
+
+# --- explain ----------------------------------------------------------------------------------------------------------
+
+
+def explain(
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="A setting, a value that follows from settings, or a section",
+            metavar="KEY",
+            autocompletion=completion.keys,
+        ),
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile", help="In place of the one in force", metavar="NAME", autocompletion=completion.profiles
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", help="Conversations to train on, for train.steps_per_epoch", min=0)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell why a setting has its value.
+
+    Who gave it, what that takes the place of, and the formula if it follows from other settings.
+    """
+    from dataclasses import asdict
+
+    from ilab_cli.settings import in_force
+    from ilab_profiles import explain
+    from ilab_profiles.derived import derived
+    from ilab_profiles.paths import fields
+
+    effective = in_force("", {}, profile)
+    path = _known(key, effective, samples)
+    follows = derived(effective.profile, samples)
+    if path in fields() or path in follows:
+        found = explain(effective, path, samples)
+        output.print_json(asdict(found)) if as_json else print(found)
+        return
+    parts = [explain(effective, part, samples) for part in (*fields(), *follows) if part.startswith(f"{path}.")]
+    if as_json:
+        output.print_json([asdict(part) for part in parts])
+    else:
+        print(output.columns(("SETTING", "VALUE", "FROM"), map(_short, parts)))
+
+
+def _known(key: str, effective: Effective, samples: int | None) -> str:
+    """The proper path of a setting, a section or a derived value.
+
+    Raises:
+        InputError: if there is none of them, or the number of samples is needed.
+    """
+    from ilab_profiles import Finding, InputError
+    from ilab_profiles.derived import derived
+    from ilab_profiles.paths import find_field
+
+    path = key.replace("-", "_")
+    if path in derived(effective.profile, samples):
+        return path
+    if path in derived(effective.profile, samples=1):
+        message = "follows from the number of conversations to train on"
+        raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
+    return find_field(key)
+
+
+def _short(item: Explanation) -> tuple[str, str, str]:
+    unit = f" {item.unit}" if item.unit and item.value is not None else ""
+    origin = f"= {item.formula}" if item.formula else str(item.origin.position or item.origin.kind)
+    return item.path, f"{cell(item.value)}{unit}", origin
+
+
+# --- diff -------------------------------------------------------------------------------------------------------------
+
+
+def diff(left: Name, right: Name, as_json: Json = False) -> None:
+    """Compare two profiles.
+
+    Settings, and values that follow from them; what is equal is left out.
+    """
+    from dataclasses import asdict
+
+    from ilab_profiles import diff
+
+    found = diff(*_both(left, right))
+    if as_json:
+        output.print_json([asdict(item) for item in found])
+    elif found:
+        print(output.columns(("SETTING", left, right, "UNIT"), _compared(found)))
+    else:
+        output.say("no difference")
+
+
+def _both(left: str, right: str) -> tuple[Profile, Profile]:
+    """Two profiles, or the findings of both."""
+    from ilab_profiles import InputError, load
+
+    try:
+        first = load(left)
+    except InputError as error:
+        raise InputError(dict.fromkeys([*error.findings, *_errors(right)])) from None
+    return first, load(right)
+
+
+def _errors(name: str) -> Iterator[Finding]:
+    return (finding for finding in findings_of(name) if finding.severity == "error")
+
+
+def _compared(found: Iterable[Difference]) -> Iterator[tuple[str, str, str, str]]:
+    for item in found:
+        name = f"{item.path} (derived)" if item.derived else item.path
+        yield name, cell(item.left), cell(item.right), item.unit or ""

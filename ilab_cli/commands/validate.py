@@ -1,0 +1,219 @@
+"""Checking files of settings: which files are meant, what is wrong with them, and how that is told.
+
+The findings are the result, so they go to stdout in every format; what was fixed, and that all is well, to stderr.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ilab_cli import output
+
+if TYPE_CHECKING:
+    from ilab_profiles import Finding
+
+__all__ = ["FixOption", "FormatOption", "StrictOption", "findings_in", "findings_of", "validate", "validate_config"]
+
+Format = Literal["text", "json", "sarif", "github"]
+FormatOption = Annotated[Format, typer.Option("--format", help="How findings are told")]
+FixOption = Annotated[bool, typer.Option("--fix", help="Apply the fixes that the rules know, in place")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what has warnings too")]
+
+STDIN = "-"
+_SUFFIXES = (".yaml", ".yml")
+
+
+def validate(targets: Sequence[str], form: Format, *, fix: bool, strict: bool) -> None:
+    """Check everything that is meant, and tell all findings at once.
+
+    Args:
+        targets: files, names of profiles, patterns, folders, or ``-``; the settings in force if there are none.
+        form: the format of the report.
+        fix: whether to mend files in place first.
+        strict: whether warnings refuse too.
+
+    Raises:
+        typer.Exit: with 2, if anything is refused.
+    """
+    names, findings = _expand(targets)
+    for name in names:
+        findings += _mended(name) if fix else findings_of(name)
+    if not targets:
+        findings.extend(_cannot_fix("the settings in force", "name a file") if fix else _in_force())
+    about = f"{len(names)} files" if len(names) > 1 else names[0] if names else "the settings in force"
+    _publish(findings, form, strict=strict, about=about)
+
+
+def validate_config(file: Path, form: Format, *, fix: bool, strict: bool) -> None:
+    """The same for one file that is surely a ``config.yaml``.
+
+    Raises:
+        InputError: if it cannot be read.
+        typer.Exit: with 2, if it is refused.
+    """
+    from ilab_profiles.files import read_bytes
+
+    refused = _fix(file) if fix else ()
+    found = _joined(findings_in(read_bytes(file), file, is_config=True), refused)
+    _publish(found, form, strict=strict, about=str(file))
+
+
+def _publish(findings: Iterable[Finding], form: Format, *, strict: bool, about: str) -> None:
+    """Print the report.
+
+    Raises:
+        typer.Exit: with 2, if there are errors, or, where that is strict, warnings.
+    """
+    from ilab_profiles.reports import report
+
+    once = list(dict.fromkeys(findings))  # what several profiles extend is told once
+    if text := report(once, form):
+        print(text)
+    _say_if_older(once)
+    if any(strict or finding.severity == "error" for finding in once):
+        raise typer.Exit(output.BAD_INPUT)
+    output.say(f"{about}: valid")
+
+
+def _say_if_older(findings: Iterable[Finding]) -> None:
+    """Say what to do with files of the older program, which are full of unknown keys."""
+    from ilab_profiles import InputError
+
+    unknown = (finding.position.source for finding in findings if finding.rule == "unknown-key" and finding.position)
+    for name in filter(os.path.isfile, dict.fromkeys(unknown)):
+        from ilab_profiles.migrate import migrate
+
+        with suppress(InputError):
+            migrate(Path(name))
+            output.say(
+                f"{name} is a file of the older ilab: `ilab config migrate {shlex.quote(name)}` makes a profile of it"
+            )
+
+
+# --- what is meant ----------------------------------------------------------------------------------------------------
+
+
+def _expand(targets: Sequence[str]) -> tuple[list[str], list[Finding]]:
+    """Names and files in the order given, each once; and a finding for each target that means none."""
+    from ilab_profiles import Finding, Position
+
+    found: dict[str, None] = {}
+    findings = []
+    for target in targets:
+        meant = list(_meant(target))
+        found.update(dict.fromkeys(meant))
+        if not meant:
+            findings.append(Finding("no-such-file", "no YAML file is found there", position=Position(target)))
+    return list(found), findings
+
+
+def _meant(target: str) -> Iterator[str]:
+    from ilab_profiles import names
+
+    if os.path.isdir(target) and target.replace("-", "_") not in names():
+        below = os.path.join(glob.escape(target), "**", "*")
+        yield from sorted(path for suffix in _SUFFIXES for path in glob.glob(below + suffix, recursive=True))
+    elif glob.has_magic(target) and not os.path.lexists(target):
+        for path in sorted(glob.glob(target, recursive=True)):
+            yield from _meant(path) if os.path.isdir(path) else (path,)
+    else:
+        yield target
+
+
+# --- what is wrong ----------------------------------------------------------------------------------------------------
+
+
+def findings_of(name: str) -> Iterable[Finding]:
+    """What is wrong with a profile or a file of settings, by name or path; ``-`` stands for standard input."""
+    from ilab_profiles import check
+
+    return findings_in(sys.stdin.buffer.read(), Path("<stdin>")) if name == STDIN else check(name)
+
+
+def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[Finding]:
+    """What is wrong with text, as if it stood in a file; the text itself says what kind of file, unless that is told.
+
+    Args:
+        raw: the text.
+        file: where it stands, for what it extends.
+        is_config: whether it is surely a ``config.yaml``.
+    """
+    from ilab_profiles import InputError
+    from ilab_profiles.config import config_layers
+    from ilab_profiles.document import parse
+    from ilab_profiles.inheritance import BESIDE_PROFILE, extend
+    from ilab_profiles.merge import merge
+
+    try:
+        document = parse(raw, str(file))
+        if is_config or not set(BESIDE_PROFILE).isdisjoint(document.data):
+            return merge(config_layers(document, file)[1]).warnings
+        return merge(extend(document, above=(file.resolve(),))).warnings
+    except InputError as error:
+        return error.findings
+
+
+def _in_force() -> Iterable[Finding]:
+    from ilab_cli.settings import in_force
+    from ilab_profiles import InputError
+
+    try:
+        return in_force("", {}, None).warnings
+    except InputError as error:
+        return error.findings
+
+
+# --- mending ----------------------------------------------------------------------------------------------------------
+
+
+def _mended(name: str) -> Iterable[Finding]:
+    """What is still wrong with a file after its fixes; a profile that ships with the program is only checked."""
+    from ilab_profiles import InputError
+    from ilab_profiles.catalog import built_in_folder, find
+
+    if name == STDIN:
+        return _cannot_fix("standard input", "name a file")
+    try:
+        path = find(name)
+    except InputError as error:
+        return error.findings
+    ours = path.resolve().is_relative_to(built_in_folder().resolve())
+    refused = () if ours else _fix(path)
+    return _joined(findings_of(name), refused)
+
+
+def _fix(path: Path) -> Sequence[Finding]:
+    """Mend a file, say what was fixed, and return what could not be."""
+    from ilab_profiles import InputError, edit
+
+    try:
+        mended = edit.fix(path)
+    except InputError as error:
+        for note in getattr(error, "__notes__", ()):
+            output.say(f"{path}: {note}")
+        return error.findings
+    for finding in mended:
+        output.say(f"{path}: fixed [{finding.rule}]: {', '.join(f'{key}: {value}' for key, value in finding.fix)}")
+    return ()
+
+
+def _joined(left: Iterable[Finding], refused: Sequence[Finding]) -> list[Finding]:
+    """What is wrong with a file, and why it could not be mended, if that is something else."""
+    remaining = list(left)
+    known = {finding.rule for finding in remaining}
+    return [*remaining, *(finding for finding in refused if finding.rule not in known)]
+
+
+def _cannot_fix(what: str, hint: str) -> list[Finding]:
+    from ilab_profiles import Finding
+
+    return [Finding("cannot-fix", f"{what} cannot be mended in place", hint=hint)]

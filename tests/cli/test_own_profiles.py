@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ilab_profiles import load
+from ilab_profiles.document import read
+from tests.cli.conftest import Ilab
+from tests.cli.terminal import CTRL_C, CTRL_D, talk
+
+
+def test_a_plain_name_makes_a_profile_that_is_found_by_it(ilab: Ilab, tmp_path: Path) -> None:
+    changes = ["--set", "train.num-epochs=3", "--set", "train.data_path=my data"]
+    done = ilab("profile", "init", "my-own/big", "--extends", "single_gpu", *changes)
+    assert (done.returncode, done.stdout) == (0, "")
+    made = load(str(tmp_path / "own" / "my_own" / "big.yaml"))
+    assert (made.train.num_epochs, made.train.data_path, made.train.lora.enabled) == (3, "my data", True)
+    assert ilab("profile", "show", "my-own/big", "-k", "train.num_epochs").stdout == "3\n"
+
+
+def test_a_profile_that_exists_is_left_as_it_is(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("# mine\n")
+    done = ilab("profile", "init", "mine.yaml", "--extends", "cpu_only")
+    assert done.returncode == 2
+    assert "mine.yaml: error[file-exists]" in done.stderr
+    assert (tmp_path / "mine.yaml").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("file", ["sub/mine.yaml", "mine.json", "mine"])
+def test_a_file_to_extend_is_named_from_here(ilab: Ilab, tmp_path: Path, file: str) -> None:
+    (tmp_path / "base.yaml").write_text("extends: cpu_only\ntrain: {seed: 5}\n")
+    assert ilab("profile", "init", file, "--extends", "base.yaml").returncode == 0
+    assert ilab("profile", "show", file, "-k", "train.seed").stdout == "5\n"
+
+
+def test_set_changes_config_yaml_in_place(ilab: Ilab, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("# mine\nprofile: {extends: single_gpu, train: {seed: 3}}  # here\n")
+    done = ilab("profile", "set", "train.seed", "4")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert path.read_text() == "# mine\nprofile: {extends: single_gpu, train: {seed: 4}}  # here\n"
+    assert ilab("profile", "set", "chat.greedy-mode", "true").returncode == 0
+    assert read(path).data["chat"] == {"greedy_mode": True}
+
+
+def test_set_changes_a_profile_by_name_and_takes_a_negative_number(ilab: Ilab, tmp_path: Path) -> None:
+    assert ilab("profile", "init", "mine", "--extends", "cpu_only").returncode == 0
+    assert ilab("profile", "set", "evaluate.gpus", "-1", "--profile", "mine").returncode == 0
+    assert read(tmp_path / "own" / "mine.yaml").data["evaluate"] == {"gpus": -1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("train.seed", "many", "mine.yaml:2:15: error[bad-value]"),
+        ("train.lora.enabled", "false", "error[quantize-needs-lora]"),
+        ("train.sed", "3", "did you mean train.seed?"),
+        ("train.lora", "3", "train.lora.lora_rank"),
+        ("extends", "singel_gpu", "did you mean single_gpu?"),
+    ],
+)
+def test_set_refuses_what_would_not_be_sound(ilab: Ilab, tmp_path: Path, key: str, value: str, said: str) -> None:
+    before = "extends: single_gpu\ntrain: {seed: 1}\n"
+    (tmp_path / "mine.yaml").write_text(before)
+    done = ilab("profile", "set", key, value, "--profile", "mine.yaml")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert (tmp_path / "mine.yaml").read_text() == before
+
+
+# --- init at a terminal -----------------------------------------------------------------------------------------------
+
+
+def test_init_asks_what_matters_and_again_where_an_answer_is_refused(tmp_path: Path) -> None:
+    done = talk(
+        tmp_path,
+        ["profile", "init"],
+        [
+            ("start from [cpu_only]: ", "singel_gpu\n"),
+            ("start from [cpu_only]: ", "single_gpu\n"),
+            ("a file for it: ", "cpu_only\n"),
+            ("a file for it: ", "mine\n"),
+            ("model to start from: ", "my model\n"),
+            ("Data to train on [generated/mixed]: ", "\n"),
+            ("GPUs (0-3, 0:3, 1,3) [0]: ", "5-3\n"),
+            ("Answer again? [Y/n]: ", "\n"),
+            ("model to start from: ", "my model\n"),
+            ("Data to train on [generated/mixed]: ", "data\n"),
+            ("GPUs (0-3, 0:3, 1,3) [0]: ", "2\n"),
+        ],
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "did you mean single_gpu?" in done.shown
+    assert "error[gpu-selection]" in done.shown
+    data = read(tmp_path / "own" / "mine.yaml").data
+    assert data["extends"] == "single_gpu"
+    assert data["train"] == {"model_path": "my model", "data_path": "data", "gpus": 2}
+    assert data["generate"]["gpus"] == data["evaluate"]["gpus"] == 2
+
+
+def test_init_asks_only_for_what_is_not_given(tmp_path: Path) -> None:
+    given = ["--extends", "cpu_only", "--set", "train.model_path=student"]
+    done = talk(tmp_path, ["profile", "init", *given], [("file for it: ", "mine.yaml\n"), ("Data to train on", "\n")])
+    assert done.returncode == 0
+    assert read(tmp_path / "mine.yaml").data["train"] == {"model_path": "student"}
+    assert "GPUs (" not in done.shown
+
+
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
+def test_whoever_gives_up_ends_with_130_and_nothing_written(tmp_path: Path, key: str) -> None:
+    done = talk(tmp_path, ["profile", "init", "mine"], [("start from [cpu_only]: ", key)])
+    assert done.returncode == 130
+    assert "nothing was written" in done.shown
+    assert list(tmp_path.iterdir()) == []
