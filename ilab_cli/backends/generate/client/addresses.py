@@ -1,0 +1,53 @@
+"""Addresses of endpoints as people write them, and the address that calls go to. Nothing here opens a connection."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+from ilab_profiles import Finding, InputError
+
+__all__ = ["base_urls"]
+
+_CALLS = re.compile(r"(/chat)?/completions$|/models$")
+
+
+def base_urls(text: str) -> list[str]:
+    """The base URLs, ending in ``/v1``, of endpoints that are written with commas between them.
+
+    ``127.0.0.1:8000``, ``http://127.0.0.1:8000``, ``http://127.0.0.1:8000/v1`` and
+    ``http://127.0.0.1:8000/v1/chat/completions`` are the same endpoint. Any other path stays as it is.
+
+    Raises:
+        InputError: with a finding for every address that is none.
+    """
+    written = [part.strip() for part in text.split(",") if part.strip()]
+    findings = [_finding(part) for part in written if not _base_url(part)]
+    if findings or not written:
+        raise InputError(findings or _finding(text))
+    return list(dict.fromkeys(_base_url(part) for part in written))
+
+
+def _base_url(written: str) -> str:
+    """The base URL of one endpoint; empty if the text is no address."""
+    try:
+        parts = urlsplit(written if "://" in written else f"http://{written}")
+        valid = (
+            parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", written)
+        )
+    except ValueError:
+        return ""
+    if not valid or parts.query or parts.fragment or "@" in parts.netloc:
+        return ""
+    path = _CALLS.sub("", parts.path.rstrip("/")).rstrip("/")
+    return urlunsplit((parts.scheme, parts.netloc, path or "/v1", "", ""))
+
+
+def _finding(written: str) -> Finding:
+    shown = re.sub(r"//.*@", "//…@", written)
+    return Finding(
+        "endpoint-url",
+        f"{shown!r} is not the address of an endpoint",
+        "generate.model_endpoint_url",
+        hint="write HOST:PORT, http://HOST:PORT/v1 or https://HOST/v1; several with commas between them",
+    )

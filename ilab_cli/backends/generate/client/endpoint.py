@@ -1,0 +1,133 @@
+"""One endpoint: sends it a call over a kept connection, and keeps what is known of its health.
+
+Which call goes where and when is decided in ``line``; what its answers mean, in ``failures``.
+"""
+
+from __future__ import annotations
+
+import os
+from time import monotonic
+
+import aiohttp
+
+from ilab_cli.backends.generate.client.capacity import Capacity
+from ilab_cli.backends.generate.client.failures import Failure, Kind, answers, failure
+from ilab_cli.backends.generate.client.requests import Answer
+from ilab_cli.backends.generate.client.retry import LONGEST_WAIT, pause
+
+__all__ = ["Endpoint"]
+
+_IN_A_ROW = 4
+"""Refusals with no answer between them after which an endpoint is set aside."""
+
+
+class Endpoint:
+    """A base URL such as ``http://127.0.0.1:8000/v1``, and how it has behaved.
+
+    Args:
+        url: the base URL.
+        session: sends the calls; holds the key and the time-out.
+        most: calls that may ever be in flight here.
+        patience: attempts after which an endpoint that is away counts as lost.
+
+    Attributes:
+        capacity: how many calls it may have.
+        pauses: times it was set aside since it answered last.
+        trouble: what went wrong last, in one line.
+        back_at: when it may be called again, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, most: int, patience: int) -> None:
+        self.url = url
+        self.capacity = Capacity(most)
+        self.pauses = 0
+        self.trouble = ""
+        self.back_at = 0.0
+        self._session = session
+        self._patience = patience
+        self._in_a_row = 0
+        self._aside_since = 0.0
+
+    @property
+    def free(self) -> int:
+        """Calls that may be sent now."""
+        return self.capacity.free if monotonic() >= self.back_at else 0
+
+    @property
+    def lost(self) -> bool:
+        """Whether waiting for it has no point: it stayed away, or asks for a very long wait."""
+        return self.pauses > self._patience or self.back_at - monotonic() > LONGEST_WAIT
+
+    async def call(self, path: str, content: bytes, block: str) -> list[Answer]:
+        """Send one call (the capacity must have been claimed) and give its samples.
+
+        Raises:
+            Failure: whatever else comes of it.
+        """
+        begun = monotonic()
+        try:
+            found = answers(await self._exchange("POST", path, content))
+        except Failure as error:
+            self._note(error, begun)
+            raise
+        except BaseException:
+            self.capacity.failed()
+            raise
+        self.capacity.answered(block, monotonic() - begun)
+        self._in_a_row = self.pauses = 0
+        self.back_at = 0.0
+        return found
+
+    async def models(self, seconds: float) -> bytes:
+        """What ``/models`` answers within that time.
+
+        Raises:
+            Failure: if it answers otherwise or not at all.
+        """
+        return await self._exchange("GET", "/models", None, aiohttp.ClientTimeout(total=seconds))
+
+    def set_aside(self, trouble: str, wait: float | None = None) -> None:
+        """Send nothing for a while, longer each time, and then one call to see whether it is back."""
+        self.pauses += 1
+        self.trouble = trouble
+        self._aside_since = monotonic()
+        self.back_at = self._aside_since + pause(self.pauses, wait)
+        self.capacity.restart()
+
+    def _note(self, error: Failure, begun: float) -> None:
+        """Learn from a failure; one of a call begun before the endpoint was set aside says nothing new."""
+        if error.kind not in (Kind.UNREACHABLE, Kind.OVERLOAD):
+            self.capacity.failed()
+            return
+        self.capacity.refused()
+        if begun < self._aside_since:
+            error.counts = False
+            return
+        self._in_a_row += 1
+        if error.kind is Kind.UNREACHABLE or self._in_a_row >= _IN_A_ROW or self.pauses:
+            self.set_aside(str(error), error.wait)
+
+    async def _exchange(
+        self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout | None = None
+    ) -> bytes:
+        try:
+            async with self._session.request(
+                method, self.url + path, data=content, allow_redirects=False, timeout=timeout or self._session.timeout
+            ) as response:
+                got: bytes = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            raise Failure(Kind.UNREACHABLE, "no connection", _why(error.os_error)) from None
+        except aiohttp.ConnectionTimeoutError:
+            raise Failure(Kind.UNREACHABLE, "no connection", "nothing answers at this address") from None
+        except TimeoutError:
+            raise Failure(Kind.OVERLOAD, "no answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise Failure(Kind.OVERLOAD, "connection broke off", type(error).__name__) from None
+        if response.status != 200:
+            raise failure(response.status, response.headers, got)
+        return got
+
+
+def _why(error: OSError) -> str:
+    """The system's own words: asyncio puts addresses in their place."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

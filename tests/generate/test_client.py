@@ -1,0 +1,201 @@
+"""The client against a sound endpoint: what is sent, what comes back, and how the work is shared."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ilab_cli.backends.generate.client import Client, stream
+from ilab_cli.backends.generate.client.addresses import base_urls
+from ilab_cli.backends.generate.client.capacity import Capacity
+from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Request
+from ilab_profiles import InputError
+from tests.generate.asking import against, request
+from tests.generate.stub import Stub
+
+
+def ask(*requests: Request, samples: int = 1) -> Callable[[Client], Awaitable[list[list[Answer]]]]:
+    """Work that asks all requests at once."""
+
+    async def work(client: Client) -> list[list[Answer]]:
+        return list(await asyncio.gather(*(client.ask(each, samples) for each in requests)))
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/v1"),
+        ("localhost:8000/", "http://localhost:8000/v1"),
+        ("http://teacher:8000", "http://teacher:8000/v1"),
+        ("http://teacher:8000/v1/", "http://teacher:8000/v1"),
+        ("https://teacher.example/v1", "https://teacher.example/v1"),
+        ("https://teacher.example", "https://teacher.example/v1"),
+        ("http://teacher:8000/v1/chat/completions", "http://teacher:8000/v1"),
+        ("https://teacher.example/api/openai", "https://teacher.example/api/openai"),
+        ("[::1]:8000", "http://[::1]:8000/v1"),
+    ],
+)
+def test_an_address_may_be_written_in_many_ways(written: str, url: str) -> None:
+    assert base_urls(written) == [url]
+
+
+def test_several_addresses_have_commas_between_them() -> None:
+    assert base_urls("a:1, http://b:2/v1,a:1,") == ["http://a:1/v1", "http://b:2/v1"]
+
+
+def test_every_wrong_address_is_found_and_no_password_is_shown() -> None:
+    with pytest.raises(InputError) as caught:
+        base_urls("ftp://a, ok:1, b:notaport, http://user:geheim@c:1, http://d:1?x=2, ")
+    assert len(caught.value.findings) == 4
+    assert "geheim" not in str(caught.value)
+    with pytest.raises(InputError):
+        base_urls(" , ")
+
+
+def test_the_endpoint_gets_the_body_with_the_model_it_serves(tmp_path: Path) -> None:
+    stub = Stub(models=("granite", "other"))
+    found, client = against(stub, tmp_path / "j", ask(request(stop=["END"], temperature=0.5)))
+    assert found == [[Answer("What is a comet? / 0", "stop")]]
+    [body] = stub.asked
+    assert body == {
+        "model": "granite",
+        "messages": [{"role": "user", "content": "What is a comet?"}],
+        "max_tokens": 64,
+        "stop": ["END"],
+        "temperature": 0.5,
+    }
+    assert (client.model, client.calls, client.retries, client.in_flight) == ("granite", 1, 0, 0)
+
+
+def test_a_raw_prompt_goes_to_the_completions(tmp_path: Path) -> None:
+    stub = Stub()
+    found, _ = against(stub, tmp_path / "j", ask(Request("1", "b", {"prompt": "Once", "max_tokens": 5})))
+    assert found == [[Answer("Once / 0", "stop")]]
+
+
+def test_samples_come_in_one_call_where_the_endpoint_honours_n(tmp_path: Path) -> None:
+    stub = Stub()
+    found, client = against(stub, tmp_path / "j", ask(request(seed=7), samples=3))
+    assert [answer.text[-1] for answer in found[0]] == ["7", "8", "9"]
+    assert client.calls == 1
+    assert stub.asked[0]["n"] == 3
+
+
+def test_an_endpoint_that_ignores_n_is_noticed_and_asked_for_each_sample_alone(tmp_path: Path) -> None:
+    stub = Stub(honours_n=False)
+
+    async def work(client: Client) -> list[list[Answer]]:
+        return [await client.ask(request(row, seed=7), 3) for row in range(4)]
+
+    found, client = against(stub, tmp_path / "j", work)
+    assert all([answer.text[-1] for answer in answers] == ["7", "8", "9"] for answers in found)
+    assert client.calls == 12
+    assert sum("n" in body for body in stub.asked) == 1
+
+
+def test_an_endpoint_that_refuses_n_is_asked_for_each_sample_alone(tmp_path: Path) -> None:
+    found, client = against(Stub(faults=deque(["400"])), tmp_path / "j", ask(request(), samples=2))
+    assert len(found[0]) == 2
+    assert not client.refused
+
+
+def test_calls_in_flight_never_exceed_the_setting(tmp_path: Path) -> None:
+    stub = Stub(slots=64, mean=0.02)
+    _, client = against(stub, tmp_path / "j", ask(*(request(row) for row in range(200))), max_concurrency=9)
+    assert stub.most_in_flight == 9
+    assert client.limit == 9
+
+
+def test_the_limit_finds_an_endpoint_that_refuses_what_is_too_much(tmp_path: Path) -> None:
+    stub = Stub(slots=8, mean=0.02, strict=True)
+    _, client = against(stub, tmp_path / "j", ask(*(request(row) for row in range(600))), max_concurrency=200)
+    assert len(stub.asked) == 600
+    assert client.limit <= 12
+    assert stub.refused < 200
+
+
+def test_the_limit_stops_growing_where_answers_slow_down() -> None:
+    capacity = Capacity(1000)
+    slots, now, ends = 40, 0.0, [0.0] * 40
+    line: list[tuple[float, float]] = []
+    for _ in range(20_000):
+        while capacity.free:
+            capacity.begin()
+            slot = min(range(slots), key=ends.__getitem__)
+            ends[slot] = max(now, ends[slot]) + 1.0
+            line.append((ends[slot], now))
+        end, begun = line.pop(0)
+        now = end
+        capacity.answered("block", end - begun)
+    assert slots <= capacity.limit <= 3 * slots
+
+
+def test_rare_refusals_do_not_shrink_the_limit() -> None:
+    capacity = Capacity(64)
+    for number in range(4000):
+        while capacity.free:
+            capacity.begin()
+        capacity.refused() if number % 20 == 0 else capacity.answered("block", 0.5)
+    assert capacity.limit > 60
+
+
+def test_endpoints_share_the_work_by_what_they_can_do(tmp_path: Path) -> None:
+    slow, quick = Stub(mean=0.1, slots=2), Stub(mean=0.01, slots=50)
+    against([slow, quick], tmp_path / "j", ask(*(request(row) for row in range(300))), max_concurrency=40)
+    assert len(slow.asked) + len(quick.asked) == 300
+    assert len(quick.asked) > 2 * len(slow.asked) > 0
+
+
+def test_calls_of_one_block_go_in_the_order_of_their_rows(tmp_path: Path) -> None:
+    stub = Stub(mean=0.001)
+
+    async def work(client: Client) -> None:
+        async def row(number: int) -> None:
+            for block in ("first", "second"):
+                await client.ask(request(number, f"{block} {number}", block))
+
+        async for _ in stream.run(partial(next, iter(range(20)), None), row, 20):
+            pass
+
+    against(stub, tmp_path / "j", work, max_concurrency=1)
+    asked = [body["messages"][-1]["content"] for body in stub.asked]
+    assert asked == [f"{block} {number}" for block in ("first", "second") for number in range(20)]
+
+
+def test_a_stream_gives_results_as_they_finish_and_takes_rows_that_come_later() -> None:
+    rows = [0.2, 0.01, 0.02]
+    later = [0.03]
+
+    async def work() -> list[float]:
+        found = []
+
+        async def wait(seconds: float) -> float:
+            await asyncio.sleep(seconds)
+            return seconds
+
+        async for row, result in stream.run(lambda: rows.pop(0) if rows else None, wait, 2):
+            assert row == result
+            found.append(result)
+            rows.extend(later)
+            later.clear()
+        return found
+
+    assert asyncio.run(work()) == [0.01, 0.02, 0.03, 0.2]
+
+
+def test_no_model_named_and_none_served_says_what_to_set(tmp_path: Path) -> None:
+    with pytest.raises(EndpointFailed, match=r"set generate\.model"):
+        against(Stub(models=()), tmp_path / "j", ask(request()))
+
+
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        against(Stub(), tmp_path / "j", ask(request()), api_key="geheim\nX-Other: 1")
+    assert "geheim" not in str(caught.value)

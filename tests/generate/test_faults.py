@@ -1,0 +1,185 @@
+"""Everything that an endpoint may do wrong, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from ilab_cli.backends.generate.client import Client
+from ilab_cli.backends.generate.client.failures import message, retry_after
+from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused
+from tests.generate.asking import against, request
+from tests.generate.stub import Stub
+
+KEY = "sk-geheim"
+RIGHT = [Answer("What is a comet? / 0", "stop")]
+
+
+async def one(client: Client) -> list[Answer]:
+    return await client.ask(request())
+
+
+@pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "hang", "truncated", "empty", "html", "null"])
+def test_a_call_that_fails_twice_is_tried_again(fault: str, tmp_path: Path) -> None:
+    stub = Stub(faults=deque([fault] * 2))
+    answers, client = against(stub, tmp_path / "j", one, request_timeout=0.4)
+    assert answers == RIGHT
+    assert (client.calls, client.retries, dict(client.refused)) == (1, 2, {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("500", "HTTP 500"),
+        ("truncated", "answer is not whole JSON"),
+        ("empty", "answer with no choice in it"),
+        ("html", "answer is a web page"),
+        ("null", "answer without text"),
+    ],
+)
+def test_a_call_that_keeps_failing_is_refused_and_counted(fault: str, reason: str, tmp_path: Path) -> None:
+    async def work(client: Client) -> list[Answer]:
+        with pytest.raises(Refused) as caught:
+            await client.ask(request())
+        assert caught.value.reason == reason
+        assert dict(client.refused) == {reason: 1}
+        return await client.ask(request("another"))
+
+    assert against(Stub(faults=deque([fault] * 3)), tmp_path / "j", work, max_retries=2)[0] == RIGHT
+
+
+def test_a_wrong_request_is_refused_at_once_with_what_the_endpoint_says(tmp_path: Path) -> None:
+    stub = Stub(faults=deque(["400"]))
+    with pytest.raises(Refused, match="HTTP 400: not now"):
+        against(stub, tmp_path / "j", one)
+    assert stub.refused == 1
+
+
+def test_an_answer_that_was_cut_short_says_so(tmp_path: Path) -> None:
+    answers, client = against(Stub(faults=deque(["length"])), tmp_path / "j", one)
+    assert answers == [Answer("cut sho", "length")]
+    assert client.cut == 1
+
+
+@pytest.mark.parametrize("status", ["429", "503"])
+@pytest.mark.parametrize("as_date", [False, True])
+def test_the_wait_that_an_endpoint_asks_for_is_obeyed(status: str, as_date: bool, tmp_path: Path) -> None:
+    # a date has whole seconds, so the wait is between one and two of them
+    wait = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True) if as_date else "1"
+    begun = monotonic()
+    answers, _ = against(Stub(faults=deque([f"{status}={wait}"])), tmp_path / "j", one)
+    assert answers == RIGHT
+    assert monotonic() - begun > 0.9
+
+
+def test_waits_are_read_as_seconds_and_as_dates() -> None:
+    now = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
+    assert retry_after("7", now) == 7
+    assert retry_after("Tue, 01 Jan 2030 12:00:09 GMT", now) == 9
+    assert retry_after("Tue, 01 Jan 2030 11:00:00 GMT", now) == 0
+    assert retry_after("soon", now) is None
+    assert retry_after(None, now) is None
+
+
+def test_an_endpoint_that_refuses_everything_is_left_alone_for_the_wait_it_asks_for(tmp_path: Path) -> None:
+    stub = Stub(faults=deque(["429=2"] * 16), mean=0.01)
+
+    async def work(client: Client) -> int:
+        rows = [asyncio.create_task(client.ask(request(row))) for row in range(300)]
+        await asyncio.sleep(1.5)
+        meanwhile = stub.refused + len(stub.asked)
+        await asyncio.gather(*rows)
+        return meanwhile
+
+    meanwhile, _ = against(stub, tmp_path / "j", work)
+    assert meanwhile == 16
+    assert len(stub.asked) == 300
+
+
+def test_nobody_there_at_the_start_is_told_with_the_address(tmp_path: Path) -> None:
+    with pytest.raises(EndpointFailed, match=r"http://127\.0\.0\.1:9/v1: no connection"):
+        against([], tmp_path / "j", one, model_endpoint_url="127.0.0.1:9")
+
+
+def test_an_endpoint_that_goes_away_and_comes_back_costs_no_row(tmp_path: Path) -> None:
+    stub = Stub(mean=0.02, slots=8)
+
+    async def work(client: Client) -> int:
+        rows = [asyncio.create_task(client.ask(request(row))) for row in range(200)]
+        await asyncio.sleep(0.2)
+        await stub.__aexit__()
+        await asyncio.sleep(0.5)
+        await stub.__aenter__()
+        return len(await asyncio.gather(*rows))
+
+    assert against(stub, tmp_path / "j", work, max_retries=3)[0] == 200
+
+
+def test_an_endpoint_that_stays_away_stops_the_run(tmp_path: Path) -> None:
+    stub = Stub()
+
+    async def work(client: Client) -> None:
+        await client.ask(request())
+        await stub.__aexit__()
+        await asyncio.gather(*(client.ask(request(row)) for row in range(1, 50)))
+
+    with pytest.raises(EndpointFailed, match=r"no endpoint answers any more.*refused"):
+        against(stub, tmp_path / "j", work, max_retries=1)
+
+
+def test_the_others_go_on_where_one_endpoint_is_dead_and_it_is_taken_back(tmp_path: Path) -> None:
+    dying, sound = Stub(mean=0.01, slots=4), Stub(mean=0.01, slots=4)
+
+    async def work(client: Client) -> int:
+        await dying.__aexit__()
+        done = len(await asyncio.gather(*(client.ask(request(row)) for row in range(200))))
+        assert len(sound.asked) == 200
+        await dying.__aenter__()
+        await asyncio.sleep(1.5)
+        return done + len(await asyncio.gather(*(client.ask(request(row)) for row in range(200, 500))))
+
+    done, client = against([dying, sound], tmp_path / "j", work, max_retries=0)
+    assert done == 500
+    assert len(dying.asked) > 20
+    assert not client.refused
+
+
+def test_a_refused_key_stops_the_run_and_is_never_shown(tmp_path: Path) -> None:
+    with pytest.raises(EndpointFailed, match=r"key .*refused \(HTTP 401\): Incorrect API key provided: …") as caught:
+        against(Stub(key="right"), tmp_path / "j", one, api_key=KEY)
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_key_that_is_refused_later_stops_the_run_at_once(tmp_path: Path) -> None:
+    stub = Stub(key=KEY)
+
+    async def work(client: Client) -> None:
+        await client.ask(request())
+        stub.key = "changed"
+        await client.ask(request("next"))
+
+    with pytest.raises(EndpointFailed, match=r"refuses the key \(HTTP 401\)") as caught:
+        against(stub, tmp_path / "j", work, api_key=KEY)
+    assert "geheim" not in "".join(traceback.format_exception(caught.value))
+    assert len(stub.asked) == 1
+
+
+def test_a_wrong_model_stops_the_run_and_tells_which_are_served(tmp_path: Path) -> None:
+    stub = Stub(models=("granite", "mixtral"))
+    with pytest.raises(EndpointFailed, match="does not serve the model 'mistral'; it serves: granite, mixtral"):
+        against(stub, tmp_path / "j", one, model="mistral")
+
+
+def test_what_an_endpoint_says_becomes_one_short_line() -> None:
+    assert message(b'{"error": {"message": "too\\nlong"}}') == "too long"
+    assert message(b'{"detail": "Not Found"}') == "Not Found"
+    assert message(b"<html><style>x</style><h1>Bad   Gateway</h1></html>") == "Bad Gateway"
+    assert message(b"\x1b[31mred" + b"x" * 999).startswith("[31mredxx")
+    assert len(message(b"x" * 999)) == 200
