@@ -1,0 +1,159 @@
+"""Which files of a taxonomy are its leaves, and which of them are new against a git revision.
+
+A taxonomy is a tree of folders; a folder with a file ``qna.yaml`` is a leaf. Here are the names only: what a leaf
+holds is read elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from ilab_cli.backends.generate.git import GitError, git
+from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
+
+__all__ = ["EVERYTHING", "FOLDERS", "NAME", "leaf_path", "leaves", "looks_like_leaf", "misplaced", "new_files", "top"]
+
+FOLDERS = ("compositional_skills", "foundational_skills", "knowledge")
+NAME = "qna.yaml"
+EVERYTHING = "empty"  # the base against which every leaf is new
+_YAML = (".yaml", ".yml")
+
+
+def leaves(root: Path, base: str) -> list[Path]:
+    """The ``qna.yaml`` files of a taxonomy that count as new.
+
+    Args:
+        root: folder of the taxonomy, or one inside it.
+        base: a branch, tag or commit; new is what differs from the last commit that it shares with ``HEAD``, be it
+            committed, only in the working tree, or not known to git yet (but not ignored). ``empty``: all is new.
+
+    Returns:
+        The files, sorted; none if nothing is new.
+
+    Raises:
+        InputError: if there is no such folder, or git cannot tell what is new.
+    """
+    return [file for file in new_files(root, base) if file.name == NAME and not misplaced(file, root)]
+
+
+def new_files(root: Path, base: str) -> list[Path]:
+    """The new files of a taxonomy that are leaves, or may be meant to be: YAML files, and symbolic links to folders.
+
+    Raises:
+        InputError: as :func:`leaves` does.
+    """
+    if not root.is_dir():
+        message = "is not a folder" if root.exists() else "there is no such folder"
+        raise InputError(Finding("no-taxonomy", message, "generate.taxonomy_path", Position(str(root))))
+    names = _all(root) if base == EVERYTHING else _changed(root, base)
+    files = {root / name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)}
+    return sorted(file for file in files if _is_candidate(file, root) or (file.is_symlink() and file.is_dir()))
+
+
+def top(folder: Path) -> Path:
+    """The folder of the whole taxonomy that a folder belongs to; itself if nothing speaks for another one."""
+    folder = Path(os.path.abspath(folder))
+    if any((folder / name).is_dir() for name in FOLDERS):
+        return folder
+    return next((part.parent for part in (folder, *folder.parents) if part.name in FOLDERS), folder)
+
+
+def leaf_path(file: Path, root: Path) -> str:
+    """Path of a leaf inside the whole taxonomy, with ``/``, such as ``knowledge/science/birds``."""
+    folder = Path(os.path.abspath(file)).parent
+    inside = folder.relative_to(top(root))
+    return inside.as_posix() if inside.parts else folder.name
+
+
+def looks_like_leaf(name: str) -> bool:
+    """Whether the name of a file was meant to be ``qna.yaml``, as ``qna.yml`` and ``QNA.yaml`` were."""
+    return _is_yaml(name) and nearest(PurePosixPath(name).stem.casefold(), ["qna"]) is not None
+
+
+def misplaced(file: Path, root: Path) -> Finding | None:
+    """What is wrong with a file's name or place, if anything is."""
+    position = Position(printable(file), 1, 1)
+    if position.source != str(file):
+        return Finding("bad-name", "the name is not valid UTF-8", position=position, hint="rename it")
+    real = Path(os.path.realpath(file))
+    if file.exists() and not real.is_relative_to(os.path.realpath(top(root))):
+        message = f"a symbolic link leads out of the taxonomy, to {printable(real)}"
+        return Finding("outside-taxonomy", message, position=position, hint="put a copy in its place")
+    if file.is_dir() or file.name == NAME:
+        return None
+    message = f"a leaf's file must be named {NAME}, not {file.name}"
+    return Finding("misnamed-leaf", message, position=position, hint=f"rename it to {NAME}, or take it away")
+
+
+def printable(path: Path) -> str:
+    """A path as text that any output can hold."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _is_yaml(name: str) -> bool:
+    return name.casefold().endswith(_YAML)
+
+
+def _is_candidate(file: Path, root: Path) -> bool:
+    in_tree = _is_yaml(file.name) and PurePosixPath(leaf_path(file, root)).parts[0] in FOLDERS
+    return in_tree or looks_like_leaf(file.name)
+
+
+def _all(root: Path) -> Iterator[str]:
+    for folder, subfolders, files in os.walk(root, onerror=_refuse):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in (*subfolders, *files):
+            yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def _refuse(error: OSError) -> None:
+    raise InputError(
+        Finding("unreadable-folder", f"cannot be read: {error.strerror}", position=Position(str(error.filename)))
+    )
+
+
+def _changed(root: Path, base: str) -> Iterable[str]:
+    """Names, relative to the folder, of files that differ from a revision or that git does not know yet."""
+    start = _fork(root, base)
+    options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules", "--diff-filter=d")
+    try:
+        changed = git("diff", "--name-only", "-z", "--relative", *options, start, "--", ".", folder=root)
+        unknown = git("ls-files", "--others", "--exclude-standard", "-z", "--", ".", folder=root)
+    except GitError as error:
+        raise _no_base(root, f"git cannot tell what is new: {error}") from None
+    return [os.fsdecode(name) for name in (changed + unknown).split(b"\0") if name]
+
+
+def _fork(root: Path, base: str) -> str:
+    """The last commit that a revision shares with ``HEAD``."""
+    try:
+        git("rev-parse", "--show-toplevel", folder=root)
+    except GitError as error:
+        raise _no_base(root, f"what is new cannot be told without a git repository: {error}") from None
+    try:
+        if not base or base.startswith("-"):
+            raise GitError
+        commit = git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", folder=root).decode().strip()
+    except GitError:
+        raise _no_base(root, f"there is no revision {base!r}", _similar(root, base)) from None
+    try:
+        return git("merge-base", "HEAD", commit, folder=root).decode().split()[0]
+    except GitError:
+        message = f"{base!r} shares no commit with HEAD, as far as this clone reaches"
+        raise _no_base(root, message, "`git fetch --unshallow` fetches the rest; ") from None
+
+
+def _similar(root: Path, base: str) -> str:
+    try:
+        names = git("for-each-ref", "--format=%(refname:short)", folder=root).decode(errors="replace").split()
+    except GitError:
+        names = []
+    near = nearest(base, names, cutoff=0.5)
+    return f"did you mean {near!r}? " if near else ""
+
+
+def _no_base(root: Path, message: str, hint: str = "") -> InputError:
+    hint += f"`{EVERYTHING}` takes every leaf"
+    return InputError(Finding("taxonomy-base", message, "generate.taxonomy_base", Position(str(root)), hint=hint))
