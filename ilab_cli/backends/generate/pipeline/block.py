@@ -1,0 +1,96 @@
+"""What a block is: one row in, any number of rows out, and a reason for each row that goes no further.
+
+The blocks themselves stand beside this file: those that ask the teacher in ``llm.py``, the others in
+``columns.py`` and ``filters.py``. Nothing here reads files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ilab_cli.backends.generate.client.requests import Answer, Request
+from ilab_profiles import Finding
+from ilab_profiles.diagnostics import Position, Severity
+from ilab_profiles.document import Document, KeyPath
+from ilab_profiles.generate import Generate
+
+__all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source"]
+
+Row = dict[str, Any]
+"""A row: column names to values. The columns that seeds start with are told in ``load.py``."""
+
+ROW_KEY = "row_key"
+"""The column that tells a row from all others of a run; requests are named by it."""
+
+Ask = Callable[[Request, int], Awaitable[list[Answer]]]
+"""Asks the teacher: a request and the number of samples; the answers come in the order of the samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A row that goes no further; rejected rows are counted by ``reason``, so it names no values of the row."""
+
+    reason: str
+
+
+@dataclass
+class Source:
+    """Where a block stands, for its findings and for what it reads on loading.
+
+    Attributes:
+        document: the pipeline file.
+        at: keys that lead to the block's ``config``.
+        settings: the profile's section.
+        findings: where findings are collected.
+    """
+
+    document: Document
+    at: KeyPath
+    settings: Generate
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(
+        self,
+        rule: str,
+        message: str,
+        *below: str | int,
+        hint: str = "",
+        key: bool = False,
+        severity: Severity = "error",
+    ) -> None:
+        """Collect a finding about what stands ``below`` the block's ``config``."""
+        path = (*self.at, *below)
+        position = self.document.position(path, key=key and path in self.document.keys)
+        text = self.document.line(position.line)
+        self.findings.append(Finding(rule, message, position=position, hint=hint, severity=severity, line_text=text))
+
+
+class Block(BaseModel):
+    """A step of a pipeline. Its fields are what its ``config`` may hold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str
+
+    def open(self, source: Source) -> None:
+        """Read what the block needs beside its own fields; what is wrong goes to ``source.findings``."""
+
+    def reads(self) -> Iterator[tuple[str, Position | None]]:
+        """The columns it needs, each with where it is named, or ``None`` where that is its own ``config``."""
+        yield from ()
+
+    def after(self, columns: frozenset[str]) -> frozenset[str]:
+        """The columns of its rows, given those of the row it gets."""
+        return columns
+
+    async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
+        """What becomes of a row; it is not changed.
+
+        Raises:
+            KeyError: if the row lacks a column.
+        """
+        raise NotImplementedError

@@ -1,0 +1,145 @@
+"""What stands in an answer: the values of the output columns; and at the end of a pipeline, question and response.
+
+An answer that is none, or half of one, gives a :class:`Rejected` with the reason, never silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ilab_cli.backends.generate.client.requests import Answer
+from ilab_cli.backends.generate.pipeline.block import Rejected, Row
+
+__all__ = ["by_pattern", "by_tags", "finished", "without_thoughts"]
+
+Values = dict[str, str]
+
+
+_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+def without_thoughts(answer: Answer) -> Answer:
+    """The answer without the reasoning that some teachers begin with."""
+    return replace(answer, text=_THOUGHTS.sub("", answer.text))
+
+
+def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, str]]) -> list[Values | Rejected]:
+    """The values between the tags of each column; two empty tags take the whole answer.
+
+    Where the columns have the same number of values, the first values belong together, and so on. Otherwise a value
+    belongs to the value of the first column that stands before it, and a group that lacks one is rejected.
+    """
+    pairs = dict(zip(columns, tags, strict=False))
+    whole = _whole(answer, [column for column, tag in pairs.items() if tag == ("", "")])
+    found = {column: list(_between(tag).finditer(answer.text)) for column, tag in pairs.items() if tag != ("", "")}
+    if isinstance(whole, Rejected) or not found:
+        return [whole]
+    if len({len(matches) for matches in found.values()}) == 1:
+        groups = [_values(found, group) for group in zip(*found.values(), strict=True)]
+    else:
+        groups = list(_aligned(answer, found))
+    return [group if isinstance(group, Rejected) else whole | group for group in groups] or [_unreadable(answer)]
+
+
+def by_pattern(
+    answer: Answer, columns: Sequence[str], pattern: re.Pattern[str], cleanup: Sequence[str]
+) -> list[Values | Rejected]:
+    """The groups of each match of a pattern; texts of ``cleanup`` are taken out."""
+    rows: list[Values | Rejected] = []
+    for match in pattern.finditer(answer.text):
+        values = match.groups(default="") or (match[0],)
+        clean = [_clean(value, cleanup) for value in values]
+        rows.append(dict(zip(columns, clean, strict=False)) if all(clean) else Rejected("part of an answer is missing"))
+    return rows or [_unreadable(answer)]
+
+
+def _clean(value: str, cleanup: Sequence[str]) -> str:
+    for tag in cleanup:
+        value = value.replace(tag, "")
+    return value.strip()
+
+
+def _between(tag: tuple[str, str]) -> re.Pattern[str]:
+    start, end = tag
+    until = re.escape(end) if end else rf"(?={re.escape(start)}|\Z)"
+    return re.compile(rf"{re.escape(start)}(.*?){until}", re.DOTALL)
+
+
+def _whole(answer: Answer, columns: Sequence[str]) -> Values | Rejected:
+    text = answer.text.strip()
+    if columns and answer.finish_reason == "length":
+        return Rejected("the answer is longer than max_tokens")
+    return dict.fromkeys(columns, text) if text or not columns else Rejected("the answer is empty")
+
+
+def _values(columns: dict[str, list[re.Match[str]]], group: Sequence[re.Match[str]]) -> Values | Rejected:
+    values = {column: match[1].strip() for column, match in zip(columns, group, strict=True)}
+    return values if all(values.values()) else Rejected("part of an answer is missing")
+
+
+def _aligned(answer: Answer, found: dict[str, list[re.Match[str]]]) -> Iterator[Values | Rejected]:
+    first, *others = found
+    stops = [*(match.start() for match in found[first][1:]), len(answer.text)]
+    for match, stop in zip(found[first], stops, strict=False):
+        values = {first: match[1].strip()}
+        for column in others:
+            inside = [other[1].strip() for other in found[column] if match.end() <= other.start() < stop]
+            if inside and inside[0]:
+                values[column] = inside[0]
+        yield values if len(values) == len(found) else Rejected("part of an answer is missing")
+
+
+def _unreadable(answer: Answer) -> Rejected:
+    if not answer.text.strip():
+        return Rejected("the answer is empty")
+    cut = answer.finish_reason == "length"
+    return Rejected("the answer is longer than max_tokens" if cut else "the answer has not the form asked for")
+
+
+# --- the end of a pipeline --------------------------------------------------------------------------------------------
+
+_ASKING = r"(?:question|instruction|query|q)\s*\d*"
+_ANSWERING = r"(?:answer|response|output|a)\s*\d*"
+_MARKS = r"[*#\s]*"
+_LABELLED = re.compile(
+    rf"^{_MARKS}{_ASKING}{_MARKS}:[*]*\s*(?P<question>.+?)\s*\n{_MARKS}{_ANSWERING}{_MARKS}:[*]*\s*(?P<response>.+)",
+    re.DOTALL | re.IGNORECASE | re.MULTILINE,
+)
+_ASKED = re.compile(r"(?P<question>.+?\?)[*\"']*\s*(?P<response>.+)", re.DOTALL)
+_FIRST_LINE = re.compile(r"(?P<question>[^\n]+)\n\s*(?P<response>.+)", re.DOTALL)
+_ANNOUNCED = re.compile(r"[^\n?]*:\s*\n\s*")
+_BEFORE_QUESTION = re.compile(rf"\A{_MARKS}(?:\d+[.)]\s+)?(?:{_ASKING}{_MARKS}:{_MARKS})?", re.IGNORECASE)
+_BEFORE_RESPONSE = re.compile(rf"\A{_MARKS}{_ANSWERING}{_MARKS}:[*]*", re.IGNORECASE)
+
+
+def finished(row: Row) -> Row | Rejected:
+    """The row with ``question`` and ``response``, and ``context`` where a grounded skill has one.
+
+    Pipelines that ask for a question and its answer in one piece leave it in ``output``; see :func:`_parted`.
+    """
+    if "question" in row and "response" in row:
+        question, response = str(row["question"]).strip(), str(row["response"]).strip()
+    elif parts := _parted(str(row.get("output") or "").strip()):
+        question, response = parts
+    else:
+        return Rejected("no question and answer can be told apart")
+    if not question or not response:
+        return Rejected("part of an answer is missing")
+    row = {**row, "question": question, "response": response}
+    context = str(row.pop("context", None) or row.get("seed_context") or "").strip()
+    return row | {"context": context} if context and context not in question else row
+
+
+def _parted(text: str) -> tuple[str, str] | None:
+    """Question and answer: by labels such as ``Question:``, else after the first question mark or the first line."""
+    if not (parts := _LABELLED.search(text)):
+        text = text[found.end() :] if (found := _ANNOUNCED.match(text)) else text
+        parts = _ASKED.fullmatch(text) or _FIRST_LINE.fullmatch(text)
+    if not parts:
+        return None
+    question, response = parts["question"].strip(), parts["response"].strip()
+    return _BEFORE_QUESTION.sub("", question, count=1).strip("* \n"), _BEFORE_RESPONSE.sub(
+        "", response, count=1
+    ).strip()

@@ -1,0 +1,233 @@
+"""Prompt files: what is said to the teacher, as Jinja templates over the columns of a row, and the tags of its answers.
+
+A file has the sections ``system``, ``introduction``, ``principles``, ``examples`` and ``generation``, all of them
+templates, and ``start_tags`` and ``end_tags``, one for each output column. Files older than version 0.7 of the older
+ilab write ``{column}`` where later ones write ``{{column}}``; both are read. Templates are rendered in a sandbox.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.generate.pipeline.block import Row, Source
+from ilab_profiles import Finding, InputError
+from ilab_profiles.diagnostics import Position, Severity, nearest
+from ilab_profiles.document import Document, read
+
+__all__ = ["Prompt", "PromptFailed", "open_prompt", "wrapper"]
+
+SECTIONS = ("system", "introduction", "principles", "examples", "generation")
+KEYS = (*SECTIONS, "start_tags", "end_tags")
+_SINGLE_BRACES = re.compile(r"\{(\w+)\}")
+
+
+class PromptFailed(Exception):
+    """A prompt cannot be made from this row; the text says why, in words that are the same for the same cause."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt file that was read.
+
+    Attributes:
+        system: makes the system text of a row.
+        user: makes the rest of the prompt.
+        tags: start and end tag of each output column; both empty means the whole answer.
+        needs: columns without which no prompt can be made, with where each is first named.
+    """
+
+    system: Callable[[Row], str]
+    user: Callable[[Row], str]
+    tags: tuple[tuple[str, str], ...]
+    needs: dict[str, Position] = field(default_factory=dict)
+
+    def render(self, row: Row) -> tuple[str, str]:
+        """System text and user text for a row.
+
+        Raises:
+            PromptFailed: if a column is missing, or the template does with it what cannot be done.
+        """
+        return self.system(row), self.user(row)
+
+
+@cache
+def _environment() -> Any:
+    """The sandbox in which all templates are rendered: an undefined name is an error, nothing can be changed."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+
+
+def open_prompt(path: Path, source: Source) -> Prompt | None:
+    """Read a prompt file; what is wrong goes to ``source.findings``, and ``None`` comes back."""
+    try:
+        document = read(path)
+    except InputError as error:
+        source.findings.extend(error.findings)
+        return None
+    found: list[Finding] = [*_keys(document), *_tags(document)]
+    sections = {name: _text(document, name, found) for name in SECTIONS}
+    if not any(text.strip() for text in sections.values()):
+        found.append(_finding(document, "empty-prompt", f"none of {', '.join(SECTIONS)} says anything", ()))
+    system = _template(document, {"system": sections.pop("system")}, found)
+    user = _template(document, sections, found)
+    source.findings.extend(found)
+    if any(finding.severity == "error" for finding in found):
+        return None
+    pairs = zip(document.data.get("start_tags") or [""], document.data.get("end_tags") or [""], strict=True)
+    tags = tuple((str(start or ""), str(end or "")) for start, end in pairs)
+    return Prompt(system[0], user[0], tags, {**user[1], **system[1]})
+
+
+@cache
+def wrapper(text: str) -> Callable[[str], str]:
+    """What makes a raw prompt of a plain one: a template with ``prompt`` or ``messages``, or a text with ``{prompt}``.
+
+    Raises:
+        ValueError: if it is a template and a wrong one.
+    """
+    from jinja2 import TemplateSyntaxError
+
+    if "{{" not in text and "{%" not in text:
+        return lambda prompt: text.replace("{prompt}", prompt) if text else prompt
+    try:
+        template = _environment().from_string(text)
+    except TemplateSyntaxError as error:
+        raise ValueError(f"wrong template: {error.message}") from None
+    return lambda prompt: _render(
+        template,
+        {"prompt": prompt, "messages": [{"role": "user", "content": prompt}], "add_generation_prompt": True},
+    )
+
+
+def _finding(
+    document: Document, rule: str, message: str, at: tuple[str, ...], hint: str = "", severity: Severity = "error"
+) -> Finding:
+    position = document.position(at, key=True)
+    line = document.line(position.line)
+    return Finding(rule, message, position=position, hint=hint, severity=severity, line_text=line)
+
+
+def _keys(document: Document) -> Iterator[Finding]:
+    for key in document.data:
+        if key not in KEYS:
+            near = nearest(str(key), KEYS)
+            hint = f"did you mean {near}?" if near else f"known keys: {', '.join(KEYS)}"
+            message = f"a prompt has no key {key}; it is not used"
+            yield _finding(document, "unknown-key", message, (key,), hint, "error" if near else "warning")
+
+
+def _tags(document: Document) -> Iterator[Finding]:
+    counts = []
+    for key in ("start_tags", "end_tags"):
+        tags = document.data.get(key) or [""]
+        if not isinstance(tags, list) or not all(isinstance(tag, str | None) for tag in tags):
+            yield _finding(document, "wrong-value", f"{key} is no list of texts", (key,))
+        else:
+            counts.append(len(tags))
+    if len(set(counts)) > 1:
+        message = f"{counts[0]} start tags, but {counts[1]} end tags"
+        yield _finding(document, "tags-disagree", message, ("end_tags",), "give each output column one of each")
+
+
+def _text(document: Document, name: str, found: list[Finding]) -> str:
+    value = document.data.get(name)
+    if isinstance(value, dict | list):
+        found.append(_finding(document, "wrong-value", f"{name} is no text", (name,)))
+        return ""
+    return "" if value is None else str(value)
+
+
+def _template(
+    document: Document, sections: dict[str, str], found: list[Finding]
+) -> tuple[Callable[[Row], str], dict[str, Position]]:
+    """Compile sections as one template, since a block of Jinja may begin in one and end in another."""
+    from jinja2 import TemplateSyntaxError
+
+    texts = _without_single_braces(document, sections, found)
+    try:
+        code = _environment().from_string("\n".join(texts.values()))
+        needs = _undeclared("\n".join(texts.values()))
+    except TemplateSyntaxError as error:
+        position = _place(document, texts, error.lineno)
+        line = document.line(position.line)
+        message = f"wrong template: {error.message}"
+        found.append(Finding("wrong-template", message, position=position, line_text=line))
+        return (lambda row: ""), {}
+    return (lambda row: _render(code, row)), {name: _first(document, sections, name) for name in needs}
+
+
+def _render(template: Any, row: Row) -> str:
+    from jinja2 import UndefinedError
+    from jinja2.sandbox import SecurityError
+
+    try:
+        return str(template.render(row)).strip()
+    except UndefinedError as error:
+        raise PromptFailed(f"no prompt: {error.message}") from None
+    except SecurityError:
+        raise PromptFailed("no prompt: the template does what the sandbox forbids") from None
+    except Exception as error:  # a template may do anything with a value: 1 / 0, "a" + 1, a filter of its own
+        raise PromptFailed(f"no prompt: {type(error).__name__} in the template") from None
+
+
+def _without_single_braces(document: Document, sections: dict[str, str], found: list[Finding]) -> dict[str, str]:
+    whole = "".join(str(document.data.get(name) or "") for name in SECTIONS)
+    if any(mark in whole for mark in ("{{", "{%", "{#")) or not _SINGLE_BRACES.search("".join(sections.values())):
+        return sections
+    first = next(name for name, text in sections.items() if _SINGLE_BRACES.search(text))
+    message = "{column} is read as {{column}}, as in files older than version 0.7"
+    hint = "write two braces where a column is meant"
+    found.append(_finding(document, "single-braces", message, (first,), hint, "warning"))
+    return {name: _SINGLE_BRACES.sub(r"{{\1}}", text) for name, text in sections.items()}
+
+
+def _undeclared(text: str) -> set[str]:
+    """Names that a template takes from the row, without those it asks about (``is defined``, ``default``)."""
+    from jinja2 import meta, nodes
+
+    tree = _environment().parse(text)
+    asked = {
+        node.node.name
+        for kind, names in ((nodes.Test, {"defined", "undefined"}), (nodes.Filter, {"default", "d"}))
+        for node in tree.find_all(kind)
+        if node.name in names and isinstance(node.node, nodes.Name)
+    }
+    return set(meta.find_undeclared_variables(tree)) - asked - set(_environment().globals)
+
+
+def _place(document: Document, texts: dict[str, str], line: int) -> Position:
+    """Where a line of joined sections stands in the file."""
+    for name, text in texts.items():
+        count = text.count("\n") + 1
+        if line <= count:
+            return _line_of(document, name, line)
+        line -= count
+    return document.position(())
+
+
+def _line_of(document: Document, name: str, line: int) -> Position:
+    """Where a line (from 1) of a section stands, as exactly as its way of writing allows."""
+    start = document.position((name,))
+    if document.line(start.line)[start.column - 1 : start.column] != "|":
+        return start
+    text = document.line(start.line + line)
+    return Position(start.source, start.line + line, len(text) - len(text.lstrip()) + 1)
+
+
+def _first(document: Document, sections: dict[str, str], name: str) -> Position:
+    """Where a name is first used in sections."""
+    word = re.compile(rf"\{{[^}}]*\b{re.escape(name)}\b")
+    for section, text in sections.items():
+        for number, line in enumerate(text.split("\n"), start=1):
+            if word.search(line):
+                position = _line_of(document, section, number)
+                column = document.line(position.line).find(name, position.column - 1)
+                return Position(position.source, position.line, column + 1) if column >= 0 else position
+    return document.position(())

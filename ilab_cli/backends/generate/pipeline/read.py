@@ -1,0 +1,183 @@
+"""One pipeline file: from YAML to steps, with every finding of it, of the files it imports and of the prompts it names.
+
+What may stand in a block's ``config`` is told by the fields of its class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ilab_cli.backends.generate.pipeline import columns, filters, llm
+from ilab_cli.backends.generate.pipeline.block import Block, Source
+from ilab_cli.backends.generate.pipeline.flow import SEEDS, flow
+from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
+from ilab_cli.backends.generate.pipeline.validate import unknown_key, validated
+from ilab_profiles import Finding, InputError
+from ilab_profiles.diagnostics import Position, Severity, nearest
+from ilab_profiles.document import KeyPath, read
+from ilab_profiles.generate import Generate
+
+__all__ = ["read_pipeline"]
+
+BLOCKS: Mapping[str, type[Block]] = {
+    "LLMBlock": llm.LLM,
+    "ConditionalLLMBlock": llm.ConditionalLLM,
+    "LLMLogProbBlock": llm.LLMLogProb,
+    "LLMMessagesBlock": llm.LLMMessages,
+    "FilterByValueBlock": filters.FilterByValue,
+    "CombineColumnsBlock": columns.CombineColumns,
+    "DuplicateColumnsBlock": columns.DuplicateColumns,
+    "FlattenColumnsBlock": columns.FlattenColumns,
+    "RenameColumnsBlock": columns.RenameColumns,
+    "SelectorBlock": columns.Selector,
+    "SamplePopulatorBlock": columns.SamplePopulator,
+    "SetToMajorityValueBlock": columns.SetToMajorityValue,
+}
+_TYPES = (*BLOCKS, "IterBlock", "ImportBlock")
+_TOP = ("version", "blocks", "metadata", "datamixing")
+
+
+class _Entry(BaseModel):
+    """One item of ``blocks``; ``gen_kwargs`` may stand here or in ``config``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str
+    type: str
+    config: dict[str, Any]
+    drop_columns: list[str] = Field(default_factory=list)
+    drop_duplicates: list[str] = Field(default_factory=list)
+    gen_kwargs: dict[str, Any] | None = None
+
+
+class _Import(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+
+
+class _Repeat(BaseModel):
+    num_iters: int = Field(ge=1, le=10_000)
+    block_type: str
+
+
+def read_pipeline(path: Path, kind: str, settings: Generate) -> tuple[Pipeline, list[Finding]]:
+    """Read a file as the pipeline for a kind of leaf, with all findings; errors among them say that it is of no use."""
+    findings: list[Finding] = []
+    steps, available = _steps(path, SEEDS[kind], settings, findings, ())
+    if steps and available is not None and not {"question", "response"} <= available and "output" not in available:
+        message = "the last block leaves neither question and response nor output"
+        hint = f"columns there: {', '.join(sorted(available))}"
+        position = Position(str(path), *read(path).keys[("blocks",)])
+        findings.append(Finding("no-question", message, position=position, hint=hint))
+    found = list(dict.fromkeys(findings))
+    return Pipeline(kind, str(path), tuple(steps), tuple(f for f in found if f.severity == "warning")), found
+
+
+Columns = frozenset[str] | None  # None where a wrong block leaves it unknown which there are
+
+
+def _steps(
+    path: Path, available: Columns, settings: Generate, findings: list[Finding], trail: tuple[Path, ...]
+) -> tuple[list[Step], Columns]:
+    """The steps of a file and the columns after them; ``trail`` are the files that import it."""
+    try:
+        document = read(path)
+    except InputError as error:
+        findings.extend(error.findings)
+        return [], None
+    _top(Source(document, (), settings, findings))
+    steps: list[Step] = []
+    items = document.data.get("blocks")
+    for index, item in enumerate(items if isinstance(items, list) else ()):
+        source = Source(document, ("blocks", index), settings, findings)
+        entry = validated(_Entry, item, source)
+        if entry and entry.type == "ImportBlock":
+            more, available = _imported(entry, available, source, (*trail, path))
+            steps += more
+        elif entry and (step := _step(entry, source)):
+            steps.append(step)
+            available = None if available is None else flow(step, available, source)
+        else:
+            available = None
+    return steps, available
+
+
+def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Path, ...]) -> tuple[list[Step], Columns]:
+    """The steps of another pipeline file in place of a block."""
+    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    wanted = validated(_Import, entry.config, config)
+    if wanted is None:
+        return [], None
+    path = trail[-1].parent / wanted.path
+    if path.resolve() in {file.resolve() for file in trail}:
+        config.find("imports-itself", f"{path} is being read already", "path")
+    elif not path.is_file():
+        config.find("missing-file", f"there is no file {path}", "path")
+    else:
+        return _steps(path, available, source.settings, source.findings, trail)
+    return [], None
+
+
+def _top(source: Source) -> None:
+    data = source.document.data
+    for key in data:
+        if key not in _TOP:
+            near = "blocks" if key == "block_configs" else nearest(str(key), _TOP)
+            severity: Severity = "error" if near else "warning"
+            unknown_key(source, f"a pipeline has no key {key}; it is not used", (key,), _TOP, near, severity)
+    version = data.get("version")
+    if version is None:
+        source.find("wrong-version", "the file has no version", hint='the format is version: "1.0"')
+    elif not re.fullmatch(r"1(\.\d+)?", str(version)):
+        source.find("wrong-version", f"version {version} is not known", "version", hint='the format is version: "1.0"')
+    elif str(version) not in ("1", "1.0"):
+        message = f"version {version} is newer than 1.0; what it adds is not known here"
+        source.find("newer-version", message, "version", severity="warning")
+    if not isinstance(data.get("blocks"), list) or not data["blocks"]:
+        source.find("no-blocks", "blocks is no list of blocks", "blocks", key=True)
+    if "datamixing" in data:
+        message = "auxiliary instructions do not become data of their own"
+        source.find("not-used", message, "datamixing", key=True, severity="warning")
+
+
+def _step(entry: _Entry, source: Source) -> Step | None:
+    settings = dict(entry.config)
+    if entry.gen_kwargs is not None:
+        settings["gen_kwargs"] = entry.gen_kwargs | settings.get("gen_kwargs", {})
+    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    block = _block(entry.name, entry.type, settings, config, (*source.at, "type"))
+    return Step(block, tuple(entry.drop_columns), tuple(entry.drop_duplicates)) if block else None
+
+
+def _block(name: str, kind: str, config: dict[str, Any], source: Source, at: KeyPath) -> Block | None:
+    if kind == "IterBlock":
+        return _iter(name, config, source)
+    if kind not in BLOCKS:
+        near = nearest(kind, _TYPES)
+        hint = f"did you mean {near}?" if near else f"known types: {', '.join(_TYPES)}"
+        position = source.document.position(at)
+        line = source.document.line(position.line)
+        message = f"there is no type of block {kind}"
+        source.findings.append(Finding("unknown-block", message, position=position, hint=hint, line_text=line))
+        return None
+    if "name" in config:
+        unknown_key(source, f"{kind} has no key name in its config", ("name",), tuple(BLOCKS[kind].model_fields)[1:])
+        return None
+    block = validated(BLOCKS[kind], {"name": name, **config}, source)
+    if block is not None:
+        block.open(source)
+    return block
+
+
+def _iter(name: str, config: dict[str, Any], source: Source) -> Block | None:
+    repeat = validated(_Repeat, config, source)
+    rest = {key: value for key, value in config.items() if key not in _Repeat.model_fields}
+    kind = config.get("block_type")
+    inner = _block(name, kind, rest, source, (*source.at, "block_type")) if isinstance(kind, str) else None
+    return Iter(name=name, num_iters=repeat.num_iters, block=inner) if repeat and inner else None

@@ -1,0 +1,85 @@
+"""From the data of a pipeline file to models, or to a finding for each thing that is wrong, at its own place."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ilab_cli.backends.generate.pipeline.block import Source
+from ilab_profiles.diagnostics import Severity, nearest
+from ilab_profiles.document import KeyPath
+
+__all__ = ["unknown_key", "validated"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], data: Any, source: Source) -> M | None:
+    """The data as a model. Each thing that is wrong is a finding, and is left out; ``None`` if too little is left.
+
+    So what is right beside it can be looked into, and has its findings in the same run.
+
+    Args:
+        model: what the data should be; its field ``name`` does not come from the file, except in an item of ``blocks``.
+        data: what stands at ``source.at``.
+        source: where findings are collected.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as invalid:
+        errors = invalid.errors(include_url=False, include_input=False)
+    _report(model, errors, source)
+    wrong = {error["loc"][0] for error in errors if error["loc"]}
+    try:
+        return model.model_validate({key: value for key, value in data.items() if key not in wrong})
+    except (ValidationError, AttributeError):  # something that has to be there is wrong, or this is no mapping
+        return None
+
+
+def _report(model: type[BaseModel], errors: list[ErrorDetails], source: Source) -> None:
+    messages: dict[KeyPath, list[str]] = {}
+    for error in errors:
+        at = _existing(source, error["loc"])
+        if error["type"] == "extra_forbidden":
+            whole = error["loc"]
+            unknown_key(source, f"there is no key {whole[-1]} here", whole, _known(model, whole))
+        elif error["type"] == "missing":
+            source.find("missing-key", f"{error['loc'][-1]} is missing", *at, key=True)
+        else:
+            messages.setdefault(at, []).append(error["msg"].removeprefix("Value error, "))
+    for at, said in messages.items():
+        name = ".".join(str(key) for key in at) or "block"
+        source.find("wrong-value", f"{name}: {' or '.join(dict.fromkeys(said))}", *at)
+
+
+def unknown_key(
+    source: Source,
+    message: str,
+    at: KeyPath,
+    known: tuple[str, ...],
+    near: str | None = None,
+    severity: Severity = "error",
+) -> None:
+    """Collect a finding about a key that means nothing, with the nearest one that does."""
+    near = near or nearest(str(at[-1]), known)
+    hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
+    source.find("unknown-key", message, *at, key=True, hint=hint, severity=severity)
+
+
+def _existing(source: Source, place: KeyPath) -> KeyPath:
+    """The part of a place that stands in the file: pydantic adds the branches of unions."""
+    while place and (*source.at, *place) not in source.document.values:
+        place = place[:-1]
+    return place
+
+
+def _known(model: type[BaseModel], at: KeyPath) -> tuple[str, ...]:
+    """The keys that may stand where an unknown one does."""
+    for key in at[:-1]:
+        below = model.model_fields[str(key)].annotation
+        if not (isinstance(below, type) and issubclass(below, BaseModel)):
+            return ()
+        model = below
+    return tuple(key for key in model.model_fields if key != "name" or "type" in model.model_fields)
