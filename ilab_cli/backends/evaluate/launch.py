@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from ilab_cli.extras import missing_extra
+from ilab_cli.interrupts import stoppable
 from ilab_profiles import Evaluate, Finding, InputError
 
 __all__ = ["command", "environment", "preflight", "run"]
@@ -63,18 +64,16 @@ def run(evaluate: Evaluate) -> int:
     Returns:
         The exit code: 0 for success, 1 for a failed run, 2 for refused input, 130 for an interruption.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     variables = {**os.environ, **environment(evaluate)}
-    # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the worker
-    worker = subprocess.Popen(command(evaluate), env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        code = worker.wait()
-    except KeyboardInterrupt:
-        _stop(worker)
-        print("interrupted: no result was written", file=sys.stderr)
-        return 130
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with stoppable():
+        # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the worker
+        worker = subprocess.Popen(command(evaluate), env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            code = worker.wait()
+        except KeyboardInterrupt:
+            _stop(worker)
+            print("interrupted: no result was written", file=sys.stderr)
+            return 130
     if code < 0:
         reason = "; perhaps there was not enough memory" if code == -signal.SIGKILL else ""
         print(f"error: evaluation was ended by signal {-code}{reason}", file=sys.stderr)

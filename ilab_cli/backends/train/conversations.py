@@ -14,7 +14,7 @@ from typing import Any
 
 from ilab_profiles import Finding, InputError, Position
 
-__all__ = ["Conversation", "Message", "files_of", "read"]
+__all__ = ["Conversation", "Message", "files_of", "not_json", "problems_of", "read"]
 
 Message = dict[str, Any]
 
@@ -79,9 +79,9 @@ def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
             try:
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
-                findings.append(_not_json(error, position))
+                findings.append(not_json(error, position))
                 continue
-            if problems := list(_problems(value)):
+            if problems := list(problems_of(value)):
                 findings += [
                     Finding("data-line", problem, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
                     for problem in problems
@@ -101,7 +101,8 @@ def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
     return conversations, findings
 
 
-def _not_json(error: Exception, position: Position) -> Finding:
+def not_json(error: Exception, position: Position) -> Finding:
+    """The finding for a line that cannot be read."""
     match error:
         case json.JSONDecodeError():
             position = Position(position.source, position.line, error.colno)
@@ -113,7 +114,7 @@ def _not_json(error: Exception, position: Position) -> Finding:
     return Finding("data-line", message, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
 
 
-def _problems(value: object) -> Iterator[str]:
+def problems_of(value: object) -> Iterator[str]:
     """What keeps a line's value from being a conversation to learn from."""
     if not isinstance(value, dict):
         yield "not a JSON object"

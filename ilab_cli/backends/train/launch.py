@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ilab_cli.backends.train.phases import expand
+from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, InputError, Profile, Train
 
 __all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "read_settings", "run"]
@@ -96,7 +94,7 @@ def run(train: Train) -> int:
     """
     from ilab_cli.backends.train.dataset import prepare
 
-    with _terminating_interrupts():
+    with stoppable():
         try:
             for phase in expand(train):
                 prepare(phase)
@@ -141,16 +139,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
-
-
-@contextmanager
-def _terminating_interrupts() -> Iterator[None]:
-    """Treat SIGTERM like Ctrl-C, so that the workers are stopped in order then too."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def main() -> int:

@@ -1,0 +1,136 @@
+"""Launching a mix: what can be known to be wrong before, the command, and how it ends. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ilab_cli.extras import missing_extra
+from ilab_cli.interrupts import stoppable
+from ilab_profiles import Finding, Generate, InputError, Position, Profile
+
+if TYPE_CHECKING:
+    from ilab_cli.backends.mix.plan import Plan
+
+__all__ = ["command", "environment", "preflight", "run"]
+
+_OUTPUT = "generate.mix.output_dir"
+_SPACE = 2  # the output, and the same rows laid into buckets
+
+
+def preflight(generate: Generate) -> list[Finding]:
+    """All that is wrong with recipes, data sets and output folder, warnings included. Reads every row; never writes."""
+    if missing := missing_extra("generate", "ilab data mix"):
+        return missing
+    from ilab_cli.backends.mix.plan import make_plan
+
+    try:
+        plan = make_plan(generate)
+    except InputError as error:
+        return list(error.findings)
+    return [*plan.warnings, *_output_findings(generate, plan)]
+
+
+def command(generate: Generate) -> list[str]:
+    """The command that does this mix, complete in itself: typed by hand it does the same."""
+    settings = generate.model_dump(mode="json", include={"seed", "mix"}, exclude_defaults=True)
+    return [sys.executable, "-m", "ilab_cli.backends.mix.launch", "--settings", json.dumps(settings)]
+
+
+def environment(generate: Generate) -> dict[str, str]:
+    """Variables that the command needs: none."""
+    return {}
+
+
+def run(generate: Generate) -> int:
+    """Mix; prints a line for each file written.
+
+    Returns:
+        0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted; the outputs are then
+        what they were before.
+
+    Raises:
+        InputError: if recipes, data sets or output folder cannot be used; then nothing was written.
+    """
+    from concurrent.futures.process import BrokenProcessPool
+
+    from ilab_cli.backends.mix.mix import mix
+    from ilab_cli.backends.mix.plan import make_plan
+    from ilab_cli.backends.mix.shuffle import DataChangedError
+
+    folder = Path(generate.mix.output_dir).expanduser()
+    try:
+        with stoppable():
+            plan = make_plan(generate)
+            if findings := list(_output_findings(generate, plan)):
+                raise InputError(findings)
+            for mixed in mix(generate, plan):
+                print(f"{mixed.file}: {mixed.rows:,} rows from {mixed.data_sets} data set{'s' * (mixed.data_sets > 1)}")
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written, the same command begins anew", file=sys.stderr)
+        return 130
+    except DataChangedError as error:
+        reason = f"{error} changed while it was read"
+    except BrokenProcessPool:
+        reason = "a process ended without a word; perhaps it was killed for lack of memory"
+    except OSError as error:
+        reason = f"{error.filename or folder}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = f"no space is left in {folder}; while mixing it needs twice the size of its output"
+    else:
+        return 0
+    print(f"mixing failed: {reason}", file=sys.stderr)
+    return 1
+
+
+def _output_findings(generate: Generate, plan: Plan) -> Iterator[Finding]:
+    from ilab_cli.backends.mix.mix import output_name
+    from ilab_cli.backends.mix.recipes import KINDS
+
+    folder = Path(generate.mix.output_dir).expanduser()
+    place = Position(str(folder))
+    outputs = {(folder / output_name(kind)).resolve() for kind in KINDS}
+    for share in plan.shares:
+        if share.data_set.file.resolve() in outputs:
+            message = f"{share.data_set.path} is what this mix writes"
+            yield Finding("output-is-input", message, _OUTPUT, share.data_set.position)
+    for file in sorted(folder.glob("*.jsonl")):
+        if file.resolve() not in outputs:
+            message = f"{file.name} lies there already, and would be trained on with the mixed data"
+            hint = "choose another folder, or move it away"
+            yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
+    if not any(share.taken for share in plan.shares):
+        message = "nothing to mix: the sampling sizes take no row"
+        yield Finding("mix-empty", message, position=plan.shares[0].data_set.position, hint="raise a sampling_size")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        reason = "no files can be made in it" if existing.is_dir() else "it is not a folder"
+        yield Finding("unwritable-folder", f"{existing}: {reason}", _OUTPUT, place, hint="choose another folder")
+    needed = _SPACE * sum(share.size_taken for share in plan.shares)
+    if needed > (free := shutil.disk_usage(existing).free):
+        message = f"mixing needs about {needed / 1e9:,.3f} GB there while it runs, {free / 1e9:,.3f} GB are free"
+        hint = "make room, choose another folder, or lower a sampling_size"
+        yield Finding("disk-too-small", message, _OUTPUT, place, hint=hint)
+
+
+def main() -> int:
+    """Do the mix that ``--settings`` describes, see :func:`command`."""
+    parser = argparse.ArgumentParser(description="Mix data sets by recipe.")
+    parser.add_argument("--settings", required=True, help="seed and mix of the generate section, as JSON")
+    settings = parser.parse_args().settings
+    try:
+        return run(Profile.from_dict({"generate": json.loads(settings)}).generate)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
