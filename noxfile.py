@@ -12,11 +12,12 @@ nox.options.error_on_missing_interpreters = False
 nox.needs_version = ">=2024.4.15"
 
 PINNED = ("-c", "constraints.txt")
+_PIPELINES = "import ilab_cli, pathlib; assert [*pathlib.Path(ilab_cli.__file__).parent.glob('pipelines/*/*.yaml')]"
 
 
 def install(session: nox.Session, extras: str = "", *groups: str) -> None:
     """Install the project with pinned versions; torch first, because what depends on it may ask for another build."""
-    if extras:
+    if set(extras.split(",")) - {"", "generate"}:
         session.install(*PINNED, "torch")
     session.install(*PINNED, "-e", f".[{extras}]" if extras else ".")
     if groups:
@@ -47,8 +48,8 @@ def light(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def demo(session: nox.Session) -> None:
-    """Train and evaluate a small student, with the commands a user types."""
-    install(session, "train,evaluate")
+    """Generate data, train a small student on them and evaluate it, with the commands a user types."""
+    install(session, "generate,train,evaluate")
     session.run("python", "examples/demo.py", *session.posargs)
 
 
@@ -64,7 +65,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    install(session, "", "types")
+    install(session, "generate", "types")
     session.run("mypy")
 
 
@@ -97,10 +98,12 @@ def editor(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
-    """Speed, as ratios to a floor measured in the same run."""
-    install(session, "", "bench")
-    for script in ("startup", "library"):
-        session.run("python", "-m", f"tests.benchmarks.{script}", *session.posargs)
+    """Speed, as ratios to a floor or a peer in the same run: ``nox -s bench [-- NAME [its options]]``."""
+    install(session, "generate", "bench")
+    name, *options = session.posargs or [""]
+    for benchmark in ("startup", "library", "generation", "mixing"):
+        if name in ("", benchmark):
+            session.run("python", "-m", f"tests.benchmarks.{benchmark}", *options)
 
 
 @nox.session(python="3.11")
@@ -114,3 +117,4 @@ def build(session: nox.Session) -> None:
     session.chdir(fresh)
     session.run("python", "-c", "import ilab_profiles; print(ilab_profiles.load('multi_gpu/l40s_x4').description)")
     session.run("ilab", "profile", "list")
+    session.run("python", "-c", _PIPELINES)

@@ -1,7 +1,7 @@
 """Make a small student: a Llama model with random weights, and a tokenizer trained on the spot.
 
-For trying the whole way on a laptop, without a download. Run as ``python examples/tiny_student.py OUT_DIR``, or call
-:func:`make`. The text of the demo is made in ``demo/make_data.py``.
+For trying the whole way on a laptop, without a download. Run as ``python examples/tiny_student.py OUT_DIR [TEXT …]``,
+or call :func:`make`. Without texts, the tokenizer is made for the conversations of ``demo/train.jsonl``.
 """
 
 from __future__ import annotations
@@ -76,21 +76,23 @@ def make(
 
 
 def demo_texts() -> list[str]:
-    """Every message of the demo's training data."""
+    """Every message of the demo's conversations."""
     lines = (Path(__file__).parent / "demo" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     return [message["content"] for line in lines for message in json.loads(line)["messages"]]
 
 
 def main() -> None:
-    """Make the student of the demo in the folder that the command line names."""
+    """Make a student in the folder that the command line names."""
     parser = argparse.ArgumentParser(description="Make a small model with random weights and its tokenizer.")
     parser.add_argument("out", type=Path, metavar="OUT_DIR", help="folder to write")
-    out: Path = parser.parse_args().out
+    parser.add_argument("text", type=Path, metavar="TEXT", nargs="*", help="files to train the tokenizer on")
+    options = parser.parse_args()
     if not sys.stderr.isatty():
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-    make(out, demo_texts())
+    texts = [file.read_text(encoding="utf-8") for file in options.text]
+    make(options.out, texts or demo_texts())
 
 
 if __name__ == "__main__":

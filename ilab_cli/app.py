@@ -20,7 +20,8 @@ __all__ = ["main"]
 GROUPS = {
     "config": "The file that chooses the profile",
     "profile": "Look at profiles, check them and make your own",
-    "model": "Train and evaluate models",
+    "data": "Generate, mix and check data",
+    "model": "Train, evaluate and serve models",
     "system": "This machine, as the program sees it",
 }
 

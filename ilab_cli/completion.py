@@ -38,7 +38,7 @@ def profiles(incomplete: str) -> list[str]:
 
 def keys(incomplete: str) -> list[str]:
     """Dotted paths of settings, and of the sections that hold them."""
-    paths = [flag.path for flags in table().flags.values() for flag in flags]
+    paths = dict.fromkeys(flag.path for flags in table().flags.values() for flag in flags)
     sections = {path.rpartition(".")[0] for path in paths} | set(table().flags)
     return _starting([*sorted(sections), *paths], incomplete)
 

@@ -12,6 +12,7 @@ _MODULES = {
     "train": ("torch", "transformers", "accelerate", "peft"),
     "quantize": ("bitsandbytes",),
     "deepspeed": ("deepspeed",),
+    "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
     "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
 }
 

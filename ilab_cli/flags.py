@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Flag", "Given", "make_flags", "read_words"]
 
-SECTIONS = ("train", "generate", "evaluate")
+SECTIONS = ("train", "generate.mix", "generate", "evaluate")
+"""Sections whose settings are the flags of a command."""
 
 
 class Flag(NamedTuple):

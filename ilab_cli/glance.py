@@ -55,7 +55,8 @@ def glance(section: str) -> Glance:
     """The settings in force for a section, the words of the command line included."""
     flags = table().flags[section]
     given = read_words(words(), flags, OWN)
-    found = _without_flags(section, _after("--profile"), _after("--config"))
+    more = "" if any("config" in flag.names for flag in flags) else _after("--config")
+    found = _without_flags(section, _after("--profile"), more)
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in given.values.items()}
     return found._replace(values=found.values | typed)

@@ -1,6 +1,7 @@
 """A run and its folder: ``run.yaml`` says what was run, with which settings and where each came from, and how it went.
 
-A folder belongs to one run. The same command may go on with it; another one is refused before anything is written.
+A folder belongs to one run. The same command may go on with it. Another one is refused before anything is written, but
+for generation and mixing: what they write can be made again, from the journal and from the recipes, so they only warn.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import platform
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from typing import Any
 from ilab_cli.table import table
 from ilab_cli.words import dashed
 from ilab_profiles import Effective, Finding, InputError, Position
+from ilab_profiles.diagnostics import Severity
 from ilab_profiles.document import read
 from ilab_profiles.explanation import MASK
 from ilab_profiles.files import read_bytes, replace
@@ -32,13 +34,27 @@ MANIFEST = "run.yaml"
 _FREE = {
     "train": {"output_dir", "resume", "gpus", "num_gpus", "device", "torchrun", "save_samples", "max_batch_len"},
     "evaluate": {"output_dir", "gpus", "device", "prune"},
+    "generate": {
+        *("output_dir", "gpus", "num_cpus", "model_endpoint_url", "api_key", "num_instructions", "mix"),
+        *("max_concurrency", "max_retries", "request_timeout"),
+    },
+    "generate.mix": {"output_dir", "num_util_proc"},
 }
-_INPUTS = {"train": ("data_path", "chat_template"), "evaluate": ()}
-_PACKAGES = ("ilab-profiles", "torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval")
+_INPUTS = {
+    "train": ("data_path", "chat_template"),
+    "evaluate": (),
+    "generate": ("taxonomy_path", "config"),
+    "generate.mix": ("knowledge_recipes", "skill_recipes"),
+}
+_MADE_ANEW = {"generate", "generate.mix"}
+_PACKAGES = (
+    *("ilab-profiles", "torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval"),
+    *("aiohttp", "jinja2"),
+)
 
 
 class Run:
-    """A run of one section in its folder."""
+    """A run of one section in its folder; the section is named by its dotted path."""
 
     def __init__(self, folder: str, section: str, effective: Effective) -> None:
         self.folder = Path(folder).expanduser()
@@ -52,17 +68,22 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The settings in force, secrets masked."""
-        data: dict[str, Any] = to_data(self.effective.profile)[self.section]
-        return data
+        """The settings in force, secrets masked; with those of mixing, the seed that it takes from above."""
+        above: dict[str, Any] = {}
+        data: dict[str, Any] = to_data(self.effective.profile)
+        for name in self.section.split("."):
+            above, data = data, data[name]
+        return {**data, "seed": above["seed"]} if "seed" in above else data
 
     @cached_property
     def inputs(self) -> dict[str, str]:
-        """SHA-256 of each file that the run reads, by the setting that names it."""
+        """SHA-256 of the files that the run reads, by the setting that names them."""
         found: dict[str, str] = {}
         for name in _INPUTS[self.section]:
-            if self.settings[name] and (path := Path(self.settings[name]).expanduser()).exists():
-                found[name] = _hash(path)
+            given = self.settings[name] or ()
+            paths = [Path(path).expanduser() for path in ((given,) if isinstance(given, str) else given)]
+            if paths and all(path.exists() for path in paths):
+                found[name] = _hash(paths)
         return found
 
     def conflicts(self, *, resume: bool) -> list[Finding]:
@@ -81,8 +102,10 @@ class Run:
             return [self._finding("it holds a run already, and resume is off")]
         if earlier.get("section") != self.section:
             return [self._finding(f"it holds another run: {earlier.get('section')}")]
-        differing = self._differences(earlier)
-        return [self._finding(f"it holds another run: {'; '.join(differing)}")] if differing else []
+        differing = "; ".join(self._differences(earlier))
+        if differing and self.section in _MADE_ANEW:
+            return [self._finding(f"the files of the run in it are made anew: {differing}", "warning")]
+        return [self._finding(f"it holds another run: {differing}")] if differing else []
 
     def _differences(self, earlier: dict[str, Any]) -> list[str]:
         then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
@@ -96,13 +119,14 @@ class Run:
             f"{name} holds other data now" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
         ]
 
-    def _finding(self, message: str) -> Finding:
+    def _finding(self, message: str, severity: Severity = "error") -> Finding:
         return Finding(
             "output-folder-in-use",
             message,
             f"{self.section}.output_dir",
             Position(str(self.folder)),
             hint="choose another folder with --output-dir",
+            severity=severity,
         )
 
     def begin(self) -> None:
@@ -167,13 +191,25 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _hash(path: Path) -> str:
+def _hash(paths: list[Path]) -> str:
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
+    for path in paths:
+        for file in _files(path):
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file, or those of a folder in order; what is hidden in it, such as the objects of git, is left out."""
+    if path.is_file():
+        yield path
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and (file := Path(folder, name)).is_file():
+                yield file
 
 
 def _versions() -> dict[str, str]:

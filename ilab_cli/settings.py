@@ -11,9 +11,9 @@ from ilab_cli import output
 
 if TYPE_CHECKING:
     from ilab_profiles import Effective
-    from ilab_profiles.config import General
+    from ilab_profiles.config import General, Serve
 
-__all__ = ["config_file", "config_path", "derived_values", "in_force", "shown"]
+__all__ = ["config_file", "config_path", "derived_values", "in_force", "serve_section", "shown"]
 
 
 def config_path() -> Path:
@@ -62,6 +62,18 @@ def general(path: Path) -> General:
     return validate(Config, own.settings)[0].general
 
 
+def serve_section() -> Serve:
+    """The section ``serve`` of the config file, at its defaults where there is no file.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    from ilab_profiles.config import Serve, read_config
+
+    path = config_file()
+    return read_config(path)[0].serve if path else Serve()
+
+
 def shown(effective: Effective, section: str) -> str:
     """One section of the settings in force as YAML, each value with a comment that names who set it."""
     from ilab_profiles.render import dump, scalar, to_data
@@ -71,7 +83,11 @@ def shown(effective: Effective, section: str) -> str:
         return str(setting.position()) if setting else ""
 
     data: Any = to_data(effective.profile)
-    return f"{scalar(section)}:\n" + dump(data[section], who, prefix=f"{section}.", indent=2)
+    text, indent = "", 0
+    for name in section.split("."):
+        text += f"{' ' * indent}{scalar(name)}:\n"
+        data, indent = data[name], indent + 2
+    return text + dump(data, who, prefix=f"{section}.", indent=indent)
 
 
 def derived_values(effective: Effective, section: str) -> str:

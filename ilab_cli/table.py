@@ -70,7 +70,7 @@ def _checksum() -> int:
     import ilab_profiles
 
     folder = Path(ilab_profiles.__file__).parent
-    models = [folder / f"{name}.py" for name in ("fields", "profile", "mix", *SECTIONS)]
+    models = [folder / f"{name}.py" for name in ("fields", "profile", "mix", "generate", "train", "evaluate")]
     sources = [*models, Path(__file__).with_name("flags.py"), Path(__file__)]
     total = 0
     for path in [*sources, *sorted(built_in_folder().rglob("*.yaml"))]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -14,7 +15,7 @@ from ilab_cli import completion, output
 if TYPE_CHECKING:
     from ilab_profiles import Effective, Finding
 
-__all__ = ["Backend", "ConfigOption", "DryRun", "ProfileOption", "perform"]
+__all__ = ["Backend", "ConfigOption", "DryRun", "ProfileOption", "perform", "typed"]
 
 ProfileOption = Annotated[
     str | None,
@@ -48,8 +49,28 @@ class Backend(Protocol):
         """Launch it and wait; returns the exit code."""
 
 
-def perform(backend: Backend, effective: Effective, section: str, *, resume: bool = True, dry_run: bool) -> None:
+def perform(
+    backend: Backend,
+    effective: Effective,
+    section: str,
+    settings: Any,
+    *,
+    folder: str,
+    resume: bool = True,
+    dry_run: bool,
+    beside: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Show or launch what a section asks for, in a run folder of its own.
+
+    Args:
+        backend: what runs the section.
+        effective: the settings in force.
+        section: its dotted path.
+        settings: what the backend gets.
+        folder: the run folder.
+        resume: whether a run that is in the folder may go on.
+        dry_run: whether it is only shown.
+        beside: sections that are run along with this one, and their folders.
 
     Raises:
         InputError: if it cannot be run as it stands; nothing is written then.
@@ -58,29 +79,34 @@ def perform(backend: Backend, effective: Effective, section: str, *, resume: boo
     from ilab_cli.settings import derived_values, shown
     from ilab_profiles import InputError
 
-    settings = getattr(effective.profile, section)
     output.warn(effective.warnings)
     if dry_run:
         print(shown(effective, section), end="")
         print(derived_values(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
-    run = runs.Run(settings.output_dir, section, effective)
-    findings = _placed([*backend.preflight(settings), *run.conflicts(resume=resume)], effective)
+    together = [runs.Run(path, name, effective) for name, path in {section: folder, **beside}.items()]
+    conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
+    findings = _placed([*backend.preflight(settings), *conflicts], effective)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(findings)
     output.warn(findings)
     if not dry_run:
         output.detail(f"running {_typed(backend, settings)}")
-        run.begin()
+        for run in together:
+            run.begin()
         code = backend.run(settings)
-        run.end(code)
+        for run in together:
+            run.end(code)
         raise typer.Exit(code)
 
 
 def _typed(backend: Backend, settings: Any) -> str:
-    """The command as a person would type it to get the same run."""
-    variables = [f"{name}={shlex.quote(value)}" for name, value in backend.environment(settings).items()]
-    return " ".join([*variables, shlex.join(backend.command(settings))])
+    return typed(backend.environment(settings), backend.command(settings))
+
+
+def typed(variables: Mapping[str, str], command: Sequence[str]) -> str:
+    """A command as a person would type it in a shell."""
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in variables.items()), shlex.join(command)])
 
 
 def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:

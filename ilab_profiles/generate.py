@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import SecretStr
 
 from ilab_profiles.fields import GpuSelection, Section, section, setting
@@ -16,13 +18,22 @@ class Generate(Section):
     model_family: str | None = setting(
         None, "Family of the teacher, which decides its prompt format (for example mixtral)"
     )
+    raw_prompts: bool = setting(
+        False,
+        "Send prompts as plain text in the form of model_family, to an endpoint that serves no chat",
+        expertise="advanced",
+    )
     model: str | None = setting(None, "Name of the teacher at the endpoint; unset takes the one it serves")
     model_endpoint_url: str = setting(
-        "127.0.0.1:8000", "OpenAI-compatible endpoint of the teacher", aliases=["endpoint_url"]
+        "127.0.0.1:8000",
+        "OpenAI-compatible endpoint of the teacher; several with commas between them share the work",
+        aliases=["endpoint_url"],
     )
     api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced")
     gpus: GpuSelection = setting(None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none")
-    num_cpus: int = setting(4, "Processes that prepare and filter data", unit="processes", expertise="advanced", ge=1)
+    num_cpus: int = setting(
+        4, "Processes that fetch documents and cut them into pieces", unit="processes", expertise="advanced", ge=1
+    )
     taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True)
     taxonomy_base: str = setting(
         "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
@@ -34,6 +45,9 @@ class Generate(Section):
     num_samples: int = setting(5, "Samples asked for in one request", unit="samples", expertise="advanced", ge=1)
     chunk_word_count: int = setting(
         1000, "Most words in one piece of a document", unit="words", expertise="advanced", ge=1
+    )
+    pipeline: Literal["simple", "full"] = setting(
+        "simple", "Built-in pipeline: full also asks the teacher to judge each pair, and drops what fails"
     )
     config: str | None = setting(
         None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True

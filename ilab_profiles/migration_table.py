@@ -118,11 +118,7 @@ _GENERATE = (
         ("generate.num_instructions",),
         to.unless("-1 left the number to sdg_scale_factor", -1),
     ),
-    Row(
-        "generate.pipeline",
-        ("generate.config",),
-        to.unless("there is one built-in pipeline; generate.config names another one", "full", "simple"),
-    ),
+    Row("generate.pipeline", ("generate.pipeline", "generate.config"), to.built_in_or_folder),
     *_gone("generate.max_concurrency bounds the requests of the whole run", "generate", "batch_size"),
     Row(
         "generate.sdg_scale_factor",

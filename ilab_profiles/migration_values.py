@@ -17,6 +17,7 @@ __all__ = [
     "Old",
     "address",
     "backend",
+    "built_in_or_folder",
     "device",
     "family",
     "first_gpus",
@@ -80,6 +81,11 @@ def upper(value: Any, old: Old) -> tuple[Any, ...]:
 def unless(why: str, *nothing: Any) -> Convert:
     """The value as it is, but for those that stood for no choice."""
     return lambda value, old: Drop(why) if value in nothing else (value,)
+
+
+def built_in_or_folder(value: Any, old: Old) -> tuple[Any, ...]:
+    """The name of a built-in pipeline, or the folder of one beside the simplest built-in one."""
+    return (value, None) if value in ("simple", "full") else ("simple", value)
 
 
 def _at_least(least: int, value: Any) -> int:

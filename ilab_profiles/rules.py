@@ -14,7 +14,7 @@ from ilab_profiles.train import Lora
 
 __all__ = ["RULES", "violations"]
 
-_LOCAL = r"^(https?://)?(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\])(:[0-9]+)?(/|$)"
+_LOCAL = r"^( *(https?://)?(localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1\])(:[0-9]+)?(/[^,]*)?(,|$))+$"
 _LORA, _DEEPSPEED, _FSDP = F.train.lora, F.train.deepspeed, F.train.fsdp
 
 RULES: tuple[Rule, ...] = (

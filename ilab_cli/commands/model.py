@@ -1,4 +1,4 @@
-"""``ilab model``: train and evaluate."""
+"""``ilab model``: train, evaluate and serve; and generate, which ``ilab data`` has too."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
-from ilab_cli.options import settings_command
-from ilab_cli.workflow import ConfigOption, DryRun, ProfileOption, perform
+from ilab_cli.options import add, settings_command
+from ilab_cli.workflow import ConfigOption, DryRun, ProfileOption, perform, typed
 
 __all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
     """Add the commands to their group."""
+    from ilab_cli.commands.data import generate
+
+    settings_command(group, "generate", "generate")(generate)
     settings_command(group, "train", "train")(train)
     settings_command(group, "evaluate", "evaluate")(evaluate)
+    add(group, "serve", serve, cls=_Serve)
 
 
 def train(
@@ -27,7 +32,8 @@ def train(
     from ilab_cli.settings import in_force
 
     effective = in_force("train", given, profile, config)
-    perform(launch, effective, "train", resume=effective.profile.train.resume, dry_run=dry_run)
+    train = effective.profile.train
+    perform(launch, effective, "train", train, folder=train.output_dir, resume=train.resume, dry_run=dry_run)
 
 
 def evaluate(
@@ -39,7 +45,8 @@ def evaluate(
     from ilab_profiles import Finding, InputError
 
     effective = in_force("evaluate", given, profile, config)
-    if not effective.profile.evaluate.benchmarks:
+    evaluate = effective.profile.evaluate
+    if not evaluate.benchmarks:
         raise InputError(
             Finding(
                 "evaluation-off",
@@ -48,4 +55,38 @@ def evaluate(
                 hint="switch it on with --benchmarks mmlu, or with `evaluate: {benchmarks: [mmlu]}` in the profile",
             )
         )
-    perform(launch, effective, "evaluate", dry_run=dry_run)
+    perform(launch, effective, "evaluate", evaluate, folder=evaluate.output_dir, dry_run=dry_run)
+
+
+class _Serve(TyperCommand):
+    """The command ``serve``, whose help says which servers are there."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Look for the servers when somebody asks."""
+        from ilab_cli.backends.serve.servers import available
+
+        found = [f"  {name}: {f'not usable here: {why}' if why else 'usable here'}" for name, why in available()]
+        chosen = "A .gguf file is served by llama.cpp, any other model by vLLM, else by transformers."
+        return "\n".join([super().get_help(ctx), "", "Servers:", f"  {chosen}", *found])
+
+
+def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+    """Serve the model of config.yaml's section serve at an OpenAI-compatible endpoint, until Ctrl-C.
+
+    The GPUs are those of the profile's generate.gpus.
+    """
+    import ilab_cli.backends.serve.launch as launch
+    from ilab_cli import output
+    from ilab_cli.settings import in_force, serve_section
+    from ilab_profiles import InputError
+
+    generate = in_force("generate", {}, profile).profile.generate
+    settings = serve_section()
+    if dry_run:
+        print(typed(launch.environment(settings, generate), launch.command(settings, generate)))
+    findings = launch.preflight(settings, generate)
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(findings)
+    output.warn(findings)
+    if not dry_run:
+        raise typer.Exit(launch.run(settings, generate))

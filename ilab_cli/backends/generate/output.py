@@ -1,0 +1,115 @@
+"""What a generation leaves in its folder: conversations to train on and to test with, and a recipe for each kind.
+
+Knowledge and skills lie apart. Test data are the pairs that people wrote into the taxonomy: they show the teacher what
+is wanted, and the student never trains on them. How pairs come about is not told here, and tasks of several choices are
+made of them in :mod:`ilab_cli.backends.generate.tasks`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ilab_profiles.files import make_folder, read_bytes, replace
+from ilab_profiles.render import dump
+
+if TYPE_CHECKING:
+    from ilab_cli.backends.generate.qna import Leaf
+
+__all__ = ["KINDS", "Pair", "put", "recipe_file", "seed_pairs", "train_file", "write"]
+
+KINDS = ("knowledge", "skills")
+"""The kinds of data that lie apart; skills are grounded and free-form ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and its answer.
+
+    Attributes:
+        leaf: path of the leaf in the taxonomy.
+        kind: ``knowledge``, ``grounded`` or ``freeform``.
+        pipeline: what made it: the name of the pipeline, or ``seed`` if a person wrote it.
+        context: text that the question is about, and that is asked with it; empty for knowledge, which has to be known.
+        document: name of the document that it was made from, empty for skills.
+    """
+
+    question: str
+    response: str
+    leaf: str
+    kind: str
+    pipeline: str
+    context: str = ""
+    document: str = ""
+
+    def conversation(self) -> dict[str, Any]:
+        """The pair as a line of training data."""
+        asked = f"{self.context}\n\n{self.question}" if self.context else self.question
+        return {
+            "messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": self.response}],
+            "metadata": {"leaf": self.leaf, "document": self.document, "pipeline": self.pipeline},
+        }
+
+
+def seed_pairs(leaf: Leaf) -> list[Pair]:
+    """The pairs that a person wrote into a leaf."""
+    grounded = leaf.kind == "grounded"
+    return [
+        Pair(question, answer, leaf.path, leaf.kind, "seed", (example.context or "") if grounded else "")
+        for example in leaf.examples
+        for question, answer in example.questions
+    ]
+
+
+def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
+    """Write ``train_KIND.jsonl``, ``test_KIND.jsonl`` and ``recipe_KIND.yaml`` for each kind that there are pairs of.
+
+    Files of a kind that there is none of are taken away, so that nothing of an earlier run stays behind.
+
+    Raises:
+        InputError: if a file cannot be written; each file is all old or all new then.
+    """
+    tests = [pair for leaf in leaves for pair in seed_pairs(leaf)]
+    for kind in KINDS:
+        train, test = train_file(folder, kind), folder / f"test_{kind}.jsonl"
+        _put_pairs(train, [pair for pair in pairs if _side(pair) == kind])
+        _put_pairs(test, [pair for pair in tests if _side(pair) == kind])
+        recipe = recipe_file(folder, kind)
+        if train.exists():
+            put(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
+        else:
+            recipe.unlink(missing_ok=True)
+
+
+def train_file(folder: Path, kind: str) -> Path:
+    """Where generated data of a kind lie."""
+    return folder / f"train_{kind}.jsonl"
+
+
+def recipe_file(folder: Path, kind: str) -> Path:
+    """Where the recipe for a kind of generated data lies."""
+    return folder / f"recipe_{kind}.yaml"
+
+
+def put(path: Path, text: str) -> None:
+    """Put a text in the place of a file, atomically.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    make_folder(path)
+    replace(path, text.encode(), expected=read_bytes(path) if path.exists() else None)
+
+
+def _side(pair: Pair) -> str:
+    return "knowledge" if pair.kind == "knowledge" else "skills"
+
+
+def _put_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    if pairs:
+        put(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
+    else:
+        path.unlink(missing_ok=True)

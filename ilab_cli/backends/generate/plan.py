@@ -1,0 +1,196 @@
+"""Who is asked next, and what counts: the pairs wanted, shared among the leaves, and the rows of each leaf in order.
+
+Rows finish in any order, but count in their own: a leaf has the first pairs of its rows, however fast each was, so that
+a run gives the same pairs every time. Nothing here asks a teacher, and nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ilab_cli.backends.generate.output import Pair
+
+__all__ = ["LeafPlan", "Plan", "Rounds", "Row", "shares"]
+
+Row = dict[str, Any]
+Rounds = Callable[[int], Iterator[Row]]
+"""Gives the rows of a round; each round draws them anew."""
+
+_ROUNDS = 1000
+"""Most rounds of a leaf."""
+_PATIENCE = 15
+"""Rows, in rounds that brought no new pair at all, after which a leaf counts as dry."""
+
+
+def shares(total: int, limits: Sequence[int | None]) -> list[int]:
+    """Share a number among leaves as evenly as their limits allow; what one cannot take goes to the others.
+
+    Args:
+        total: the number.
+        limits: the most that each leaf can take, ``None`` where that is not known.
+    """
+    given = [0] * len(limits)
+    rest, open_ = total, list(range(len(limits)))
+    while open_:
+        each, more = divmod(rest, len(open_))
+        wanted = {leaf: each + (place < more) for place, leaf in enumerate(open_)}
+        short = {leaf: limit for leaf in open_ if (limit := limits[leaf]) is not None and limit < wanted[leaf]}
+        for leaf, number in (short or wanted).items():
+            given[leaf] = number
+        if not short:
+            break
+        rest -= sum(short.values())
+        open_ = [leaf for leaf in open_ if leaf not in short]
+    return given
+
+
+class LeafPlan:
+    """The rows and pairs of one leaf.
+
+    Args:
+        name: path of the leaf.
+        rounds: gives its rows.
+        expected: pairs that a row is expected to bring, before any is known.
+
+    Attributes:
+        share: pairs wanted of it.
+        pairs: accepted pairs, in the order of the rows.
+        rejected: how many were not accepted, by reason.
+        dry: whether it can give no more pairs.
+        rows: rows that are finished.
+        asked: rows that are asked and not finished.
+    """
+
+    def __init__(self, name: str, rounds: Rounds, expected: float) -> None:
+        self.name = name
+        self.share = 0
+        self.pairs: list[Pair] = []
+        self.rejected: Counter[str] = Counter()
+        self.dry = False
+        self.rows = self.asked = 0
+        self._expected = expected
+        self._stream = enumerate(row for number in range(_ROUNDS) for row in (*rounds(number), None))
+        self._finished: dict[int, list[Pair] | None] = {}
+        self._cursor = self._rounds = self._fruitless = self._before_round = 0
+        self._seen: set[str] = set()
+
+    @property
+    def enough(self) -> bool:
+        """Whether it has its share."""
+        return len(self.pairs) >= self.share
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is asked for it."""
+        return self.dry or self.enough
+
+    def take(self) -> tuple[int, Row] | None:
+        """The next row to ask and its number; none if those under way should do."""
+        if self.over or not self._wants_more():
+            return None
+        for number, row in self._stream:
+            if row is not None:
+                self.asked += 1
+                return number, row
+            self._finished[number] = None
+            self._advance()
+            if self.dry:
+                break
+        return None
+
+    def finish(self, number: int, pairs: list[Pair], rejected: Counter[str]) -> None:
+        """Take in what became of a row."""
+        self.asked -= 1
+        self._finished[number] = pairs
+        self.rows += 1
+        self.rejected += rejected
+        self._advance()
+
+    def _wants_more(self) -> bool:
+        found = len(self.pairs) + sum(len(pairs) for pairs in self._finished.values() if pairs)
+        each = (self._expected + found) / (1 + self.rows)
+        return found + each * self.asked < self.share
+
+    def _advance(self) -> None:
+        """Let the rows count that are finished, and before which every row is."""
+        while self._cursor in self._finished and not self.dry:
+            pairs = self._finished.pop(self._cursor)
+            self._cursor += 1
+            if pairs is None:
+                self._end_round()
+            else:
+                self._fruitless += 1
+                for pair in pairs:
+                    self._accept(pair)
+
+    def _end_round(self) -> None:
+        self._rounds += 1
+        if len(self.pairs) > self._before_round:
+            self._fruitless = 0
+        self._before_round = len(self.pairs)
+        self.dry = self._fruitless >= _PATIENCE or self._rounds >= _ROUNDS
+
+    def _accept(self, pair: Pair) -> None:
+        asked = " ".join(f"{pair.context} {pair.question}".casefold().split())
+        if asked in self._seen:
+            self.rejected["asked before in this leaf"] += 1
+        else:
+            self._seen.add(asked)
+            self.pairs.append(pair)
+
+
+class Plan:
+    """All leaves of a run.
+
+    Args:
+        total: accepted pairs wanted.
+        leaves: the leaves, in order.
+    """
+
+    def __init__(self, total: int, leaves: Sequence[LeafPlan]) -> None:
+        self.total = total
+        self.leaves = leaves
+        self._share()
+
+    @property
+    def accepted(self) -> int:
+        """Pairs that the run has."""
+        return sum(min(len(leaf.pairs), leaf.share) for leaf in self.leaves)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is asked."""
+        return all(leaf.over for leaf in self.leaves)
+
+    @property
+    def rejected(self) -> Counter[str]:
+        """How many were not accepted, by reason."""
+        return sum((leaf.rejected for leaf in self.leaves), Counter())
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The accepted pairs, leaf by leaf."""
+        return [pair for leaf in self.leaves for pair in leaf.pairs[: leaf.share]]
+
+    def take(self) -> tuple[LeafPlan, int, Row] | None:
+        """The next row to ask: of the first leaf that wants one, so that prompts that are alike are sent together."""
+        dry = -1
+        while dry != (dry := sum(leaf.dry for leaf in self.leaves)):
+            self._share()
+            for leaf in self.leaves:
+                if taken := leaf.take():
+                    return leaf, *taken
+        return None
+
+    def finish(self, leaf: LeafPlan, number: int, pairs: list[Pair], rejected: Counter[str]) -> None:
+        """Take in what became of a row."""
+        leaf.finish(number, pairs, rejected)
+        if leaf.dry:
+            self._share()
+
+    def _share(self) -> None:
+        limits = [len(leaf.pairs) if leaf.dry else None for leaf in self.leaves]
+        for leaf, share in zip(self.leaves, shares(self.total, limits), strict=True):
+            leaf.share = share

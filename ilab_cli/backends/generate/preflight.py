@@ -1,0 +1,62 @@
+"""What can be known to be wrong before a teacher is asked: taxonomy, pipelines, addresses, recipes and folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ilab_cli.backends.generate import mixing
+from ilab_cli.backends.generate.client.addresses import base_urls
+from ilab_cli.backends.generate.pipeline import load
+from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
+from ilab_profiles import Finding, Generate, InputError
+
+__all__ = ["preflight"]
+
+
+def preflight(generate: Generate) -> list[Finding]:
+    """All that is wrong, warnings included. Never writes, and fetches no document."""
+    findings: list[Finding] = []
+    leaves: list[Leaf] = []
+    try:
+        leaves = read_taxonomy(Path(generate.taxonomy_path).expanduser(), generate.taxonomy_base)
+        findings += _leaves(leaves, generate)
+    except InputError as error:
+        findings += error.findings
+    findings += _pipelines(generate, {leaf.kind for leaf in leaves})
+    try:
+        base_urls(generate.model_endpoint_url)
+    except InputError as error:
+        findings += error.findings
+    return [*findings, *mixing.preflight(generate), *_folder(generate)]
+
+
+def _leaves(leaves: list[Leaf], generate: Generate) -> Iterator[Finding]:
+    if not leaves:
+        message = f"no leaf of {generate.taxonomy_path} is new against {generate.taxonomy_base}"
+        hint = "add a leaf, or take every leaf with --taxonomy-base empty"
+        yield Finding("nothing-new", message, "generate.taxonomy_base", hint=hint)
+    elif len(leaves) > generate.num_instructions:
+        left_out = len(leaves) - generate.num_instructions
+        message = f"{generate.num_instructions} pairs do not go round {len(leaves)} leaves: {left_out} get none"
+        hint = f"set it to {len(leaves)} or more"
+        yield Finding("fewer-pairs-than-leaves", message, "generate.num_instructions", hint=hint, severity="warning")
+
+
+def _pipelines(generate: Generate, kinds: set[str]) -> list[Finding]:
+    config = str(Path(generate.config).expanduser()) if generate.config else None
+    try:
+        pipelines = load(config, generate.pipeline, generate)
+    except InputError as error:
+        return list(error.findings)
+    return list(dict.fromkeys(finding for kind in sorted(kinds) for finding in pipelines[kind].warnings))
+
+
+def _folder(generate: Generate) -> Iterator[Finding]:
+    folder = Path(generate.output_dir).expanduser()
+    solid = next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
+    if not solid.is_dir():
+        yield Finding("not-a-folder", f"{solid} is a file, so no folder can be made there", "generate.output_dir")
+    elif not os.access(solid, os.W_OK):
+        yield Finding("not-writable", f"nothing can be written in {solid}", "generate.output_dir")

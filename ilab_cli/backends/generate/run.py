@@ -1,0 +1,162 @@
+"""The whole of a generation: leaves to rows, rows through their pipelines, and accepted pairs to files.
+
+Every row goes its own way from the first question to its pairs; :mod:`ilab_cli.backends.generate.plan` says which row
+is next and which pairs count. Nothing but answers is kept on the way: whoever starts again gets them from the journal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import ilab_cli
+from ilab_cli.backends.generate import output, seeds, tasks
+from ilab_cli.backends.generate.client import stream
+from ilab_cli.backends.generate.client.client import Client
+from ilab_cli.backends.generate.documents import Text
+from ilab_cli.backends.generate.output import Pair
+from ilab_cli.backends.generate.pipeline import Pipeline, load
+from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.backends.generate.prepare import prepare
+from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
+from ilab_cli.backends.generate.view import View, summary
+from ilab_cli.output import say
+from ilab_profiles import Generate
+
+__all__ = ["DOCUMENTS", "JOURNAL", "Job", "ask", "finish", "generate_all", "start"]
+
+JOURNAL = "journal.jsonl"
+"""File in the run folder with every answer of the teacher."""
+DOCUMENTS = "documents"
+"""Folder in the run folder with the documents that were fetched."""
+
+_ROWS_A_CALL = 2
+"""Rows in work for each call that may be under way: enough to keep the endpoint busy to the end."""
+
+Row = dict[str, Any]
+Progress = Callable[[LeafPlan], None]
+"""Is told of each leaf of which a row is finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a generation works with: the leaves, their pipelines by kind, and the plan."""
+
+    leaves: list[Leaf]
+    pipelines: Mapping[str, Pipeline]
+    plan: Plan
+
+
+def start(generate: Generate) -> Job:
+    """Read taxonomy, pipelines and documents; the latter are kept in the run folder.
+
+    Raises:
+        InputError: with all that is wrong with them.
+    """
+    leaves = read_taxonomy(Path(generate.taxonomy_path).expanduser(), generate.taxonomy_base)
+    config = str(Path(generate.config).expanduser()) if generate.config else None
+    pipelines = load(config, generate.pipeline, generate)
+    cache = Path(generate.output_dir).expanduser() / DOCUMENTS
+    chunks = prepare(leaves, cache, words=generate.chunk_word_count, processes=generate.num_cpus)
+    plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples) for leaf in leaves]
+    return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
+
+
+def _rounds(leaf: Leaf, chunks: Mapping[str, list[Text]], generate: Generate) -> Callable[[int], Iterator[Row]]:
+    """The rows of a leaf, round after round; the key of a row differs in each, and with it the seed of its requests."""
+
+    def rows(number: int) -> Iterator[Row]:
+        for place, row in enumerate(seeds.rows(leaf, chunks.get(leaf.path), generate)):
+            yield {**row, "row_key": f"{leaf.path}#{number}.{place}"}
+
+    return rows
+
+
+async def generate_all(job: Job, generate: Generate) -> int:
+    """Do a generation up to the files it writes; a table on stderr says how it went.
+
+    Returns:
+        0, or 1 if no pair was accepted.
+
+    Raises:
+        InputError: if the endpoint's address or the journal cannot be used, or a file cannot be written.
+        Stopped: if the run cannot go on.
+    """
+    begun = monotonic()
+    journal = Path(generate.output_dir).expanduser() / JOURNAL
+    async with Client(generate, journal) as client, View(job.plan, client) as view:
+        await ask(job, generate, client, view.progress)
+    say("\n".join(summary(job.plan, client, monotonic() - begun)))
+    if not job.plan.accepted:
+        say("generation failed: no pair was accepted")
+        return 1
+    if job.plan.accepted < job.plan.total:
+        say(f"the taxonomy gave out: {job.plan.accepted} of {job.plan.total} pairs; further rounds brought nothing new")
+    finish(job, generate)
+    return 0
+
+
+async def ask(job: Job, generate: Generate, client: Client, progress: Progress) -> None:
+    """Ask the teacher until the plan has its pairs or no leaf can give more.
+
+    Raises:
+        Stopped: if the run cannot go on.
+    """
+
+    def work(taken: tuple[LeafPlan, int, Row]) -> Awaitable[tuple[list[Pair], Counter[str]]]:
+        return _pairs(job.pipelines[taken[2]["kind"]], taken[2], client)
+
+    rows = stream.run(job.plan.take, work, _ROWS_A_CALL * generate.max_concurrency)
+    async with aclosing(rows):
+        async for (leaf, number, _), outcome in rows:
+            job.plan.finish(leaf, number, *outcome)
+            progress(leaf)
+            if job.plan.over:
+                return
+
+
+async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pair], Counter[str]]:
+    """What a row brings; which of it other rows brought before is for the plan to say."""
+    rows, rejected = await pipeline.run(row, client.ask)
+    name = _name(pipeline)
+    pairs = [
+        Pair(
+            question=str(found["question"]),
+            response=str(found["response"]),
+            leaf=str(row["leaf"]),
+            kind=str(row["kind"]),
+            pipeline=name,
+            context=str(found.get("context") or "") if row["kind"] == "grounded" else "",
+            document=str(row.get("document_name") or ""),
+        )
+        for found in rows
+    ]
+    return pairs, rejected
+
+
+def _name(pipeline: Pipeline) -> str:
+    """How data tell which pipeline made them: ``simple/knowledge`` for a built-in one, else its file."""
+    built_in = Path(ilab_cli.__path__[0], "pipelines")
+    path = Path(pipeline.source)
+    return path.relative_to(built_in).with_suffix("").as_posix() if path.is_relative_to(built_in) else str(path)
+
+
+def finish(job: Job, generate: Generate) -> int:
+    """Write what was accepted: conversations, recipes and tasks.
+
+    Returns:
+        the number of questions in the tasks.
+
+    Raises:
+        InputError: if a file cannot be written.
+    """
+    folder = Path(generate.output_dir).expanduser()
+    pairs = job.plan.pairs
+    output.write(folder, pairs, job.leaves)
+    asked = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
+    return tasks.write(folder, asked, pairs, generate.seed)

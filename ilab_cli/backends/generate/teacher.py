@@ -1,0 +1,101 @@
+"""The teacher on this machine: it is the run that starts it where nobody else did, and that ends it then.
+
+That is so where the endpoint is the address of ``config.yaml``'s section ``serve``, nothing listens there, and the
+model that the section names is there. ``generate.gpus`` are the GPUs that it sees. A server that does not tell the name
+of its model, as ``transformers serve``, is asked for the one of that section, whoever started it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from ilab_cli.backends.serve import address, launch, servers
+from ilab_cli.settings import serve_section
+from ilab_profiles import Generate
+
+__all__ = ["advice", "served", "to_be_served"]
+
+_LOCAL = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+_PATIENCE = 10.0  # seconds for one look at the server
+
+
+@contextmanager
+def served(generate: Generate) -> Iterator[Generate]:
+    """Serve the teacher for the length of a block, if it is for the run to do.
+
+    Returns:
+        the settings, with the name of the model where the server would not tell it.
+
+    Raises:
+        InputError: if it cannot be started as the settings say.
+        ServerFailed: if it does not answer.
+    """
+    if to_be_served(generate):
+        with launch.running(serve_section(), generate) as endpoint:
+            yield _with_model(generate, endpoint)
+    elif _is_ours(generate):
+        yield _with_model(generate, address.parse(serve_section().host_port).endpoint)
+    else:
+        yield generate
+
+
+def to_be_served(generate: Generate) -> bool:
+    """Whether the run has to start its teacher."""
+    return _is_ours(generate) and not _listens(*_place(generate.model_endpoint_url))
+
+
+def advice(generate: Generate) -> str:
+    """What to do where nobody listens at an endpoint on this machine; empty where that is not what is wrong."""
+    host, port = _place(generate.model_endpoint_url)
+    if host not in _LOCAL.values() or _listens(host, port):
+        return ""
+    return (
+        "start a teacher there: `ilab model serve` serves the model of config.yaml's section serve, as the run itself "
+        "does where that model is there; or name another endpoint with --model-endpoint-url"
+    )
+
+
+def _is_ours(generate: Generate) -> bool:
+    """Whether the endpoint is where ``config.yaml`` serves a model, and the model is there."""
+    serve = serve_section()
+    place = _place(address.parse(serve.host_port).root)
+    return _place(generate.model_endpoint_url) == place and servers.model_path(serve).exists()
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of an endpoint, with one name for each place on this machine; port 0 for what is no address."""
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        host, port = parts.hostname or "", parts.port or 0
+    except ValueError:
+        return "", 0
+    return _LOCAL.get(host, host), port
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=_PATIENCE):
+            return True
+    except OSError:
+        return False
+
+
+def _with_model(generate: Generate, endpoint: str) -> Generate:
+    if generate.model or _names_models(endpoint):
+        return generate
+    return generate.model_copy(update={"model": str(servers.model_path(serve_section()))})
+
+
+def _names_models(endpoint: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    try:
+        with opener.open(f"{endpoint}/models", timeout=_PATIENCE) as response:
+            return bool(json.load(response)["data"])
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return False

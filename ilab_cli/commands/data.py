@@ -1,0 +1,60 @@
+"""``ilab data``: check a taxonomy, generate data from it, and mix data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ilab_cli.options import add, settings_command
+from ilab_cli.workflow import DryRun, ProfileOption, perform
+
+__all__ = ["add_to", "generate"]
+
+
+def add_to(group: typer.Typer) -> None:
+    """Add the commands to their group."""
+    add(group, "validate", validate)
+    settings_command(group, "generate", "generate")(generate)
+    settings_command(group, "mix", "generate.mix")(mix)
+
+
+def generate(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+    """Make training data from a taxonomy with a teacher model, and mix them with other data."""
+    import ilab_cli.backends.generate.launch as launch
+    from ilab_cli.settings import in_force
+
+    effective = in_force("generate", given, profile)
+    settings = effective.profile.generate
+    beside = {"generate.mix": settings.mix.output_dir}
+    perform(launch, effective, "generate", settings, folder=settings.output_dir, dry_run=dry_run, beside=beside)
+
+
+def mix(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+    """Mix data sets as recipes say, those that generation left included."""
+    import ilab_cli.backends.mix.launch as launch
+    from ilab_cli.backends.generate.mixing import with_own_recipes
+    from ilab_cli.settings import in_force
+
+    effective = in_force("generate.mix", given, profile)
+    settings = with_own_recipes(effective.profile.generate)
+    perform(launch, effective, "generate.mix", settings, folder=settings.mix.output_dir, dry_run=dry_run)
+
+
+def validate(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH…")
+    ],
+) -> None:
+    """Check taxonomies without generating anything; exit with 2 if one is refused."""
+    from ilab_cli import output
+    from ilab_cli.backends.generate.qna import check
+    from ilab_profiles import InputError
+
+    findings = check(paths)
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(findings)
+    output.warn(findings)
+    output.say(f"{', '.join(map(str, paths))}: valid")

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import os
+import pty
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilab_cli.backends.evaluate.mmlu import prepare
+from ilab_cli.backends.generate import launch
+from ilab_profiles.document import read
+from ilab_profiles.evaluate import Mmlu
+from tests.generate.conftest import Ilab, Run, Teacher, content, generate_of, lines, mixed, pairs
+from tests.generate.taxonomies import put
+
+GENERATED = Path("generated")
+
+
+def leaves(rows: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(row["metadata"]["leaf"] for row in rows)
+
+
+def test_a_taxonomy_becomes_data(ilab: Ilab, flags: list[str]) -> None:
+    done = ilab("data", "generate", *flags)
+    assert done.returncode == 0, done.stderr
+    assert set(leaves(pairs()).values()) == {5}
+    assert len(leaves(pairs())) == 4
+    knowledge = lines(GENERATED / "train_knowledge.jsonl")
+    assert {row["metadata"]["document"] for row in knowledge} == {"wren.md", "heron.md"}
+    assert {row["metadata"]["pipeline"] for row in pairs()} == {
+        *("simple/knowledge", "simple/grounded_skills", "simple/freeform_skills")
+    }
+    assert "knowledge/birds/wren: 5 of 5 pairs" in done.stderr, "a line for each leaf where there is no terminal"
+    assert "accepted  wanted  rejected" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    manifest = read(GENERATED / "run.yaml").data
+    assert (manifest["section"], manifest["status"]) == ("generate", "complete")
+    assert set(manifest["inputs"]) == {"taxonomy_path"}
+    assert read(GENERATED / "mixed" / "run.yaml").data["section"] == "generate.mix"
+    assert sum(len(lines(file)) for file in (GENERATED / "mixed").glob("*.jsonl")) == 20
+    assert [task.few_shots for task in prepare(Mmlu(data_dir="generated")).tasks] == [5, 5]
+
+
+def test_the_same_run_again_gives_the_same_files_and_asks_nothing(run: Run, teacher: Teacher) -> None:
+    assert run() == 0
+    before, asked = (content(), mixed()), len(teacher.asked)
+    assert len(before[0]) == 10
+    assert len(before[1]) == 2
+    assert run() == 0
+    assert (content(), mixed()) == before
+    assert len(teacher.asked) == asked
+    assert run(output_dir="elsewhere", max_concurrency=3) == 0
+    assert (content(Path("elsewhere")), mixed()) == before, "in whatever order the answers came"
+
+
+def test_more_pairs_go_on_from_those_that_are_there(run: Run, teacher: Teacher) -> None:
+    assert run() == 0
+    first, asked = pairs(), len(teacher.asked)
+    assert run(num_instructions=40) == 0
+    assert len(pairs()) == 40
+    assert all(pair in pairs() for pair in first)
+    assert len(teacher.asked) < 3 * asked
+
+
+def test_changed_settings_take_no_stale_answers(run: Run, teacher: Teacher) -> None:
+    assert run() == 0
+    first, asked = pairs(), len(teacher.asked)
+    assert run(seed=7) == 0
+    assert len(teacher.asked) >= 2 * asked
+    assert pairs() != first
+    assert run() == 0
+    assert pairs() == first
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_a_killed_run_goes_on_and_gives_the_same_rows(
+    number: int, run: Run, teacher: Teacher, settings: dict[str, Any]
+) -> None:
+    changes = {"num_instructions": 60, "max_concurrency": 4, "pipeline": "full"}
+    assert run(**changes, output_dir="whole") == 0
+    teacher.asked.clear()
+    teacher.delay = 0.03
+    draw = random.Random(number)
+    command = launch.command(generate_of(settings | changes))
+    for _ in range(3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        wanted = len(teacher.asked) + draw.randint(5, 30)
+        while len(teacher.asked) < wanted:
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+        assert not list(GENERATED.glob("t*.jsonl")), "data are written when all are there"
+    teacher.delay = 0
+    assert run(**changes) == 0
+    assert content() == content(Path("whole"))
+    assert len(pairs()) == 60
+    asked = Counter(str(body) for body in teacher.asked)
+    assert asked.total() - len(asked) <= 3 * 4, "only what was under way is asked again"
+
+
+def test_a_dry_run_writes_nothing_and_prints_a_command_that_does_the_same(ilab: Ilab, flags: list[str]) -> None:
+    shown = ilab("data", "generate", *flags, "--api-key", "very-secret", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "very-secret" not in shown.stdout + shown.stderr
+    assert "num_instructions: 20  # --num-instructions" in shown.stdout
+    assert not GENERATED.exists()
+    command = shlex.split(shown.stdout.strip().splitlines()[-1])
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    by_hand = content(), mixed()
+    done = ilab("data", "generate", *flags, "--output-dir=real", "--mix-output-dir=real/mixed")
+    assert done.returncode == 0, done.stderr
+    assert (content(Path("real")), mixed(Path("real/mixed"))) == by_hand
+
+
+def test_interrupted_it_says_how_to_go_on(teacher: Teacher, settings: dict[str, Any]) -> None:
+    teacher.delay = 0.2
+    command = launch.command(generate_of(settings | {"num_instructions": 500, "max_concurrency": 2}))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        answered = len(teacher.asked)
+        while len(teacher.asked) < answered + 4:
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert told.splitlines()[-1] == "interrupted; the same command goes on from the answers so far"
+        assert "Traceback" not in told
+
+
+def test_interrupted_while_documents_are_fetched(
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = put(tmp_path / "bin", {"git": "#!/bin/sh\nsleep 60\n"}) / "git"
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(git.parent), prepend=":")
+    command = launch.command(generate_of(settings | {"num_cpus": 2}))
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (GENERATED / "documents").exists():
+        time.sleep(0.02)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, told = process.communicate(timeout=20)
+    assert (process.returncode, told) == (130, "interrupted; the same command goes on from the answers so far\n")
+
+
+def test_an_endpoint_that_fails_ends_the_run_in_one_line(
+    run: Run, teacher: Teacher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher.status = 401
+    assert run(api_key="very-secret") == 1
+    told = capsys.readouterr().err
+    assert told.startswith("generation failed: ")
+    assert len(told.splitlines()) == 1
+    assert "very-secret" not in told
+    assert not list(GENERATED.glob("*.jsonl")) or not lines(GENERATED / "journal.jsonl")
+
+
+def test_nobody_at_the_endpoint(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model_endpoint_url="127.0.0.1:9", max_retries=0) == 1
+    told = capsys.readouterr().err
+    assert "127.0.0.1:9" in told
+    assert "hint: start a teacher there: `ilab model serve`" in told
+
+
+def test_refused_answers_are_counted_and_shown(
+    run: Run, teacher: Teacher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(
+        tmp_path / "pipeline",
+        {
+            "freeform_skills.yaml": (
+                'version: "1.0"\nblocks:\n  - {name: ask, type: LLMBlock, config: {config_path: prompt.yaml, '
+                "output_cols: [question, response]}}\n  - {name: keep, type: FilterByValueBlock, config: "
+                "{filter_column: response, filter_value: never, operation: eq}}\n"
+            ),
+            "prompt.yaml": (
+                'system: ""\nintroduction: ""\nprinciples: ""\nexamples: ""\ngeneration: "<question> and </question>, '
+                '<answer> and </answer> of {{seed_question}}"\nstart_tags: ["<question>", "<answer>"]\n'
+                'end_tags: ["</question>", "</answer>"]\n'
+            ),
+        },
+    )
+    assert run(config=str(tmp_path / "pipeline"), num_instructions=12) == 0
+    told = capsys.readouterr().err
+    assert "compositional_skills/boxes: gave out after 0 pairs" in told
+    assert "keep: " in told
+    assert leaves(pairs()) == dict.fromkeys(leaves(pairs()), 4), "the others took over its share"
+
+
+def test_all_that_is_wrong_is_told_before_anything_is_written(
+    ilab: Ilab, flags: list[str], taxonomy: Path, teacher: Teacher
+) -> None:
+    put(taxonomy / "knowledge" / "birds" / "bad", {"qna.yaml": "version: 3\ncreated_by: x\n"})
+    put(Path(), {"bad.yaml": "version: 1\nblocks: []\n", "recipe.yaml": "datasets: [{path: no.jsonl}]\n"})
+    done = ilab(
+        "data", "generate", *flags, "--config=bad.yaml", "--knowledge-recipes=recipe.yaml", "--endpoint-url=x y"
+    )
+    assert done.returncode == 2
+    for said in ("qna.yaml:1:", "bad.yaml:2:", "recipe.yaml:1:", "error[endpoint-url]"):
+        assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not GENERATED.exists()
+    assert not teacher.asked
+    checked = ilab("data", "validate", str(taxonomy))
+    assert checked.returncode == 2
+    assert "qna.yaml:1:" in checked.stderr
+
+
+def test_documents_that_cannot_be_had(
+    ilab: Ilab, flags: list[str], taxonomy: Path, teacher: Teacher, tmp_path: Path
+) -> None:
+    for file in taxonomy.rglob("birds/*/qna.yaml"):
+        file.write_text(file.read_text().replace(str(tmp_path / "documents"), "/nowhere/at/all"))
+    done = ilab("data", "generate", *flags)
+    assert done.returncode == 2
+    assert done.stderr.count("error[fetch-failed]") == 2
+    assert not teacher.asked
+
+
+def test_mixing_takes_the_generated_data_and_those_of_the_user(ilab: Ilab, flags: list[str]) -> None:
+    row = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    put(Path(), {"mine.jsonl": 4 * row, "recipe.yaml": "datasets: [{path: mine.jsonl, sampling_size: 2.0}]\n"})
+    done = ilab("data", "generate", *flags, "--skill-recipes=recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    before = mixed()
+    assert len(before["skills_train.jsonl"].splitlines()) == 10 + 8
+    again = ilab("data", "mix", "--skill-recipes=recipe.yaml")
+    assert again.returncode == 0, again.stderr
+    assert mixed() == before
+    own = ilab("data", "mix")
+    assert own.returncode == 0, own.stderr
+    assert "the files of the run in it are made anew: skill_recipes was" in own.stderr
+    assert len(lines(Path("generated/mixed/skills_train.jsonl"))) == 10
+
+
+def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:
+    assert ilab("model", "generate", *flags, "--dry-run").stdout == ilab("data", "generate", *flags, "--dry-run").stdout
+
+
+def test_on_a_terminal_there_is_a_live_view(teacher: Teacher, settings: dict[str, Any]) -> None:
+    teacher.delay = 0.2
+    ours, theirs = pty.openpty()
+    command = launch.command(generate_of(settings | {"max_concurrency": 2}))
+    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    told = b""
+    while True:
+        try:
+            told += os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0, told
+    for said in (b"calls/s", b"in flight", b"pairs", b"leaves done", b"knowledge/birds/wren"):
+        assert said in told
+    assert b": 5 of 5 pairs from" not in told
+
+
+def test_a_taxonomy_that_gives_out_gives_what_it_has(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(num_instructions=100_000, max_tokens=30, num_samples=1) in (0, 1)
+    told = capsys.readouterr().err
+    assert "gave out" in told or "no pair was accepted" in told
+
+
+def test_starting_generation_loads_nothing_heavy() -> None:
+    code = "import ilab_cli.backends.generate.launch, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert not {"torch", "aiohttp", "jinja2", "numpy", "rich"} & set(loaded)
