@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -153,20 +154,23 @@ def test_endpoints_share_the_work_by_what_they_can_do(tmp_path: Path) -> None:
     assert len(quick.asked) > 2 * len(slow.asked) > 0
 
 
-def test_calls_of_one_block_go_in_the_order_of_their_rows(tmp_path: Path) -> None:
+def test_calls_that_begin_alike_are_sent_together_and_rows_that_are_less_far_first(tmp_path: Path) -> None:
     stub = Stub(mean=0.001)
 
     async def work(client: Client) -> None:
         async def row(number: int) -> None:
             for block in ("first", "second"):
-                await client.ask(request(number, f"{block} {number}", block))
+                await client.ask(request(number, f"document {number % 3}, {block} of {number}", block))
 
         async for _ in stream.run(partial(next, iter(range(20)), None), row, 20):
             pass
 
     against(stub, tmp_path / "j", work, max_concurrency=1)
-    asked = [body["messages"][-1]["content"] for body in stub.asked]
-    assert asked == [f"{block} {number}" for block in ("first", "second") for number in range(20)]
+    asked = [body["messages"][-1]["content"] for body in stub.asked][1:]  # the first went before any waited
+    blocks, documents = [text.split()[2] for text in asked], [text.split(",")[0] for text in asked]
+    assert blocks == ["first"] * 19 + ["second"] * 20
+    for block in (documents[:19], documents[19:]):
+        assert len([*groupby(block)]) == 3
 
 
 def test_a_stream_gives_results_as_they_finish_and_takes_rows_that_come_later() -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from itertools import count
 from pathlib import Path
 from time import monotonic
 
@@ -63,7 +62,6 @@ class Client:
         self._key = _key(generate)
         self._journal = Journal(journal)
         self._exits = AsyncExitStack()
-        self._rows = count()
         self._honours_n = True
         self._recent: deque[float] = deque()
         self.line = Line([], 0)
@@ -109,7 +107,7 @@ class Client:
             Stopped: if the run must stop.
         """
         if turn.get() is None:  # a row works in a task of its own, whose parts inherit its turn
-            turn.set(Turn(next(self._rows)))
+            turn.set(Turn())
         payload = Payload(request, self.model)
         found = {sample: answer for sample in range(samples) if (answer := self._journal.get(payload.key(sample)))}
         self.replayed += len(found)
@@ -159,7 +157,7 @@ class Client:
         place = turn.get() or Turn()
         failures = 0
         while True:
-            endpoint = await self.line.claim(place)
+            endpoint = await self.line.claim(place, content)
             try:
                 answers = await endpoint.call(payload.path, content, payload.request.block)
             except Failure as error:

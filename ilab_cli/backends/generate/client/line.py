@@ -1,10 +1,10 @@
 """The line in which calls wait for an endpoint: who is next, and who takes it.
 
-Calls of rows that are less far go first, and among these the earlier row. So when the rows run out, all that is left
-is each row's last call, and the end of a run is not one row's whole chain long. And so the calls of one block for
-neighbouring rows, which come from one leaf and often one piece of a document and thus share the beginning of their
-prompts, are sent one after the other, which endpoints that cache prefixes reward. A call goes to the endpoint with the
-largest share of its capacity free. What becomes of a call is no concern of the line.
+Calls of rows that are less far go first. So when the rows run out, all that is left is each row's last call, and the
+end of a run is not one row's whole chain long. Among calls that are equally far, those wait in the order of their
+bytes: prompts that begin alike, such as all that ask about one piece of a document, are sent one after the other, which
+endpoints that cache prefixes reward. A call goes to the endpoint with the largest share of its capacity free. What
+becomes of a call is no concern of the line.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ __all__ = ["Line", "Turn", "turn"]
 
 @dataclass(slots=True)
 class Turn:
-    """A row's place in line: the number of the row, and how many calls it has behind it."""
+    """How far a row is: how many calls it has behind it."""
 
-    row: int = 0
     calls: int = 0
 
 
@@ -45,7 +44,7 @@ class Line:
     def __init__(self, endpoints: Sequence[Endpoint], most: int) -> None:
         self.endpoints = endpoints
         self.most = most
-        self._waiting: list[tuple[int, int, int, asyncio.Future[Endpoint]]] = []
+        self._waiting: list[tuple[int, bytes, int, asyncio.Future[Endpoint]]] = []
         self._tickets = count()
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -54,13 +53,18 @@ class Line:
         """Calls under way."""
         return sum(endpoint.capacity.in_flight for endpoint in self.endpoints)
 
-    async def claim(self, place: Turn) -> Endpoint:
-        """Wait for one's turn; a call's worth of the endpoint's capacity is then taken, and ``call`` must follow."""
+    async def claim(self, place: Turn, content: bytes) -> Endpoint:
+        """Wait for one's turn; a call's worth of the endpoint's capacity is then taken, and ``call`` must follow.
+
+        Args:
+            place: how far the row is.
+            content: what is sent.
+        """
         if not self._waiting and (endpoint := self._free_endpoint()):
             endpoint.capacity.begin()
             return endpoint
         future: asyncio.Future[Endpoint] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (place.calls, place.row, next(self._tickets), future))
+        heapq.heappush(self._waiting, (place.calls, content, next(self._tickets), future))
         self.advance()
         try:
             return await future
