@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -24,9 +25,11 @@ __all__ = [
     "debugging",
     "detail",
     "level",
+    "lively",
     "print_json",
     "reports",
     "say",
+    "share_level",
     "warn",
 ]
 
@@ -38,6 +41,7 @@ INTERRUPTED = 130
 
 _LEVELS = {"ERROR": 0, "WARNING": 0, "INFO": 1, "DEBUG": 2}
 _configured = "INFO"
+_SHARED = "_ILAB_LEVEL"
 
 
 def configure(log_level: str) -> None:
@@ -48,7 +52,19 @@ def configure(log_level: str) -> None:
 
 def level() -> int:
     """How much is said on stderr: 0 errors and warnings, 1 notes too, 2 details too."""
+    if _SHARED in os.environ:
+        return int(os.environ[_SHARED])
     return 0 if asked("--quiet") else 2 if asked("--verbose") or debugging() else _LEVELS[_configured]
+
+
+def share_level() -> None:
+    """Let the processes that this one starts say as much as this one does."""
+    os.environ[_SHARED] = str(level())
+
+
+def lively(stream: TextIO) -> bool:
+    """Whether bars and live views are wanted on a stream: it is a terminal, and nobody asked for quiet."""
+    return level() >= 1 and stream.isatty()
 
 
 def debugging() -> bool:

@@ -94,6 +94,7 @@ def perform(
         output.detail(f"running {_typed(backend, settings)}")
         for run in together:
             run.begin()
+        output.share_level()
         code = backend.run(settings)
         for run in together:
             run.end(code)

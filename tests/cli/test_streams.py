@@ -176,3 +176,12 @@ def test_an_interrupted_command_ends_with_130(start: Start, tmp_path: Path) -> N
     assert process.returncode == 130
     assert "interrupted" in said
     assert "Traceback" not in said
+
+
+def test_quiet_reaches_the_work_itself(ilab: Ilab, tmp_path: Path) -> None:
+    messages = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
+    (tmp_path / "data.jsonl").write_text('{"messages": ' + messages + "}\n")
+    (tmp_path / "recipe.yaml").write_text("datasets: [{path: data.jsonl, sampling_size: 1.0}]\n")
+    done = ilab("--quiet", "data", "mix", "--skill-recipes", "recipe.yaml")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "skills_train.jsonl" in done.stdout

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ilab_cli.extras import missing_extra
 from ilab_cli.interrupts import stoppable
+from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
 
 __all__ = ["command", "environment", "preflight", "run"]
@@ -49,7 +50,7 @@ def environment(evaluate: Evaluate) -> dict[str, str]:
     variables = {"TOKENIZERS_PARALLELISM": "false"}
     if evaluate.gpus is not None or evaluate.device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
-    if not sys.stderr.isatty():
+    if not lively(sys.stderr):
         variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if _is_local(evaluate):
         variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}

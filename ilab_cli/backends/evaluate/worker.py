@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
+from ilab_cli.output import lively
 from ilab_cli.runs import write_atomically
 from ilab_profiles import Evaluate, InputError, Profile
 
@@ -117,7 +118,7 @@ def _load(evaluate: Evaluate, model: Model) -> HFLM:
         batch_size=batch if cuda or batch != "auto" else _CPU_BATCH,
         trust_remote_code=evaluate.trust_remote_code,
     )
-    loaded.loglikelihood = partial(loaded.loglikelihood, disable_tqdm=not sys.stderr.isatty())
+    loaded.loglikelihood = partial(loaded.loglikelihood, disable_tqdm=not lively(sys.stderr))
     return loaded
 
 

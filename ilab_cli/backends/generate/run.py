@@ -25,7 +25,7 @@ from ilab_cli.backends.generate.plan import LeafPlan, Plan
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.view import View, summary
-from ilab_cli.output import say
+from ilab_cli.output import say, warn
 from ilab_profiles import Generate
 
 __all__ = ["DOCUMENTS", "JOURNAL", "Job", "ask", "finish", "generate_all", "start"]
@@ -93,10 +93,11 @@ async def generate_all(job: Job, generate: Generate) -> int:
         await ask(job, generate, client, view.progress)
     say("\n".join(summary(job.plan, client, monotonic() - begun)))
     if not job.plan.accepted:
-        say("generation failed: no pair was accepted")
+        warn(["generation failed: no pair was accepted"])
         return 1
     if job.plan.accepted < job.plan.total:
-        say(f"the taxonomy gave out: {job.plan.accepted} of {job.plan.total} pairs; further rounds brought nothing new")
+        missing = f"{job.plan.accepted} of {job.plan.total} pairs"
+        warn([f"the taxonomy gave out: {missing}; further rounds brought nothing new"])
     finish(job, generate)
     return 0
 

@@ -22,8 +22,8 @@ Row = dict[str, Any]
 def rows(leaf: Leaf, chunks: Iterable[Text] | None, generate: Generate) -> Iterator[Row]:
     """The rows of a leaf: one for each seed example and, if it is knowledge, each chunk with it.
 
-    Every chunk comes with one example before any comes with the next, and both in an order that ``generate.seed`` draws:
-    the first rows already show all parts of a document. The order is the same each time.
+    Every chunk comes with one example before any comes with the next, and both in an order that ``generate.seed``
+    draws: the first rows already show all parts of a document. The order is the same each time.
 
     Args:
         leaf: the leaf.

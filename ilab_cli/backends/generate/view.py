@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.output import lively, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +64,7 @@ class View(AbstractAsyncContextManager["View"]):
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> View:
-        if sys.stderr.isatty():
+        if lively(sys.stderr):
             from rich.console import Console
             from rich.live import Live
 
@@ -78,12 +79,12 @@ class View(AbstractAsyncContextManager["View"]):
 
     def progress(self, leaf: LeafPlan) -> None:
         """Tell of a leaf that is done, where there is no live view."""
-        if leaf.over and leaf.name not in self._told and not sys.stderr.isatty():
+        if leaf.over and leaf.name not in self._told and not lively(sys.stderr):
             self._told.add(leaf.name)
             lost = f"; rejected: {_reasons(leaf.rejected)}" if leaf.rejected else ""
             accepted = min(len(leaf.pairs), leaf.share)
             pairs = f"gave out after {accepted} pairs" if leaf.dry else f"{accepted} of {leaf.share} pairs"
-            print(f"{leaf.name}: {pairs} from {leaf.rows} rows{lost}", file=sys.stderr, flush=True)
+            say(f"{leaf.name}: {pairs} from {leaf.rows} rows{lost}")
 
     async def _paint(self, live: Any) -> None:
         while True:

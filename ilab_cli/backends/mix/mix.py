@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from ilab_cli.backends.mix.processes import Apply, processes
 from ilab_cli.backends.mix.recipes import KINDS, Kind
 from ilab_cli.backends.mix.sampling import passes, seed_of
 from ilab_cli.backends.mix.shuffle import Deal, Gather, deal, gather
+from ilab_cli.output import lively
 from ilab_profiles import Generate
 from ilab_profiles.files import exclusive
 from ilab_profiles.render import dump
@@ -82,7 +84,7 @@ def _shuffle(shares: Sequence[Share], generate: Generate, output: Path, apply: A
     bucket_size = max(MEMORY // 3 // generate.mix.num_util_proc, _SMALLEST_BUCKET)
     buckets = -(-size // bucket_size) or 1
     sizes: NDArray[np.int64] = np.zeros(buckets, dtype=np.int64)
-    with tqdm(total=2 * size, unit="B", unit_scale=True, desc=output.stem, disable=None) as bar:
+    with tqdm(total=2 * size, unit="B", unit_scale=True, desc=output.stem, disable=not lively(sys.stderr)) as bar:
         for dealt in apply(deal, list(_deals(shares, generate.seed, buckets, bucket_size, spills))):
             sizes += dealt
             bar.update(int(dealt.sum()))

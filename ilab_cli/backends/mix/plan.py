@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,6 +17,7 @@ from ilab_cli.backends.mix.processes import processes
 from ilab_cli.backends.mix.recipes import DataSet, read_recipes
 from ilab_cli.backends.mix.rows import MOST_FINDINGS, Checked, Chunk, check, chunks
 from ilab_cli.backends.mix.sampling import rows_taken
+from ilab_cli.output import lively
 from ilab_profiles import Finding, Generate, InputError, Position
 
 __all__ = ["MEMORY", "Parts", "Plan", "Share", "make_plan"]
@@ -124,11 +126,10 @@ def _examine(sources: tuple[Source, ...], workers: int) -> tuple[dict[Path, Part
     tasks = [chunk for pieces in cut.values() for chunk in pieces]
     found: dict[Path, Parts] = {}
     findings: list[Finding] = []
+    total = sum(source.size for source in sources)
     with (
         processes(min(workers, len(tasks))) as apply,
-        tqdm(
-            total=sum(source.size for source in sources), unit="B", unit_scale=True, desc="check", disable=None
-        ) as bar,
+        tqdm(total=total, unit="B", unit_scale=True, desc="check", disable=not lively(sys.stderr)) as bar,
     ):
         results = apply(check, tasks)
         for file, pieces in cut.items():

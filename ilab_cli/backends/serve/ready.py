@@ -8,6 +8,8 @@ import time
 import urllib.request
 from collections.abc import Callable
 
+from ilab_cli.output import lively
+
 __all__ = ["wait"]
 
 _PAUSE = 0.25  # seconds between questions
@@ -48,5 +50,5 @@ def _answers(url: str) -> bool:
 
 def _note(text: str) -> None:
     """Show a line on a terminal in place of the one before."""
-    if sys.stderr.isatty():
+    if lively(sys.stderr):
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

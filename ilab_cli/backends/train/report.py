@@ -12,6 +12,7 @@ from typing import Any, Self, TextIO
 
 from ilab_cli.backends.train.files import replace_file
 from ilab_cli.backends.train.launch import LAUNCHED
+from ilab_cli.output import level, lively
 
 __all__ = ["Progress", "append", "begin", "rewind"]
 
@@ -27,7 +28,8 @@ def _stream() -> TextIO:
 
 
 def _say(text: str) -> None:
-    print(text, file=_stream(), flush=True)
+    if level() >= 1:
+        print(text, file=_stream(), flush=True)
 
 
 def begin(samples: int, left_out: int, steps: int, done: int) -> None:
@@ -71,7 +73,7 @@ class Progress:
 
         self._shown = shown
         self._last = 0.0
-        bar = shown and _stream().isatty()
+        bar = shown and lively(_stream())
         self._bar = tqdm(total=total, initial=done, unit="step", file=_stream(), disable=not bar)
 
     def __enter__(self) -> Self:
