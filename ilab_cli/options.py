@@ -136,6 +136,5 @@ def _refuse(unknown: list[str], known: list[str]) -> None:
         )
         for name in unknown
     ]
-    for finding in findings:
-        output.say(str(finding))
+    output.warn(findings)
     raise typer.Exit(output.BAD_INPUT)

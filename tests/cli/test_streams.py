@@ -185,3 +185,9 @@ def test_quiet_reaches_the_work_itself(ilab: Ilab, tmp_path: Path) -> None:
     done = ilab("--quiet", "data", "mix", "--skill-recipes", "recipe.yaml")
     assert (done.returncode, done.stderr) == (0, "")
     assert "skills_train.jsonl" in done.stdout
+
+
+def test_quiet_keeps_what_is_refused(ilab: Ilab) -> None:
+    done = ilab("--quiet", "model", "train", "--devide=cuda")
+    assert done.returncode == 2
+    assert "did you mean --device?" in done.stderr
