@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Glance", "glance"]
 
-OWN = {"--profile": True, "--config": True, "--dry-run": False, "--help": False, "--help-all": False, "--yes": False}
+OWN = {"--profile": True, "--config": True, "--dry-run": False, "--help": False, "--help-all": False}
 """Flags that commands have beside those made from fields, and whether each takes a value."""
 LEVELS = ("basic", "advanced", "expert")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
 
-__all__ = ["exclusive", "make_folder", "read_bytes", "replace"]
+__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync"]
 
 
 @contextmanager
@@ -76,7 +76,8 @@ def replace(file: Path, content: bytes, *, expected: bytes | None) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _unwritable(file, error) from None
-    _sync_folder(target.parent)
+    with suppress(OSError):
+        sync(target.parent)
 
 
 def make_folder(file: Path) -> None:
@@ -122,11 +123,14 @@ def _collision(file: Path, expected: bytes | None) -> Finding:
     return Finding("file-changed", message, position=Position(str(file)), hint="look at it, and try again")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk, where the system can."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk.
+
+    Raises:
+        OSError: if the system cannot.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -25,7 +25,7 @@ from ilab_cli.backends.mix.sampling import passes, seed_of
 from ilab_cli.backends.mix.shuffle import Deal, Gather, deal, gather
 from ilab_cli.output import lively
 from ilab_profiles import Generate
-from ilab_profiles.files import exclusive
+from ilab_profiles.files import exclusive, sync
 from ilab_profiles.render import dump
 
 __all__ = ["Mixed", "mix", "output_name"]
@@ -137,18 +137,10 @@ def _manifest(generate: Generate, plan: Plan) -> dict[str, object]:
 def _put_in_place(temporary: Path, folder: Path) -> None:
     """Let the finished files replace those of an earlier mix; of its files none stays that is not made anew."""
     for file in temporary.iterdir():
-        _sync(file)
+        sync(file)
     for name in (*map(output_name, KINDS), _MANIFEST):
         if (temporary / name).exists():
             os.replace(temporary / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(folder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ilab_profiles.files import sync
 
 __all__ = ["remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
 
@@ -34,9 +35,9 @@ def replace_file(path: Path) -> Iterator[Path]:
     temporary = temporary_name(path.with_name(f"{secrets.token_hex(4)}-{path.name}"))
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,7 +45,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 def replace_folder(temporary: Path, path: Path) -> None:
     """Let the folder ``temporary``, complete now, become ``path``; a folder that was there goes."""
     for file in [*temporary.rglob("*"), temporary]:
-        _sync(file)
+        sync(file)
     if path.exists():
         old = temporary_name(path.with_name(f"old-{path.name}"))
         path.rename(old)
@@ -52,12 +53,4 @@ def replace_folder(temporary: Path, path: Path) -> None:
         shutil.rmtree(old)
     else:
         temporary.rename(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path.parent)
