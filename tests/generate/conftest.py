@@ -20,6 +20,7 @@ from aiohttp import web
 
 from ilab_cli.backends.generate import launch
 from ilab_profiles import Generate, Profile
+from tests.generate.stub import close
 from tests.generate.taxonomies import commit, put
 
 Ilab = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -85,7 +86,7 @@ class Teacher:
         end = asyncio.Event()
         ready(asyncio.get_running_loop(), end)
         await end.wait()
-        await runner.cleanup()
+        await close(runner)
 
 
 @pytest.fixture
