@@ -10,19 +10,25 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
 __all__ = [
     "DEFAULT",
     "RESERVED",
+    "Name",
     "built_in_files",
     "built_in_folder",
     "built_in_name",
     "find",
     "names",
+    "real",
     "user_folder",
 ]
+
+Name: TypeAlias = str | os.PathLike[str]
+"""Name or path of a profile."""
 
 DEFAULT = "cpu_only"
 RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
@@ -41,14 +47,19 @@ def built_in_folder() -> Path:
 def user_folder() -> Path:
     """The folder of the user's own profiles: ``$ILAB_PROFILE_DIR``, else ``ilab/profiles`` in the config folder."""
     if chosen := os.environ.get("ILAB_PROFILE_DIR"):
-        return Path(chosen).expanduser()
+        return _home(chosen)
     if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA", "~/AppData/Roaming"))
+        base = _home(os.environ.get("APPDATA", "~/AppData/Roaming"))
     elif sys.platform == "darwin":
-        base = Path("~/Library/Application Support")
+        base = _home("~/Library/Application Support")
     else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
-    return base.expanduser() / "ilab" / "profiles"
+        base = _home(os.environ.get("XDG_CONFIG_HOME") or "~/.config")
+    return base / "ilab" / "profiles"
+
+
+def _home(path: str) -> Path:
+    """A path with ``~`` replaced, where that is known: unlike ``Path.expanduser``, this never fails."""
+    return Path(os.path.expanduser(path))
 
 
 def _files() -> dict[str, Path]:
@@ -57,11 +68,11 @@ def _files() -> dict[str, Path]:
 
 
 def _named(folder: Path) -> dict[str, Path]:
-    paths = sorted(folder.rglob("*")) if folder.is_dir() else []
+    paths = sorted(folder.rglob("*")) if os.path.isdir(folder) else []
     return {
         path.relative_to(folder).with_suffix("").as_posix().replace("-", "_"): path
         for path in paths
-        if path.suffix in _SUFFIXES
+        if path.suffix in _SUFFIXES and path.is_file()
     }
 
 
@@ -81,7 +92,7 @@ def names() -> list[str]:
     return sorted(_files())
 
 
-def find(name: str, *, beside: Path | None = None, asked_at: tuple[Position, str] | None = None) -> Path:
+def find(name: Name, *, beside: Path | None = None, asked_at: tuple[Position, str] | None = None) -> Path:
     """The file of a profile.
 
     Args:
@@ -93,15 +104,18 @@ def find(name: str, *, beside: Path | None = None, asked_at: tuple[Position, str
         InputError: if there is none; the nearest name is the hint.
     """
     position, line = asked_at or (None, "")
+    name = os.fspath(name)
+    wanted = name.replace("-", "_")
     if name.endswith(_SUFFIXES):
-        path = Path(name).expanduser()
+        path = _home(name)
         path = path if path.is_absolute() or beside is None else beside / path
         if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer
             return path
+        close = nearest(Path(wanted).stem, _files(), cutoff=0.8)
+        hint = f"did you mean {close}?" if close else ""
         raise InputError(
-            Finding("unknown-profile", f"there is no profile file {name}", position=position, line_text=line)
+            Finding("unknown-profile", f"there is no profile file {path}", position=position, hint=hint, line_text=line)
         )
-    wanted = name.replace("-", "_")
     if found := _named(user_folder()).get(wanted):
         return found
     built_in = built_in_folder() / f"{wanted}.yaml"
@@ -113,3 +127,8 @@ def find(name: str, *, beside: Path | None = None, asked_at: tuple[Position, str
     raise InputError(
         Finding("unknown-profile", f"there is no profile {name!r}", position=position, hint=hint, line_text=line)
     )
+
+
+def real(file: Path) -> Path:
+    """The file that a path leads to through symbolic links; of links that lead nowhere, the last."""
+    return Path(os.path.realpath(file))  # Path.resolve raises an error of its own for links in a circle

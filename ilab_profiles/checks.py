@@ -111,6 +111,6 @@ def _checkpoint_after_every_step(profile: Profile) -> Iterator[str]:
     why="each phase has a folder of its own",
 )
 def _phase_names_differ(profile: Profile) -> Iterator[str]:
-    names = [phase.name for phase in profile.train.phases if phase.name is not None]
+    names = profile.train.phase_names
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"two phases are called {name}"

@@ -47,7 +47,7 @@ def compose(document: Document) -> Document:
     try:
         if len(text) > MAX_LENGTH:
             raise InputError(
-                Finding("too-large", "the file is larger than any profile can be", position=Position(source, 1, 1))
+                Finding("too-large", "the file is larger than this program reads", position=Position(source, 1, 1))
             )
         if len(text) > _SHALLOW:
             _refuse_deep(text, source)
@@ -101,7 +101,7 @@ class _Builder:
         self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         self._count += 1
         if self._count > MAX_NODES or len(path) > MAX_DEPTH:
-            self.report("too-large", "the file holds more, or is nested deeper, than any profile can", node)
+            self.report("too-large", "the file holds more, or is nested deeper, than this program reads", node)
             raise InputError(self.findings)
         if isinstance(node, ScalarNode):
             return self._scalar(node)
@@ -182,7 +182,7 @@ def _refuse_deep(text: str, source: str) -> None:
         if depth > MAX_DEPTH and mark is not None:
             position = Position(source, mark.line + 1, mark.column + 1)
             raise InputError(
-                Finding("too-large", "the file is nested deeper than any profile can be", position=position)
+                Finding("too-large", "the file is nested deeper than this program reads", position=position)
             )
 
 
@@ -192,8 +192,10 @@ def _syntax_finding(error: MarkedYAMLError, text: str, source: str) -> Finding:
     line, column = (min(mark.line + 1, lines), mark.column + 1) if mark else (1, 1)
     if mark and mark.line + 1 > lines:
         column = 1
-    context = f" {error.context}" if error.context else ""
-    message = f"not valid YAML: {error.problem or 'syntax error'}{context}"
+    said = [error.problem or "syntax error", error.context or ""]
+    if said[0].startswith("but "):
+        said = [said[1] + ",", said[0]]
+    message = f"not valid YAML: {' '.join(said).strip()}"
     shown = Document(source, text, {}).line(line)
     return Finding("yaml-syntax", message, position=Position(source, line, column), line_text=shown)
 

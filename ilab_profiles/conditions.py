@@ -14,7 +14,9 @@ from operator import attrgetter
 from typing import Any
 
 from ilab_profiles.diagnostics import Severity
+from ilab_profiles.fields import format_gpus
 from ilab_profiles.profile import Profile
+from ilab_profiles.render import scalar
 
 __all__ = ["Check", "Condition", "F", "Rule", "Violation", "show", "value_at"]
 
@@ -64,19 +66,21 @@ class Condition:
         if self.op == "set":
             return f"{self.path} {'unset' if self.negated else 'set'}"
         if self.op == "in":
-            return f"{self.path}{' not' if self.negated else ''}: {' or '.join(map(show, self.operand))}"
+            return f"{self.path}{' other than' if self.negated else ':'} {' or '.join(map(show, self.operand))}"
         if self.op == "has":
             return f"{self.path} {'without' if self.negated else 'with'} {self.operand}"
-        return f"{self.path} {'not ' if self.negated else ''}{self.op} {show(self.operand)}"
+        operand = self.operand if self.op == "matches" else show(self.operand)
+        return f"{self.path} {'not ' if self.negated else ''}{self.op} {operand}"
 
 
 def show(value: Any) -> str:
     """A value as YAML would write it."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "-1" if value == () else str(value)
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return str(format_gpus(value))
+    try:
+        return scalar(value)
+    except TypeError:
+        return str(value)  # from Python, which YAML cannot write
 
 
 @dataclass(frozen=True, slots=True)

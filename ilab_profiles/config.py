@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ilab_profiles import catalog, inheritance
+from ilab_profiles.diagnostics import InputError
 from ilab_profiles.document import Document, read
 from ilab_profiles.fields import Section, section, setting
 from ilab_profiles.layers import Layer, read_document
@@ -21,6 +22,8 @@ __all__ = [
     "SchemaKind",
     "Serve",
     "config_layers",
+    "is_config",
+    "layers_of",
     "read_config",
     "render_config",
     "schema_line",
@@ -93,11 +96,31 @@ def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
     own = read_document(document, "config", document.source, model=Config)
     config, wrong = validate(Config, own.settings)
     first = Layer({}, (*own.findings, *wrong))
-    if isinstance(config.profile, dict):
-        return config, [first, *inheritance.extend(document, ("profile",), "config", (path.resolve(),))]
-    position = document.position(("profile",))
-    found = catalog.find(config.profile, beside=path.parent, asked_at=(position, document.line(position.line)))
-    return config, [first, *inheritance.chain(str(found))]
+    above = (catalog.real(path),)
+    try:
+        if isinstance(config.profile, dict):
+            return config, [first, *inheritance.extend(document, ("profile",), "config", above)]
+        return config, [first, *inheritance.named(document, ("profile",), config.profile, above)]
+    except InputError as error:
+        raise InputError([*error.findings, *first.findings]) from None
+
+
+def is_config(document: Document) -> bool:
+    """Whether a document is a ``config.yaml``, not a profile: by its sections, or, if it is empty, by its name."""
+    if not document.data:
+        return Path(document.source).name == "config.yaml"
+    return not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data)
+
+
+def layers_of(document: Document, path: Path) -> list[Layer]:
+    """The layers that a profile file or a ``config.yaml`` makes with this content, what it extends first.
+
+    Raises:
+        InputError: if a profile that it names cannot be found or read.
+    """
+    if is_config(document):
+        return config_layers(document, path)[1]
+    return inheritance.extend(document, above=(catalog.real(path),))
 
 
 def render_config(profile: str = "") -> str:

@@ -33,6 +33,10 @@ class Position:
         return ":".join(place)
 
 
+_VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
+"""What a file holds must not command the terminal that shows it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with an input.
@@ -63,15 +67,16 @@ class Finding:
         head = f"{self.position}: " if self.position else ""
         about = f"{self.path}: " if self.path and not self.message.startswith(self.path) else ""
         text = f"{head}{self.severity}[{self.rule}] {about}{self.message}"
+        lines = [text]
         if self.line_text and self.position and self.position.column:
-            text += f"\n    {self.line_text}\n    {' ' * (self.position.column - 1)}^"
+            lines += [f"    {self.line_text}", f"    {' ' * (self.position.column - 1)}^"]
         if self.why:
-            text += f"\n    {self.why}"
+            lines.append(f"    {self.why}")
         if self.fix:
-            text += "\n    fix: set " + ", ".join(f"{path}: {value}" for path, value in self.fix)
+            lines.append("    fix: set " + ", ".join(f"{path}: {value}" for path, value in self.fix))
         if self.hint:
-            text += f"\n    hint: {self.hint}"
-        return text
+            lines.append(f"    hint: {self.hint}")
+        return "\n".join(line.translate(_VISIBLE) for line in lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON-ready data."""

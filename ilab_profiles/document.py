@@ -45,13 +45,16 @@ class Document:
     _lines: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def position(self, path: KeyPath, *, key: bool = False) -> Position:
-        """Where a value (or its key) stands; for a path that is not there, where its nearest parent's key stands."""
+        """Where a value (or its key) stands; for a path that is not there, where its nearest parent's key stands.
+
+        Data that Python made, without a text, have a name but no lines.
+        """
         places = self.keys if key else self.values
         while path:
             if path in places:
                 return Position(self.source, *places[path])
             path, places = path[:-1], self.keys
-        return Position(self.source, 1, 1)
+        return Position(self.source) if self.data and not self.text else Position(self.source, 1, 1)
 
     @property
     def lines(self) -> list[str]:

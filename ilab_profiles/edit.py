@@ -14,14 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ilab_profiles import catalog, files, inheritance
-from ilab_profiles.config import SCHEMA_FILES, Config, config_layers
+from ilab_profiles import catalog, files
+from ilab_profiles.config import SCHEMA_FILES, Config, is_config, layers_of
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
 from ilab_profiles.fields import Section
-from ilab_profiles.layers import Layer
 from ilab_profiles.merge import merge
-from ilab_profiles.paths import fields, find_field, items_of, read_text, section_of, spellings
+from ilab_profiles.paths import fields, items_of, read_setting, section_of, spellings
 from ilab_profiles.profile import Profile
 from ilab_profiles.render import dump
 from ilab_profiles.splice import changed, refusal, splice
@@ -57,7 +56,7 @@ def set_value(file: Path, path: str, value: object) -> None:
         raw = files.read_bytes(file)
         old = parse(raw, str(file))
         new = _with(old, name, wanted)
-        merge(_layers(new, file))
+        merge(layers_of(new, file))
         _write(file, raw, old, new)
 
 
@@ -109,7 +108,7 @@ def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, sc
     if findings:
         raise InputError(findings)
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if file.suffix == ".json" else _commented(data, schema)
-    merge(_layers(parse(text, str(file)), file))
+    merge(layers_of(parse(text, str(file)), file))
     files.make_folder(file)
     with files.exclusive(file):
         files.replace(file, text.encode(), expected=None)
@@ -134,13 +133,7 @@ def _read_setting(path: str, value: object) -> tuple[str, object]:
     inner = path.removeprefix("profile.")
     if inner == "extends":
         return inner, value
-    model = Config if inner.partition(".")[0] in Config.model_fields else Profile
-    name = find_field(inner, model)
-    info = fields(model).get(name)
-    if info is None:
-        below = ", ".join(other for other in fields(model) if other.startswith(f"{name}."))
-        raise InputError(Finding("not-a-setting", "is a section, not a setting", name, hint=f"it holds {below}"))
-    return name, read_text(value, info) if isinstance(value, str) else value
+    return read_setting(inner, value, Config if inner.partition(".")[0] in Config.model_fields else Profile)
 
 
 def _as_written(data: Any, keys: Sequence[str | int]) -> KeyPath:
@@ -163,12 +156,6 @@ def _as_written(data: Any, keys: Sequence[str | int]) -> KeyPath:
     return tuple(written)
 
 
-def _is_config(document: Document) -> bool:
-    if not document.data:
-        return Path(document.source).name == "config.yaml"
-    return not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data)
-
-
 def _with(document: Document, name: str, value: object) -> Document:
     """The document with one setting changed, where its kind of file has it."""
     path: KeyPath = tuple(name.split("."))
@@ -179,17 +166,10 @@ def _with(document: Document, name: str, value: object) -> Document:
     if path[0] not in Config.model_fields:
         if isinstance(held, Mapping):
             path = ("profile", *path)
-        elif _is_config(document):
+        elif is_config(document):
             base = held or Config.model_fields["profile"].default
             path, value = ("profile",), changed({"extends": base}, path, value)
     return parse(set_in_text(document.text, path, value, document.source), document.source)
-
-
-def _layers(document: Document, file: Path) -> list[Layer]:
-    """The layers that a file makes with this content, what it extends first."""
-    if _is_config(document):
-        return config_layers(document, file)[1]
-    return inheritance.extend(document, above=(file.resolve(),))
 
 
 def _mend(
@@ -213,7 +193,7 @@ def _mend(
 
 def _findings(document: Document, file: Path) -> Sequence[Finding]:
     try:
-        return merge(_layers(document, file)).warnings
+        return merge(layers_of(document, file)).warnings
     except InputError as error:
         return error.findings
 

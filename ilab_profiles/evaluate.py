@@ -73,7 +73,7 @@ class Evaluate(Section):
     benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off")
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
-    output_dir: str = setting("runs/evaluate", "Folder for scores and answers", path=True)
+    output_dir: str = setting("runs/evaluate", "Folder for scores and answers", path=True, min_length=1)
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto", "Hardware to evaluate on; auto takes CUDA where it is there"
     )

@@ -11,7 +11,7 @@ from ilab_profiles.diagnostics import Position
 from ilab_profiles.fields import aliases_of, unit_of
 from ilab_profiles.layers import Setting
 from ilab_profiles.merge import Effective
-from ilab_profiles.paths import bounds_of, fields, find_field, is_secret
+from ilab_profiles.paths import bounds_of, fields, find_setting, is_secret
 from ilab_profiles.render import scalar, to_data, value_in
 
 __all__ = ["Explanation", "Given", "explain"]
@@ -88,12 +88,12 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
         samples: number of conversations to train on, for derived values that need it.
 
     Raises:
-        InputError: if there is no such setting.
+        InputError: if there is no such setting, or it is a section.
     """
     follows = derived(effective.profile, samples)
     if path in follows:
         return _derived(follows[path])
-    path = find_field(path)
+    path = find_setting(path)
     info = fields()[path]
     secret = is_secret(path)
     default = Given("default", info.get_default(), None)

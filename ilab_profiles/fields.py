@@ -134,11 +134,14 @@ def is_path(field: FieldInfo) -> bool:
 # --- GPU selections ---------------------------------------------------------------------------------------------------
 
 _GPU_RANGE = re.compile(r"([0-9]{1,4})(?:[-:]([0-9]{1,4}))?")
+_MOST_GPU = 9999
 _GPU_TEXT = "^(-1|[0-9]{1,4}([-:][0-9]{1,4})?( *, *[0-9]{1,4}([-:][0-9]{1,4})?)*)$"
 
 
 def parse_gpus(value: object) -> tuple[int, ...] | None:
     """Read a selection of GPUs: ``0-4`` or ``0:4`` (both ends included), ``1,3``, ``2``, ``[0, 1]``, ``-1`` for none.
+
+    Python may write none as ``()``, as it is given back.
 
     Returns:
         The device numbers in rising order; an empty tuple means "no GPU"; ``None`` stays ``None`` (not chosen).
@@ -150,6 +153,8 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
     match value:
         case None:
             return None
+        case tuple() if not value:
+            return ()
         case str() if value != "-1":
             ids = _parse_gpu_text(value)
         case [_, *_]:
@@ -160,14 +165,16 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
                 return ()
             ids = [number]
     if any(number < 0 for number in ids):
-        raise ValueError("GPU numbers start at 0; -1 alone means no GPU")
+        raise ValueError("numbers of GPUs start at 0; -1 alone means no GPU")
+    if any(number > _MOST_GPU for number in ids):
+        raise ValueError(f"numbers of GPUs end at {_MOST_GPU}")
     if len(set(ids)) != len(ids):
         raise PydanticCustomError("gpu_selection", "a GPU is named twice")
     return tuple(sorted(ids))
 
 
 def _whole(value: object) -> int:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value % 1 == 0:
         return int(value)
     raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
 
@@ -208,9 +215,14 @@ GpuSelection = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "integer", "minimum": -1},
+                {"type": "integer", "minimum": -1, "maximum": _MOST_GPU},
                 {"type": "string", "pattern": _GPU_TEXT},
-                {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": _MOST_GPU},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
                 {"type": "null"},
             ],
             "x-unset": {"enum": [-1, "-1"]},

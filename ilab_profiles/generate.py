@@ -31,10 +31,8 @@ class Generate(Section):
     )
     api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced")
     gpus: GpuSelection = setting(None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none")
-    num_cpus: int = setting(
-        4, "Processes that fetch documents and cut them into pieces", unit="processes", expertise="advanced", ge=1
-    )
-    taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True)
+    num_cpus: int = setting(4, "Leaves whose documents are fetched and cut at once", expertise="advanced", ge=1)
+    taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True, min_length=1)
     taxonomy_base: str = setting(
         "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
     )
@@ -52,7 +50,7 @@ class Generate(Section):
     config: str | None = setting(
         None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True
     )
-    output_dir: str = setting("generated", "Folder for the generated data", path=True)
+    output_dir: str = setting("generated", "Folder for the generated data", path=True, min_length=1)
     max_concurrency: int = setting(64, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
     max_retries: int = setting(5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0)
     request_timeout: float = setting(

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles.catalog import find
+from ilab_profiles.catalog import find, real
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import Document, KeyPath, read
 from ilab_profiles.layers import Kind, Layer, read_document
 
-__all__ = ["BESIDE_PROFILE", "chain", "extend", "open_document"]
+__all__ = ["BESIDE_PROFILE", "chain", "extend", "named", "open_document"]
 
 BESIDE_PROFILE = ("profile", "chat", "general", "serve")
 """Sections of ``config.yaml``; what else stands in a file makes it a profile."""
@@ -28,6 +28,29 @@ def chain(name: str) -> list[Layer]:
         InputError: if a profile is not there or cannot be read, or if one extends itself.
     """
     return _follow(find(name), ())
+
+
+def named(document: Document, at: KeyPath, name: str, above: tuple[Path, ...]) -> list[Layer]:
+    """The layers of the profile that a document names, what it extends first.
+
+    Args:
+        document: where the name stands.
+        at: path of keys under which it stands there; a relative path starts from the document's folder.
+        name: name or path of the profile.
+        above: files that lead here, to find circles.
+
+    Raises:
+        InputError: if a profile is not there or cannot be read, or if one leads to itself.
+    """
+    position = document.position(at)
+    line = document.line(position.line)
+    path = find(name, beside=Path(document.source).parent, asked_at=(position, line))
+    if real(path) in above:
+        circle = " -> ".join(file.stem for file in (*above, real(path)))
+        message = f"the profiles extend each other: {circle}"
+        hint = "name another profile here, or give this one another name"
+        raise InputError(Finding("extends-circle", message, str(at[-1]), position, hint=hint, line_text=line))
+    return _follow(path, above)
 
 
 def extend(document: Document, at: KeyPath = (), kind: Kind = "profile", above: tuple[Path, ...] = ()) -> list[Layer]:
@@ -43,19 +66,14 @@ def extend(document: Document, at: KeyPath = (), kind: Kind = "profile", above: 
     base = _at(document.data, at).get("extends")
     if base is None:
         return [own]
-    position = document.position((*at, "extends"))
-    line = document.line(position.line)
-    if not isinstance(base, str):
-        raise InputError(
-            Finding("bad-extends", "extends takes the name of one profile", "extends", position, line_text=line)
-        )
-    path = find(base, beside=Path(document.source).parent, asked_at=(position, line))
-    if path.resolve() in above:
-        circle = " -> ".join(file.stem for file in (*above, path.resolve()))
-        raise InputError(
-            Finding("extends-circle", f"the profiles extend each other: {circle}", "extends", position, line_text=line)
-        )
-    return [*_follow(path, above), own]
+    try:
+        if isinstance(base, str):
+            return [*named(document, (*at, "extends"), base, above), own]
+        place = document.position((*at, "extends"))
+        message = "extends takes the name of one profile"
+        raise InputError(Finding("bad-extends", message, "extends", place, line_text=document.line(place.line)))
+    except InputError as error:
+        raise InputError([*error.findings, *own.findings]) from None
 
 
 def open_document(path: Path) -> Document:
@@ -65,11 +83,9 @@ def open_document(path: Path) -> Document:
 
 def _follow(path: Path, above: tuple[Path, ...]) -> list[Layer]:
     document = open_document(path)
-    above = (*above, path.resolve())
+    above = (*above, real(path))
     if "profile" not in document.data:
         return extend(document, above=above)
-    position = document.position(("profile",))
-    line = document.line(position.line)
     strangers = [key for key in document.data if key not in BESIDE_PROFILE]
     if strangers:
         place = document.position((strangers[0],), key=True)
@@ -77,11 +93,12 @@ def _follow(path: Path, above: tuple[Path, ...]) -> list[Layer]:
         raise InputError(Finding("unknown-key", message, strangers[0], place, line_text=document.line(place.line)))
     match document.data["profile"]:
         case str(name):
-            return _follow(find(name, beside=path.parent, asked_at=(position, line)), above)
+            return named(document, ("profile",), name, above)
         case Mapping():
             return extend(document, ("profile",), above=above)
+    position = document.position(("profile",))
     message = "profile is a name, a path, or the settings themselves"
-    raise InputError(Finding("bad-value", message, "profile", position, line_text=line))
+    raise InputError(Finding("bad-value", message, "profile", position, line_text=document.line(position.line)))
 
 
 def _at(data: Any, at: KeyPath) -> Mapping[str, Any]:

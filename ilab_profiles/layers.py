@@ -6,12 +6,12 @@ where it stands. Nothing here parses YAML, looks for files or decides which laye
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import SecretStr
-from pydantic.fields import FieldInfo
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
@@ -20,15 +20,14 @@ from ilab_profiles.fields import Section, mistaken_for
 from ilab_profiles.paths import (
     Shape,
     fields,
-    find_field,
-    read_text,
-    scalar_kinds,
+    read_setting,
+    shape_of,
     shapes,
     spellings,
 )
 from ilab_profiles.profile import Profile
 
-__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "read_data", "read_document", "read_mapping"]
+__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "read_data", "read_document"]
 
 Kind = Literal["profile", "config", "environment", "flag"]
 
@@ -60,7 +59,7 @@ class Setting:
         keys = self.keys
         for part in below:
             written = (*keys, part if isinstance(part, int) else part.replace("_", "-"))
-            keys = written if written in self.document.values else (*keys, part)
+            keys = next((there for there in (written, (*keys, part)) if there in self.document.values), keys)
         return self.document.position(keys)
 
 
@@ -86,11 +85,13 @@ class _Reader:
             shape = shapes(model)[name]
             path, here = f"{prefix}{name}", (*keys, key)
             if shape.section is None:
-                self.settings[path] = self.make(here, self._value(shape, value, path, here))
+                self.settings[path] = self.make(here, self.value(shape, value, path, here))
             elif isinstance(value, Mapping):
                 self.walk(shape.section, value, f"{path}.", here)
             elif value is not None:
-                self._report("not-a-section", f"{path} holds settings of its own, not {show(value)}", path, here)
+                message = f"{path} holds settings of its own, not {show(value)[:60]}"
+                hint = "write them below it as `key: value`, with a space behind the colon"
+                self.report("not-a-section", message, path, here, hint)
 
     def _named(
         self, model: type[Section], data: Mapping[str, Any], prefix: str, keys: KeyPath
@@ -100,19 +101,19 @@ class _Reader:
         seen: set[str] = set()
         for key, value in data.items():
             name = known.get(key)
-            if key == "extends" and not prefix:
+            if key == "extends" and model is Profile:
                 continue  # the catalogue's business
             if name is None:
-                self._unknown(key, model, prefix, (*keys, key))
+                self._unknown(str(key), model, prefix, (*keys, key))
             elif name in seen:
-                self._report("duplicate-key", "is given twice, under two spellings", f"{prefix}{name}", (*keys, key))
+                self.report("duplicate-key", "is given twice, under two spellings", f"{prefix}{name}", (*keys, key))
             else:
                 seen.add(name)
                 yield key, name, value
 
-    def _value(self, shape: Shape, value: Any, path: str, keys: KeyPath) -> Any:
+    def value(self, shape: Shape, value: Any, path: str, keys: KeyPath) -> Any:
         """A value with the names inside it settled, and whole numbers as such where only those are wanted."""
-        if shape.item is not None and isinstance(value, list):
+        if shape.item is not None and isinstance(value, (list, tuple)):
             return [self._item(shape.item, entry, f"{path}.{n}.", (*keys, n)) for n, entry in enumerate(value)]
         return _settle(shape.scalars, value)
 
@@ -120,25 +121,30 @@ class _Reader:
         if not isinstance(entry, Mapping):
             return entry
         return {
-            name: self._value(shapes(model)[name], value, f"{prefix}{name}", (*keys, key))
+            name: self.value(shapes(model)[name], value, f"{prefix}{name}", (*keys, key))
             for key, name, value in self._named(model, entry, prefix, keys)
         }
 
     def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
         names = {name: name for name in spellings(model) if "-" not in name}
         names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
-        close = nearest(key.replace("-", "_"), names)
-        where = prefix[:-1] if prefix else "a profile"
-        hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(model.model_fields)}"
-        self._report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
+        close = nearest(key.replace("-", "_").lower(), names)
+        where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
+        if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
+            hint = "settings of the profile stand inside `profile:`"
+        else:
+            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(model.model_fields)}"
+        self.report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
 
-    def _report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:
+    def report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:
         position, line = self.locate(keys)
         self.findings.append(Finding(rule, message, path, position, hint=hint, line_text=line))
 
 
 def _settle(kinds: Collection[type], value: Any) -> Any:
-    """Whole numbers as such where only those are wanted; secrets in a wrapper that never shows them."""
+    """Paths as text; whole numbers as such where only those are wanted; secrets in a wrapper that never shows them."""
+    if isinstance(value, os.PathLike) and str in kinds:
+        return os.fspath(value)
     if isinstance(value, str) and SecretStr in kinds:
         return SecretStr(value)
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
@@ -180,14 +186,6 @@ def read_document(
     return Layer(_expand(reader.settings), tuple(reader.findings))
 
 
-def read_mapping(data: Mapping[str, Any]) -> Layer:
-    """The layer that nested data from Python make."""
-    place = Position("<data>")
-    reader = _Reader(lambda keys, value: Setting(value, "profile", place.source), lambda keys: (place, ""))
-    reader.walk(Profile, data, "", ())
-    return Layer(_expand(reader.settings), tuple(reader.findings))
-
-
 def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -> Layer:
     """The layer that values by dotted path make, as flags and variables give them; text is read as its field asks.
 
@@ -196,22 +194,18 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
         kind: the kind of source.
         name: gives the name of the source (a flag, a variable) for a dotted path.
     """
-    settings: dict[str, Setting] = {}
-    findings: list[Finding] = []
+    reader = _Reader(
+        lambda keys, value: Setting(value, kind, name(str(keys[0]))),
+        lambda keys: (Position(name(str(keys[0]))), ""),
+    )
     for written, value in data.items():
         try:
-            path = find_field(written)
-            if path in fields():
-                settings[path] = Setting(_read(value, fields()[path]), kind, name(written))
-            else:
-                findings.append(Finding("not-a-setting", "is a section, not a setting", path, Position(name(written))))
+            path, read = read_setting(written, value)
         except InputError as error:
-            findings.extend(
-                Finding(f.rule, f.message, written, Position(name(written)), hint=f.hint) for f in error.findings
-            )
-    return Layer(_expand(settings), tuple(findings))
-
-
-def _read(value: Any, info: FieldInfo) -> Any:
-    read = read_text(value, info) if isinstance(value, str) else value
-    return _settle(frozenset(scalar_kinds(info.annotation)), read)
+            for item in error.findings:
+                reader.report(item.rule, item.message, written, (written,), item.hint)
+            continue
+        if path in reader.settings:
+            reader.report("duplicate-key", "is given twice, under two spellings", path, (written,))
+        reader.settings[path] = reader.make((written,), reader.value(shape_of(fields()[path]), read, path, (written,)))
+    return Layer(_expand(reader.settings), tuple(reader.findings))

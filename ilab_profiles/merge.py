@@ -6,6 +6,7 @@ it and what it shadows; every finding points to the value that has to change.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from ilab_profiles.conditions import Violation, show
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.fields import Section
 from ilab_profiles.layers import Layer, Setting
-from ilab_profiles.paths import fields, is_secret
+from ilab_profiles.paths import fields, is_secret, items_of
 from ilab_profiles.profile import Profile
 from ilab_profiles.rules import violations
 
@@ -62,8 +63,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     winners = {path: given[-1] for path, given in settings.items()}
     profile, wrong = validate(Profile, winners)
     findings.extend(wrong)
-    wrong_paths = {finding.path for finding in wrong}
-    judged = [item for item in violations(profile) if wrong_paths.isdisjoint(item.involved)]
+    judged = [item for item in violations(profile) if not any(_is_wrong(path, wrong) for path in item.involved)]
     broken = [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
     findings.extend(broken)
     if any(finding.severity == "error" for finding in findings):
@@ -77,9 +77,13 @@ def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[Sec
         return model.model_validate(_nested(winners)), []
     except ValidationError as error:
         findings = list(_field_findings(error, winners, fields(model)))
-    wrong = {finding.path for finding in findings}
-    sound = {path: setting for path, setting in winners.items() if path not in wrong}
+    sound = {path: setting for path, setting in winners.items() if not _is_wrong(path, findings)}
     return model.model_validate(_nested(sound)), findings
+
+
+def _is_wrong(path: str, findings: Sequence[Finding]) -> bool:
+    """Whether a finding is about the setting, or about an item of its list."""
+    return any(f"{finding.path}.".startswith(f"{path}.") for finding in findings)
 
 
 def _in_reading_order(finding: Finding) -> tuple[str, int, int]:
@@ -101,15 +105,16 @@ def _nested(winners: Mapping[str, Setting]) -> dict[str, Any]:
 def _field_findings(
     error: ValidationError, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]
 ) -> Iterator[Finding]:
-    seen: set[str] = set()
+    seen: set[tuple[Any, ...]] = set()
     for item in error.errors(include_url=False, include_context=False):
         loc = item["loc"]
         depth = max((n for n in range(len(loc) + 1) if ".".join(map(str, loc[:n])) in known), default=len(loc))
         path = ".".join(map(str, loc[:depth]))
-        if path in seen and isinstance(winners[path].value, (str, int, float, bool)):
-            continue  # one value, refused by every branch of a union
-        seen.add(path)
-        yield _field_finding(path, item, loc[depth:], winners.get(path), known)
+        below = loc[depth:] if isinstance(next(iter(loc[depth:]), None), int) else ()  # else the branch of a union
+        if (path, below) in seen:
+            continue  # refused by every branch
+        seen.add((path, below))
+        yield _field_finding(path, item, below, winners.get(path), known)
 
 
 def _field_finding(
@@ -118,16 +123,36 @@ def _field_finding(
     """Say what is wrong with a value, or with a part of it, where that stands."""
     position = setting.position(below) if setting else None
     line = setting.document.line(position.line) if setting and setting.document and position else ""
-    shown = setting is not None and not below and not is_secret(path)
-    value = f"{show(setting.value)[:60]}: " if shown and setting else ""
+    given = item["input"] if below else setting.value if setting else None
+    value = f"{show(given)[:60]}: " if setting and not is_secret(path) else ""
     rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
-    hint = known[path].description or "" if path in known else ""
-    return Finding(rule, f"{value}{_say(item['msg'])}", path, position, hint=hint, line_text=line)
+    hint = _described(known[path], below) if path in known else ""
+    where = ".".join(map(str, (path, *below)))
+    return Finding(rule, f"{value}{_say(item['msg'])}", where, position, hint=hint, line_text=line)
+
+
+def _described(info: FieldInfo, below: tuple[int | str, ...]) -> str:
+    """What a setting is, or the one below it in an item of a list."""
+    model = items_of(info.annotation)
+    inner = model.model_fields.get(str(below[1])) if model and len(below) > 1 else None
+    return (inner or info).description or ""
 
 
 def _say(message: str) -> str:
     text = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    for jargon, word in _WORDS.items():
+        text = re.sub(jargon, word, text)
     return text[:1].lower() + text[1:]
+
+
+_WORDS = {
+    "a valid tuple": "a list",
+    r"a valid dictionary( or instance of \w+)?": "a section of settings, as `key: value`",
+    "a valid boolean": "true or false",
+    "^String should match pattern": "should match the pattern",
+    "^String should have at least 1 character": "should not be empty",
+}
+"""What pydantic says, and what it is called in YAML."""
 
 
 def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:

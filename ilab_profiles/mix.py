@@ -11,7 +11,7 @@ class Mix(Section):
     """Every setting of mixing."""
 
     num_util_proc: int = setting(1, "Processes that read and write data", unit="processes", expertise="advanced", ge=1)
-    output_dir: str = setting("generated/mixed", "Folder for the mixed data", path=True)
+    output_dir: str = setting("generated/mixed", "Folder for the mixed data", path=True, min_length=1)
     knowledge_recipes: StrList = setting(
         (), "Recipe files for knowledge: which data sets, and how much of each", path=True
     )

@@ -5,6 +5,7 @@ Derived from the models; nothing is told here a second time.
 
 from __future__ import annotations
 
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,16 @@ __all__ = [
     "choices_of",
     "fields",
     "find_field",
+    "find_setting",
     "is_secret",
     "items_of",
     "limits_of",
     "list_item",
+    "read_setting",
     "read_text",
     "scalar_kinds",
     "section_of",
+    "shape_of",
     "shapes",
     "spellings",
 ]
@@ -95,6 +99,35 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
     return ".".join(parts)
 
 
+def find_setting(path: str, model: type[Section] = Profile) -> str:
+    """As :func:`find_field`, for settings alone.
+
+    Raises:
+        InputError: if there is no such setting, or it is a section; the hint tells what that holds.
+    """
+    name = find_field(path, model)
+    if name not in fields(model):
+        below = ", ".join(other for other in fields(model) if other.startswith(f"{name}."))
+        raise InputError(Finding("not-a-setting", "is a section, not a setting", name, hint=f"it holds {below}"))
+    return name
+
+
+def read_setting(path: str, value: Any, model: type[Section] = Profile) -> tuple[str, Any]:
+    """The proper dotted path of a setting, and its value, text and paths read as its type asks.
+
+    Raises:
+        InputError: if there is no such setting, or the text cannot be read.
+    """
+    name = find_setting(path, model)
+    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(value, str):
+        return name, value
+    try:
+        return name, read_text(value, fields(model)[name])
+    except InputError as error:
+        raise InputError(Finding(item.rule, item.message, name) for item in error.findings) from None
+
+
 def read_text(text: str, info: FieldInfo) -> Any:
     """Read text as the type of a field asks: text stays text where text is wanted, else it is YAML.
 
@@ -140,13 +173,15 @@ class Shape(NamedTuple):
     scalars: frozenset[type]
 
 
+def shape_of(info: FieldInfo) -> Shape:
+    """The shape of a field."""
+    return Shape(section_of(info.annotation), items_of(info.annotation), frozenset(scalar_kinds(info.annotation)))
+
+
 @cache
 def shapes(model: type[Section]) -> Mapping[str, Shape]:
     """The shape of every field of one section, by name."""
-    return {
-        name: Shape(section_of(info.annotation), items_of(info.annotation), frozenset(scalar_kinds(info.annotation)))
-        for name, info in model.model_fields.items()
-    }
+    return {name: shape_of(info) for name, info in model.model_fields.items()}
 
 
 def bounds_of(info: FieldInfo) -> str:

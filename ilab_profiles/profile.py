@@ -37,7 +37,7 @@ class Profile(Section):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """A profile from nested data, in any accepted spelling, checked as a whole.
+        """A profile from nested data as a profile file holds them, in any accepted spelling, checked as a whole.
 
         Raises:
             InputError: with everything that is wrong with it.

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ilab_profiles.conditions import value_at
-from ilab_profiles.layers import Layer, Setting, read_data, read_mapping
+from ilab_profiles.conditions import show, value_at
+from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.document import Document
+from ilab_profiles.inheritance import extend
+from ilab_profiles.layers import Layer, Setting, read_data
 from ilab_profiles.merge import merge
 from ilab_profiles.paths import fields, is_secret
 from ilab_profiles.profile import Profile
@@ -15,9 +18,13 @@ from ilab_profiles.render import dump, to_data
 __all__ = ["as_yaml", "from_data", "revise", "without_secrets"]
 
 
-def from_data(data: Mapping[str, Any]) -> Profile:
+def from_data(data: object) -> Profile:
     """A checked profile from nested data."""
-    return merge([read_mapping(data)]).profile
+    source = "<data>"
+    if not isinstance(data, Mapping):
+        message = f"a profile is a mapping of settings, not {show(data)[:60]}"
+        raise InputError(Finding("not-a-mapping", message, position=Position(source)))
+    return merge(extend(Document(source, "", dict(data)))).profile
 
 
 def revise(profile: Profile, changes: Mapping[str, Any]) -> Profile:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_profiles import catalog, config, inheritance
+from ilab_profiles.catalog import Name, real
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.environment import read_environment
 from ilab_profiles.layers import Layer, read_data, read_document
@@ -18,11 +19,11 @@ from ilab_profiles.profile import Profile
 __all__ = ["check", "load", "resolve"]
 
 
-def load(name: str) -> Profile:
+def load(name: Name) -> Profile:
     """A checked, immutable profile.
 
     Args:
-        name: a name of the catalogue (``"single_gpu"``, ``"multi_gpu/l40s_x4"``) or the path of a file.
+        name: a name of the catalogue (``"single_gpu"``, ``"multi_gpu/l40s_x4"``) or the path of a file, text or not.
 
     Raises:
         InputError: with everything that is wrong with it.
@@ -30,7 +31,7 @@ def load(name: str) -> Profile:
     return merge(_layers(name)).profile
 
 
-def check(name: str) -> tuple[Finding, ...]:
+def check(name: Name) -> tuple[Finding, ...]:
     """Everything that is wrong with a profile or a config file, warnings included; nothing if all is well."""
     try:
         return merge(_layers(name)).warnings
@@ -38,17 +39,14 @@ def check(name: str) -> tuple[Finding, ...]:
         return error.findings
 
 
-def _layers(name: str) -> list[Layer]:
+def _layers(name: Name) -> list[Layer]:
     """The layers of a profile, or of what a config file chooses, with the findings of the whole file."""
     path = catalog.find(name)
-    document = inheritance.open_document(path)
-    if not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data):
-        return config.config_layers(document, path)[1]
-    return inheritance.extend(document, above=(path.resolve(),))
+    return config.layers_of(inheritance.open_document(path), path)
 
 
 def resolve(
-    profile: str | None = None,
+    profile: Name | None = None,
     *,
     config_file: Path | None = None,
     settings_file: Path | None = None,
@@ -83,16 +81,17 @@ def resolve(
     named = flag_name or {}
     layers.append(read_environment(environ))
     if settings_file is not None:
-        layers.append(_read_settings(settings_file, section))
+        layers += _read_settings(settings_file, section)
     layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
     return merge(layers)
 
 
-def _read_settings(path: Path, section: str) -> Layer:
+def _read_settings(path: Path, section: str) -> list[Layer]:
     document = inheritance.open_document(path)
+    above = (real(path),)
     if isinstance(document.data.get("profile"), Mapping):
-        return read_document(document, "config", document.source, ("profile",))
+        return inheritance.extend(document, ("profile",), "config", above)
     model = section_of(Profile.model_fields[section].annotation) if section else None
-    if model is None or not set(Profile.model_fields).isdisjoint(document.data):
-        return read_document(document, "config", document.source)
-    return read_document(document, "config", document.source, model=model, prefix=f"{section}.")
+    if model is None or not {*Profile.model_fields, "extends"}.isdisjoint(document.data):
+        return inheritance.extend(document, (), "config", above)
+    return [read_document(document, "config", document.source, model=model, prefix=f"{section}.")]

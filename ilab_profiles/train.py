@@ -81,7 +81,12 @@ class Torchrun(Section):
 class Phase(Section):
     """One phase of a training in several phases; what it leaves unset is taken from ``train``."""
 
-    name: str | None = setting(None, "Name of the phase's folder; unset means phase00, phase01, …")
+    name: str | None = setting(
+        None,
+        "Name of the phase's folder; unset means phase00, phase01, …",
+        pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$",
+        max_length=100,
+    )
     data_path: str | None = setting(None, "Data of this phase", path=True)
     num_epochs: int | None = setting(None, "Passes over this phase's data", unit="epochs", ge=1)
     effective_batch_size: int | None = setting(None, "Samples in one optimizer step", unit="samples", ge=1)
@@ -106,8 +111,11 @@ class Train(Section):
         "JSONL file of conversations (`messages`), or a folder of such files",
         aliases=["data_dir"],
         path=True,
+        min_length=1,
     )
-    output_dir: str = setting("runs/train", "Folder of the run: metrics, checkpoints and the trained model", path=True)
+    output_dir: str = setting(
+        "runs/train", "Folder of the run: metrics, checkpoints and the trained model", path=True, min_length=1
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "Hardware to train on; auto takes CUDA where it is there")
     gpus: GpuSelection = setting(None, "GPUs to train on: 0-3, 0:3, 1,3, or -1 for none")
     num_gpus: int | None = setting(
@@ -158,6 +166,11 @@ class Train(Section):
     phases: Annotated[tuple[Phase, ...], BeforeValidator(as_tuple)] = setting(
         (), "Phases that follow one another, each from the model of the one before", expertise="expert"
     )
+
+    @property
+    def phase_names(self) -> list[str]:
+        """The name of each phase, which its folder has: its own, else one by its number from 0."""
+        return [phase.name or f"phase{number:02d}" for number, phase in enumerate(self.phases)]
 
     @property
     def num_processes(self) -> int:

@@ -49,6 +49,29 @@ def test_a_setting_is_set_in_any_spelling(profile: Path) -> None:
     assert load(str(profile)).train.lora.lora_rank == 4
 
 
+def test_what_python_has_for_a_value_is_written(profile: Path) -> None:
+    set_value(profile, "extends", "cpu_only")
+    set_value(profile, "train.output_dir", Path("runs/x"))
+    set_value(profile, "train.gpus", (0, 1))
+    assert profile.read_text().endswith("    output_dir: runs/x\n    gpus: [0, 1]\n")
+
+
+def test_links_that_lead_in_a_circle_are_findings(tmp_path: Path) -> None:
+    link = tmp_path / "loop.yaml"
+    link.symlink_to(link)
+    for act in (lambda: set_value(link, "train.num_epochs", 3), lambda: init(link, "cpu_only"), lambda: load(link)):
+        with pytest.raises(InputError):
+            act()
+    assert link.is_symlink()
+
+
+def test_a_value_that_is_no_yaml_is_told_by_the_setting_alone(profile: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        set_value(profile, "train.num_epochs", "{")
+    (finding,) = caught.value.findings
+    assert (finding.path, finding.position) == ("train.num_epochs", None)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "rule"),
     [

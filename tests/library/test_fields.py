@@ -23,6 +23,8 @@ from ilab_profiles.paths import fields
         ([3, 1], (1, 3)),
         (-1, ()),
         ("-1", ()),
+        ((), ()),
+        (2.0, (2,)),
         (None, None),
     ],
 )
@@ -30,9 +32,15 @@ def test_gpu_selections(written: object, ids: tuple[int, ...] | None) -> None:
     assert parse_gpus(written) == ids
 
 
-@pytest.mark.parametrize("written", ["4-2", "a", "", "0-", "1,1", [0, 0], [-1, 0], True, 1.5, "0..3", -2])
+@pytest.mark.parametrize("written", ["4-2", "a", "", "0-", "1,1", [0, 0], [-1, 0], True, 1.5, "0..3", -2, []])
 def test_what_is_no_gpu_selection(written: object) -> None:
     with pytest.raises(ValueError, match=r"\w"):
+        parse_gpus(written)
+
+
+@pytest.mark.parametrize("written", [10**400, 1e300, float("inf"), float("nan"), [0, 10_000]])
+def test_a_number_that_no_gpu_has_is_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="GPU"):
         parse_gpus(written)
 
 

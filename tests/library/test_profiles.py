@@ -106,6 +106,75 @@ def test_a_circle_is_reported_with_its_chain(tmp_path: Path) -> None:
     assert "a -> b -> a" in finding.message
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"a": "profile: a.yaml\n"},
+        {"a": "profile: {extends: a.yaml}\n"},
+        {"a": "profile: b.yaml\n", "b": "profile: ./a.yaml\n"},
+        {"a": "extends: b.yaml\n", "b": "profile: {extends: a.yaml}\n"},
+        {"a": "profile: {extends: b.yaml}\n", "b": "profile: a.yaml\n"},
+    ],
+)
+def test_a_circle_may_lead_through_config_files(tmp_path: Path, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        write(tmp_path / f"{name}.yaml", text)
+    (finding,) = refused(str(tmp_path / "a.yaml"))
+    assert finding.rule == "extends-circle"
+    assert finding.position is not None
+    assert finding.position.line == 1
+
+
+def test_a_base_that_is_not_there_hides_no_other_finding(tmp_path: Path) -> None:
+    found = refused(write(tmp_path / "mine.yaml", "extends: nope\ntrain: {num_epoch: 3}\n"))
+    assert [finding.rule for finding in found] == ["unknown-profile", "unknown-key"]
+    found = refused(write(tmp_path / "config.yaml", "profile: nope\nserve: {host_port: 1}\nchta: {}\n"))
+    assert [finding.rule for finding in found] == ["unknown-profile", "unknown-key", "bad-value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("extends: single_gpu.yaml\n", "did you mean single_gpu?"),
+        ("train: {NUM_EPOCHS: 3}\n", "did you mean num_epochs?"),
+        ("train:\n  num_epochs:3\n", "a space behind the colon"),
+        ("profile: single_gpu\ntrain: {num_epochs: 3}\n", "inside `profile:`"),
+        ("extends: single_gpu\nprofile: {train: {num_epochs: 3}}\n", "inside `profile:`"),
+    ],
+)
+def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str) -> None:
+    (finding,) = refused(write(tmp_path / "p.yaml", text))
+    assert hint in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: {resume:\n  yes}\n", '"yes": should be true or false'),
+        ("train: {phases:\n  x}\n", "x: should be a list"),
+        ("train: {phases:\n  [{name: phase01}, {}]}\n", "two phases are called phase01"),
+        ("train: {phases: [{name:\n  a/b}]}\n", "a/b: "),
+        ("train: {phases: [{name:\n  ..}]}\n", "..: should match the pattern"),
+        ("train: {gpus:\n  .inf}\n", ".inf: a GPU selection"),
+        ("train: {output_dir:\n  ''}\n", "should not be empty"),
+        ("profile:\n  [single_gpu]\n", "[single_gpu]: should be"),
+    ],
+)
+def test_a_wrong_value_is_told_once_at_its_place_as_yaml_writes_it(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path / "p.yaml", text)
+    (finding,) = refused(path)
+    assert said in finding.message
+    assert finding.position == Position(path, 2, 3)
+
+
+def test_a_home_or_folder_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ILAB_PROFILE_DIR", "x" * 5_000)
+    assert load("cpu_only").description
+    assert "cpu_only" in names()
+    for name in ("~nobody-of-that-name/x.yaml", "..yaml", "~"):
+        assert refused(name)[0].rule == "unknown-profile"
+
+
 def test_all_findings_come_at_once_each_at_its_place(tmp_path: Path) -> None:
     text = """extends: single-gpu
 train:

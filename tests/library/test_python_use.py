@@ -8,8 +8,10 @@ import pytest
 from pydantic import SecretStr
 
 import ilab_profiles
-from ilab_profiles import InputError, Profile, diff, explain, load, names, resolve
+import ilab_profiles.train
+from ilab_profiles import InputError, Profile, check, diff, explain, load, names, resolve
 from ilab_profiles.document import parse
+from ilab_profiles.paths import fields
 
 
 @pytest.mark.parametrize("name", names())
@@ -35,6 +37,33 @@ def test_replace_gives_a_new_checked_profile() -> None:
         profile.replace(**{"train.num_epoch": 3})
     with pytest.raises(InputError, match="bad-value"):
         profile.replace(**{"train.num_epochs": "many"})
+    with pytest.raises(InputError, match=r"it holds train\.model_path"):
+        profile.replace(train={"num_epochs": 3})
+    with pytest.raises(InputError, match="duplicate-key"):
+        profile.replace(**{"train.epochs": 3, "train.num_epochs": 4})
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_profile_may_be_replaced_and_keeps_its_values(name: str) -> None:
+    profile = load(name)
+    assert profile.replace() == profile
+    assert profile.replace(description="mine").train == profile.train
+
+
+def test_replace_takes_what_python_has_for_a_value() -> None:
+    phases: list[object] = [{"name": "a", "num-epochs": 2.0}, ilab_profiles.train.Phase(name="b")]
+    for value in (phases, tuple(phases)):
+        changed = load("cpu_only").replace(**{"train.phases": value, "train.output_dir": Path("runs/x")}).train
+        assert [(phase.name, phase.num_epochs) for phase in changed.phases] == [("a", 2), ("b", None)]
+        assert changed.output_dir == "runs/x"
+    with pytest.raises(InputError) as caught:
+        load("cpu_only").replace(**{"train.phases": [{"nam": "a"}, {"num_epochs": 0}, 3]})
+    told = {(finding.rule, finding.path) for finding in caught.value.findings}
+    assert told == {
+        ("unknown-key", "train.phases.0.nam"),
+        ("bad-value", "train.phases.1.num_epochs"),
+        ("bad-value", "train.phases.2"),
+    }
 
 
 def test_from_dict_takes_every_spelling_and_reports_all_that_is_wrong() -> None:
@@ -44,6 +73,48 @@ def test_from_dict_takes_every_spelling_and_reports_all_that_is_wrong() -> None:
         Profile.from_dict({"trian": {}, "train": {"num_epochs": 0, "deepspeed": {"cpu_offload_optimizer": True}}})
     rules = {finding.rule for finding in caught.value.findings}
     assert rules == {"unknown-key", "bad-value", "optimizer-offload-needs-deepspeed"}
+    assert {str(finding.position) for finding in caught.value.findings} == {"<data>"}
+
+
+def test_from_dict_extends_as_a_file_does() -> None:
+    profile = Profile.from_dict({"extends": "single-gpu", "train": {"num_epochs": 3}})
+    assert profile == load("single_gpu").replace(**{"train.num_epochs": 3})
+    for base in ("nope", 3, ["single_gpu"]):
+        with pytest.raises(InputError, match=r"extends|nope"):
+            Profile.from_dict({"extends": base})
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], "single_gpu", 5, {1: 2}, {None: {}}, {"train": [1]}, {"train": load("cpu_only").train}]
+)
+def test_what_is_no_profile_is_a_finding(data: Any) -> None:
+    with pytest.raises(InputError):
+        Profile.from_dict(data)
+
+
+def test_odd_objects_are_findings() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("as arrays of NumPy do")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    for path in fields():
+        with pytest.raises(InputError, match="bad-value"):
+            load("cpu_only").replace(**{path: Odd()})
+
+
+def test_a_path_names_a_profile_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {num_epochs: 3}\n", encoding="utf-8")
+    assert load(path).train.num_epochs == resolve(path, environ={}).profile.train.num_epochs == 3
+    assert check(path) == ()
+    with pytest.raises(TypeError):
+        load(5)  # type: ignore[arg-type]
+
+
+def test_the_names_of_the_package_can_be_completed() -> None:
+    assert set(ilab_profiles.__all__) <= set(dir(ilab_profiles))
 
 
 def test_diff_speaks_of_values_and_what_follows_from_them_with_units() -> None:
@@ -74,6 +145,14 @@ def test_explain_tells_value_origin_and_what_is_shadowed(tmp_path: Path) -> None
     ]
     assert str(told.shadowed[1].position) == f"{config}:3:26"
     assert "5e-05" in str(told)
+
+
+def test_explain_refuses_what_is_no_setting() -> None:
+    found = resolve(environ={})
+    for path, hint in {"train.lora": "train.lora.lora_rank", "train.num_epoch": "num_epochs", "": ""}.items():
+        with pytest.raises(InputError) as caught:
+            explain(found, path)
+        assert hint in caught.value.findings[0].hint
 
 
 def test_explain_derives_with_formula_and_numbers() -> None:
@@ -117,6 +196,21 @@ def test_precedence_in_every_combination_of_sources(mask: int, tmp_path: Path, m
     assert [setting.value for setting in found.settings.get("train.seed", ())] == said
     told = explain(found, "train.seed")
     assert [told.origin.value, *(given.value for given in told.shadowed)] == [*reversed(said), 42]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["extends: base.yaml\ntrain: {seed: 7}\n", "profile: {extends: base.yaml, train: {seed: 7}}\n"],
+)
+def test_a_file_of_settings_for_once_may_extend_a_profile(tmp_path: Path, text: str) -> None:
+    (tmp_path / "base.yaml").write_text("train: {num_epochs: 9, seed: 1}\n", encoding="utf-8")
+    (tmp_path / "once.yaml").write_text(text, encoding="utf-8")
+    found = resolve("cpu_only", settings_file=tmp_path / "once.yaml", section="train", environ={}).profile
+    assert (found.train.num_epochs, found.train.seed) == (9, 7)
+    assert found.description == load("cpu_only").description
+    (tmp_path / "once.yaml").write_text("extends: nope\n", encoding="utf-8")
+    with pytest.raises(InputError, match="unknown-profile"):
+        resolve("cpu_only", settings_file=tmp_path / "once.yaml", section="train", environ={})
 
 
 def test_lists_are_replaced_and_sections_merged(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ilab_profiles import Finding, check
+from ilab_profiles import Finding, InputError, Profile, check
 from ilab_profiles.reports import FORMATS, report
 
 BAD = """extends: single_gpu
@@ -84,3 +84,11 @@ def test_nothing_wrong_is_said_in_every_form() -> None:
         "github": "",
     }
     assert json.loads(report([], "sarif"))["runs"][0]["results"] == []
+
+
+def test_what_a_file_holds_does_not_command_the_terminal() -> None:
+    with pytest.raises(InputError) as caught:
+        Profile.from_dict({"train": {"num\x1b[31mepochs\x07\n": 3}})
+    assert not set(str(caught.value)) & set("\x1b\x07")
+    assert len(str(caught.value).splitlines()) == 2
+    assert "\\x1b[31m" in str(caught.value)
