@@ -22,7 +22,7 @@ def model(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer.json").write_text("{}")
-    (folder / "model.safetensors").touch()
+    (folder / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     return folder
 
 
@@ -70,6 +70,9 @@ def test_everything_is_said_at_once(model: Path, make_task: MakeTask, tmp_path: 
         ("config.json", "[]", "bad-model-file"),
         ("config.json", None, "not-a-model"),
         ("model.safetensors", None, "no-weights"),
+        ("model.safetensors", "cut short", "model-incomplete"),
+        ("model.safetensors.index.json", '{"weight_map": {"a": "model-2.safetensors"}}', "model-incomplete"),
+        ("model.safetensors.index.json", "[]", "model-incomplete"),
         ("tokenizer.json", None, "no-tokenizer"),
         ("adapter_config.json", '{"base_model_name_or_path": "gone"}', "no-base-model"),
     ],
@@ -84,6 +87,16 @@ def test_a_chat_template_is_needed_where_it_is_wanted(model: Path, make_task: Ma
     assert rules(evaluate) == ["no-chat-template"]
     (model / "chat_template.jinja").write_text("{{ messages }}")
     assert rules(evaluate) == []
+
+
+def test_of_a_training_in_phases_one_model_has_to_be_named(model: Path, make_task: MakeTask, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for phase in ("phase00", "phase01"):
+        (tmp_path / "run" / phase).mkdir()
+        (tmp_path / "run" / phase / "model").symlink_to(model)
+    (finding,) = preflight(settings(tmp_path / "run", make_task().parent))
+    assert finding.rule == "not-a-model"
+    assert finding.hint.endswith(f"{tmp_path}/run/phase00/model, {tmp_path}/run/phase01/model")
 
 
 def test_no_model_is_named(make_task: MakeTask) -> None:

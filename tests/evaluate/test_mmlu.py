@@ -68,6 +68,8 @@ def test_a_task_that_allows_no_examples_gets_none(make_task: MakeTask) -> None:
         ("test_split: test", "test_split: test\nmetric_list: [{metric: bleu}]", "unknown-metric"),
         ("test_split: test", "test_split: test\nfewshot_config: {sampler: odd}", "bad-task-key"),
         ("test_split: test", "test_split: test\ntarget_delimiter: 3", "bad-task-key"),
+        ("{{question}}", "{{question", "bad-template"),
+        ("doc_to_target: answer", "doc_to_target: '{% if %}'", "bad-template"),
         ("doc_to_text:", "doc_to_text: [1]\nold:", "bad-task-key"),
         ("dataset_kwargs:\n  data_files:\n    test:", "dataset_kwargs:", "task-needs-hub"),
     ],
@@ -81,6 +83,11 @@ def test_what_cannot_be_asked_is_refused(make_task: MakeTask, old: str, new: str
     assert [finding.rule for finding in caught.value.findings] == [rule]
     assert caught.value.findings[0].position
     assert caught.value.findings[0].position.source == str(path)
+
+
+def test_a_delimiter_without_a_value_is_none(make_task: MakeTask) -> None:
+    (task,) = prepare(settings(make_task(more="target_delimiter:\n").parent)).tasks
+    assert task.delimiters == {}
 
 
 def test_what_is_wrong_with_several_tasks_is_said_at_once(make_task: MakeTask) -> None:

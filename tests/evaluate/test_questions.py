@@ -114,6 +114,7 @@ def test_choices_that_are_refused(given: Any) -> None:
         ("{{question.__class__.__mro__}}", "unsafe"),
         ("{{choices[9]}}", "doc_to_text"),
         ("{{1/0}}", "division"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
     ],
 )
 def test_templates_that_do_not_fit(template: str, message: str) -> None:

@@ -138,7 +138,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_and_exit_code_1(
     student: Path, make_task: MakeTask, tmp_path: Path
 ) -> None:
     model = shutil.copytree(student, tmp_path / "model")
-    (model / "model.safetensors").write_bytes(b"not safetensors")
+    (model / "config.json").write_text('{"model_type": "unheard_of"}')
     output = tmp_path / "out"
     code, out, err = evaluate(model, output, data_dir=str(make_task().parent), tasks=["tides"], few_shots=0)
     assert (code, out) == (1, "")

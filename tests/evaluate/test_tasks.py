@@ -101,11 +101,13 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_place(tmp_path: Path)
 
 
 def test_unknown_and_empty_names(tmp_path: Path) -> None:
-    folder = read_folder(write(tmp_path, a="task: abstract_algebra\n", g="group: g\ntask: [gone]\n"))
+    part = "group: part\ntask: [abstract_algebra, part, {group: g}]\n"
+    folder = read_folder(write(tmp_path, a="task: abstract_algebra\n", g="group: g\ntask: [gone]\n", part=part))
     with pytest.raises(InputError) as caught:
-        folder.find(["abstract_algebr", "zzz", "g"], "evaluate.mmlu.tasks")
-    first, second, third = caught.value.findings
+        folder.find(["abstract_algebr", "zzz", "g", "part"], "evaluate.mmlu.tasks")
+    first, second, third, fourth = caught.value.findings
     assert first.hint == "did you mean abstract_algebra?"
-    assert second.hint == "known here: abstract_algebra, g"
+    assert second.hint == "known here: abstract_algebra, g, part"
     assert third.rule == "empty-group"
+    assert (fourth.rule, "names gone, which" in fourth.message) == ("incomplete-group", True)
     assert {finding.path for finding in caught.value.findings} == {"evaluate.mmlu.tasks"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -12,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.train.launch import command, environment, preflight, run
+from ilab_cli.backends.train.launch import command, environment, preflight, read_settings, run
 from ilab_cli.backends.train.phases import expand
-from ilab_profiles import InputError, Train
+from ilab_profiles import InputError, Position, Train
 from tests.train.conftest import ROOT, conversation, write_jsonl
 
 pytest.importorskip("accelerate", reason="needs the train extra")
@@ -52,7 +53,7 @@ def test_every_bad_line_is_reported_at_its_place(settings: Settings, tmp_path: P
         f":2:15:{start} not JSON: Expecting value",
         f":3:{start} not a JSON object",
         f":5:{start} `messages` is missing",
-        f":6:{start} `messages` is not a list of messages",
+        f":6:{start} `messages` is empty",
         f":7:{start} messages[0].content is missing",
         f":7:{start} messages[1] is not an object with role and content",
         f":7:{start} no assistant turn: nothing to learn",
@@ -62,6 +63,67 @@ def test_every_bad_line_is_reported_at_its_place(settings: Settings, tmp_path: P
     ]
     assert all(finding.hint for finding in findings)
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not(settings: Settings, tmp_path: Path) -> None:
+    row = '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "one"}]}\n'
+    file = tmp_path / "train.jsonl"
+    file.write_text(row % "\\ud83d\\ude00" + row % "\\ud83d")
+    (finding,) = preflight(settings(data_path=str(file), warmup_steps=0))
+    assert (finding.position, "surrogate" in finding.message) == (Position(str(file), 2), True)
+
+
+def test_of_many_bad_lines_the_first_are_shown(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_text("{bad\n" * 3000)
+    findings = preflight(settings(data_path=str(file)))
+    assert [finding.position.line for finding in findings if finding.position][:20] == list(range(1, 21))
+    assert "2980 more" in findings[-1].message
+    assert len(findings) == 21
+
+
+def test_packed_data_are_told_as_such(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(gzip.compress(json.dumps(conversation(1)).encode()))
+    (finding,) = preflight(settings(data_path=str(file)))
+    assert "gunzip" in finding.hint
+
+
+def test_the_home_folder_is_meant_as_in_a_shell(
+    settings: Settings, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_jsonl(tmp_path / "d.jsonl", [conversation(number) for number in range(9)])
+    shutil.copytree(model_dir, tmp_path / "m")
+    assert rules(settings(model_path="~/m", data_path="~/d.jsonl", phases=[{"data_path": "~/d.jsonl"}])) == []
+    *_, text = command(settings(output_dir="~/run"))
+    assert read_settings(text).output_dir == str(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training.json", b'{"st'),
+        ("training.json", b"[]"),
+        ("training.json", None),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}      cut"),
+        ("model.safetensors", b""),
+        ("optimizer/state.pt", b"PK\x03\x04 cut"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name: str, content: bytes | None) -> None:
+    train = settings()
+    folder = Path(train.output_dir) / "checkpoints" / "samples_0000008"
+    (folder / "optimizer").mkdir(parents=True)
+    (folder / "training.json").write_text('{"step": 1, "samples": 8, "data": "x"}')
+    assert rules(train) == []
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    (finding,) = preflight(train)
+    assert (finding.rule, str(folder) in finding.message) == ("checkpoint-damaged", True)
+    assert finding.hint
 
 
 @pytest.mark.parametrize(
@@ -82,7 +144,6 @@ def test_every_bad_line_is_reported_at_its_place(settings: Settings, tmp_path: P
         ({"model_path": "/nowhere"}, ["model-not-found"]),
         ({"model_path": "/nowhere", "data_path": "/nowhere", "packing": True},
          ["not-supported-yet", "model-not-found", "data-not-found"]),
-        ({"phases": [{"name": "a/b"}, {"name": "x"}, {"name": "x"}]}, ["phase-name", "phase-name"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused(settings: Settings, changes: dict[str, Any], expected: list[str]) -> None:
@@ -114,6 +175,8 @@ def test_a_folder_of_data_gives_its_training_files(settings: Settings, tmp_path:
 
     folder = tmp_path / "data"
     folder.mkdir()
+    assert rules(settings(data_path=str(folder))) == ["data-not-found"]
+    (folder / "._train.jsonl").write_bytes(b"\0\5\x16\7 what macOS leaves beside a file")
     assert rules(settings(data_path=str(folder))) == ["data-not-found"]
     write_jsonl(folder / "a.jsonl", [conversation(1)])
     write_jsonl(folder / "test_b.jsonl", [conversation(2)])

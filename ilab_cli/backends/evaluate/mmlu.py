@@ -21,6 +21,7 @@ __all__ = ["MmluTask", "Selection", "prepare"]
 
 _CODE = {"class", "custom_dataset", "process_docs", "process_results", "use_prompt", "filter_list"}
 _NEEDED = ("doc_to_text", "doc_to_choice", "doc_to_target")
+_DELIMITERS = ("target_delimiter", "fewshot_delimiter")
 _METRICS = ("acc", "acc_norm")
 _UNNAMED = "test"
 
@@ -96,7 +97,7 @@ def prepare(mmlu: Mmlu) -> Selection:
         why = "the tasks that lm-eval brings take their questions from a hub, which is not reached from here"
         hint = "name the folder with --data-dir"
         raise InputError(Finding("no-task-folder", message, "evaluate.mmlu.data_dir", why=why, hint=hint))
-    path = Path(mmlu.data_dir).expanduser()
+    path = Path(os.path.expanduser(mmlu.data_dir))
     if not os.path.isdir(path):
         raise InputError(Finding("no-such-folder", f"there is no folder {path}", "evaluate.mmlu.data_dir"))
     folder = read_folder(path)
@@ -125,6 +126,8 @@ def _prepare_task(name: str, folder: TaskFolder, few_shots: int) -> MmluTask:
     settings = task.settings
     fewshot = settings.get("fewshot_config") or {}
     templates = Templates(settings)
+    if findings := [task.finding("bad-template", f"`{key}`: {what}", key) for key, what in templates.mistakes()]:
+        raise InputError(findings)
     asked, drawn = _split_names(task, fewshot)
     records = _splits(task, folder.path, {asked, drawn})
     if samples := as_list(fewshot.get("samples")):
@@ -136,7 +139,7 @@ def _prepare_task(name: str, folder: TaskFolder, few_shots: int) -> MmluTask:
         few_shots=0 if settings.get("num_fewshot") == 0 else few_shots,
         sampler=str(fewshot.get("sampler", "default")),
         metrics=("acc", *(name for name in _metrics(task) if name != "acc")),
-        delimiters={key: settings[key] for key in ("target_delimiter", "fewshot_delimiter") if key in settings},
+        delimiters={key: settings[key] for key in _DELIMITERS if settings.get(key) is not None},
     )
     _check_few_shots(ready, task)
     return ready
@@ -156,7 +159,7 @@ def _check_keys(task: TaskFile) -> list[Finding]:
     findings += [task.finding("task-key-missing", f"the task says no `{key}`") for key in missing]
     findings += [
         task.finding("bad-task-key", f"`{key}` must be a text", key)
-        for key in ("doc_to_text", "description", "gen_prefix", "target_delimiter", "fewshot_delimiter")
+        for key in ("doc_to_text", "description", "gen_prefix", *_DELIMITERS)
         if settings.get(key) is not None and not isinstance(settings[key], str)
     ]
     if unknown := [name for name in _metrics(task) if name not in _METRICS]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.train.weights import lacking
 from ilab_profiles import Evaluate, Finding, InputError, Position
 
 __all__ = ["Model", "find_model"]
@@ -50,10 +51,10 @@ def find_model(evaluate: Evaluate) -> Model:
     given = {"mmlu.model": evaluate.mmlu.model, "model": evaluate.model, "input_dir": evaluate.input_dir}
     key = next((key for key, value in given.items() if value), "model")
     setting, name = f"evaluate.{key}", given[key]
-    if name is None:
+    if not name:
         hint = "name it with --model, or its folder with --input-dir"
         raise InputError(Finding("no-model", "no model is given", setting, hint=hint))
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not os.path.exists(path):
         if setting != "evaluate.input_dir" and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
             return Model(name, name, None, name)
@@ -62,6 +63,8 @@ def find_model(evaluate: Evaluate) -> Model:
     if folder is None:
         what = "has neither config.json nor adapter_config.json" if path.is_dir() else "is a file"
         hint = "a model is a folder as transformers saves it, with config.json, *.safetensors and a tokenizer"
+        if inside := [str(part) for part in sorted([*path.glob("*"), *path.glob("*/model")]) if _is_model(part)]:
+            hint = f"name one of the models in it: {', '.join(inside)}"
         raise InputError(Finding("not-a-model", f"{name} {what}", setting, hint=hint))
     return _from_folder(name, folder, setting, evaluate.mmlu.apply_chat_template)
 
@@ -78,11 +81,12 @@ def _from_folder(name: str, folder: Path, setting: str, chat: bool) -> Model:
         adapter, base = str(folder), _base_folder(file, findings)
     else:
         _read_object(folder / "config.json", findings)
-    findings += [
-        Finding("no-weights", f"{part} holds no weights (*.safetensors)", setting)
-        for part in dict.fromkeys((base, folder))
-        if not any(next(part.glob(pattern), None) for pattern in _WEIGHTS)
-    ]
+    for part in dict.fromkeys((base, folder)):
+        if not any(next(part.glob(pattern), None) for pattern in _WEIGHTS):
+            findings.append(Finding("no-weights", f"{part} holds no weights (*.safetensors)", setting))
+        if lost := lacking(part):
+            message = f"{part} lacks {', '.join(lost)}"
+            findings.append(Finding("model-incomplete", message, setting, hint="copy or download the model again"))
     tokenizer = next((f for f in (folder, base) if any((f / file).is_file() for file in _TOKENIZER)), None)
     if tokenizer is None:
         findings.append(Finding("no-tokenizer", f"{folder} holds no tokenizer (tokenizer.json)", setting))
@@ -98,7 +102,7 @@ def _from_folder(name: str, folder: Path, setting: str, chat: bool) -> Model:
 def _base_folder(file: Path, findings: list[Finding]) -> Path:
     base = _read_object(file, findings).get("base_model_name_or_path")
     for place in (Path(str(base)), file.parent / str(base)):
-        if base and (place / "config.json").is_file():
+        if base and os.path.isfile(place / "config.json"):
             return place
     message = f"the adapter's base model {base} is no model folder"
     hint = "put the base model there, or correct base_model_name_or_path"

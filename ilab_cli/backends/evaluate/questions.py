@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,19 @@ class Templates:
 
         self._settings = settings
         self._environment = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+        self._template = cache(self._environment.from_string)
         self._environment.filters["regex_replace"] = lambda text, pattern, new: re.sub(pattern, new, text)  # as lm-eval
+
+    def mistakes(self) -> Iterator[tuple[str, str]]:
+        """Each key whose template is not valid Jinja, with what is wrong with it."""
+        from jinja2 import TemplateSyntaxError
+
+        for key in ("doc_to_text", "doc_to_choice", "doc_to_target", "description", "gen_prefix"):
+            if isinstance(template := self._settings.get(key), str):
+                try:
+                    self._template(template)
+                except TemplateSyntaxError as error:
+                    yield key, str(error.message)
 
     def questions(self, records: list[Record], task: str) -> list[Question]:
         """What is asked, for every record.
@@ -183,8 +196,8 @@ class Templates:
         if template in data:
             return data[template]
         try:
-            return self._environment.from_string(template).render(**data)
-        except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, re.error) as error:
+            return self._template(template).render(data)
+        except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError, re.error) as error:
             raise ValueError(f"{key}: {error}") from None
 
     def _choices(self, data: dict[str, Any]) -> list[str]:
@@ -207,7 +220,7 @@ class Templates:
         if isinstance(given, str):
             template = given not in data
             given = self._render("doc_to_target", data)
-            if template and given.isdigit():
+            if template and given.isdecimal():
                 given = int(given)
         if isinstance(given, str) and given in choices:
             return choices.index(given)

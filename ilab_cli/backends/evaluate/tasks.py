@@ -77,6 +77,10 @@ class TaskFolder:
                 found[name] = self._leaves(name, ())
                 if not found[name]:
                     findings.append(Finding("empty-group", f"the group {name} holds no task of {self.path}", setting))
+                elif lacking := sorted(self._strangers(name, ())):
+                    message = f"the group {name} names {', '.join(lacking)}, which {self.path} does not hold"
+                    hint = "without them its score would be another one: add them, or take them out of the group"
+                    findings.append(Finding("incomplete-group", message, setting, hint=hint))
             if not names:
                 near = nearest(_plain(pattern), known)
                 hint = f"did you mean {near}?" if near else f"known here: {', '.join(known[:10])}"
@@ -92,6 +96,13 @@ class TaskFolder:
             for member in self.groups[name].members:
                 leaves += [leaf for leaf in self._leaves(member, (*above, name)) if leaf not in leaves]
         return leaves
+
+    def _strangers(self, name: str, above: tuple[str, ...]) -> set[str]:
+        """Names below a group that stand for nothing."""
+        if name not in self.groups:
+            return set() if name in self.tasks else {name}
+        members = [] if name in above else self.groups[name].members
+        return {lost for member in members for lost in self._strangers(member, (*above, name))}
 
 
 def read_folder(path: Path) -> TaskFolder:

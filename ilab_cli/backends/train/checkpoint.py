@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ilab_cli.backends.train.files import remove_leftovers, replace_folder, temporary_name
+from ilab_cli.backends.train.weights import lacking
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = [
@@ -50,7 +51,15 @@ class Progress:
 
 
 def _read_progress(folder: Path) -> Progress:
-    return Progress(**json.loads((folder / _PROGRESS).read_text(encoding="utf-8")))
+    try:
+        return Progress(**json.loads((folder / _PROGRESS).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, f"{_PROGRESS} cannot be read: {error}") from error
+
+
+def _damaged(folder: Path, what: str) -> InputError:
+    hint = "remove that folder; the run then begins anew"
+    return InputError(Finding("checkpoint-damaged", f"{folder} is damaged: {what}", "train.output_dir", hint=hint))
 
 
 def clean(run: Path) -> None:
@@ -60,9 +69,16 @@ def clean(run: Path) -> None:
 
 
 def newest(run: Path) -> tuple[Path, Progress] | None:
-    """The newest checkpoint that a run can go on from, and how far the run was; ``None`` before the first."""
+    """The newest checkpoint that a run can go on from, and how far the run was; ``None`` before the first.
+
+    Raises:
+        InputError: if it is damaged.
+    """
     folders = (optimizer.parent for optimizer in run.glob(f"checkpoints/samples_*/{OPTIMIZER}"))
-    return max(((folder, _read_progress(folder)) for folder in folders), key=lambda found: found[1].step, default=None)
+    found = max(((folder, _read_progress(folder)) for folder in folders), key=lambda item: item[1].step, default=None)
+    if found and (lost := lacking(found[0])):
+        raise _damaged(found[0], f"it lacks {', '.join(lost)}")
+    return found
 
 
 def to_resume(train: Train, data: str) -> tuple[Path | None, Progress]:
@@ -73,7 +89,7 @@ def to_resume(train: Train, data: str) -> tuple[Path | None, Progress]:
         data: fingerprint of the tokenised data.
 
     Raises:
-        InputError: if the newest checkpoint was trained on other data.
+        InputError: if the newest checkpoint was trained on other data, or is damaged.
     """
     found = newest(Path(train.output_dir))
     if found is None:
@@ -94,7 +110,7 @@ def finished(run: Path, step: int, data: str) -> bool:
     """Whether the final model is there and is the outcome of ``step`` steps on these data."""
     try:
         progress = _read_progress(run / "model")
-    except FileNotFoundError:
+    except InputError:  # not there, or not whole: it is made again
         return False
     return (progress.step, progress.data) == (step, data)
 

@@ -7,6 +7,8 @@ knows of tokenizers or templates.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any
 
 from ilab_profiles import Finding, InputError, Position
 
-__all__ = ["Conversation", "Message", "files_of", "not_json", "problems_of", "read"]
+__all__ = ["Conversation", "Message", "files_of", "first", "not_json", "problems_of", "read"]
 
 Message = dict[str, Any]
 
+_MOST = 20  # findings shown of one file or folder
+_GZIP = b"\x1f\x8b"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
 
 
@@ -39,9 +44,9 @@ def files_of(data_path: str) -> list[Path]:
         InputError: if there is no such file or folder, or no JSONL file in it.
     """
     path = Path(data_path)
-    if path.is_file():
+    if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer
         return [path]
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise InputError(
             Finding(
                 "data-not-found",
@@ -50,7 +55,7 @@ def files_of(data_path: str) -> list[Path]:
                 hint="name a JSONL file or a folder of such files",
             )
         )
-    files = sorted(file for file in path.glob("*.jsonl") if file.is_file())
+    files = sorted(file for file in path.glob("[!.]*.jsonl") if file.is_file())
     if not files:
         raise InputError(
             Finding(
@@ -67,27 +72,15 @@ def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
     """Read all conversations; empty lines are passed over.
 
     Returns:
-        the sound conversations, and a finding for each thing that is wrong with another line, or with all of it.
+        the sound conversations, and a finding for each thing that is wrong with another line, or with all of it; of a
+        file with many wrong lines the first ones, and how many there are more.
     """
     conversations: list[Conversation] = []
     findings: list[Finding] = []
     for file in files:
-        for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-            if not line.strip():
-                continue
-            position = Position(str(file), number)
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                findings.append(not_json(error, position))
-                continue
-            if problems := list(problems_of(value)):
-                findings += [
-                    Finding("data-line", problem, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
-                    for problem in problems
-                ]
-            else:
-                conversations.append(Conversation(value["messages"], position))
+        items = list(_read_lines(file))
+        conversations += [item for item in items if isinstance(item, Conversation)]
+        findings += first([item for item in items if isinstance(item, Finding)], file)
     if not conversations and not findings:
         findings.append(
             Finding(
@@ -99,6 +92,36 @@ def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
             )
         )
     return conversations, findings
+
+
+def first(findings: list[Finding], path: Path) -> list[Finding]:
+    """Of many findings about the data at a path, the first ones, and how many there are more."""
+    if len(findings) <= _MOST:
+        return findings
+    message = f"and {len(findings) - _MOST} more findings like these"
+    return [*findings[:_MOST], Finding("data-line", message, "train.data_path", Position(str(path)))]
+
+
+def _read_lines(file: Path) -> Iterator[Conversation | Finding]:
+    """Each line of a file that is not empty: its conversation, or a finding for each thing that is wrong with it."""
+    raw = file.read_bytes()
+    if raw.startswith(_GZIP):
+        yield Finding("data-line", "it is packed", "train.data_path", Position(str(file)), hint=f"gunzip {file}")
+        return
+    for number, line in enumerate(raw.splitlines(), start=1):
+        if not line.strip():
+            continue
+        position = Position(str(file), number)
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield not_json(error, position)
+            continue
+        problems = list(problems_of(value))
+        for problem in problems:
+            yield Finding("data-line", problem, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
+        if not problems:
+            yield Conversation(value["messages"], position)
 
 
 def not_json(error: Exception, position: Position) -> Finding:
@@ -121,14 +144,18 @@ def problems_of(value: object) -> Iterator[str]:
         return
     messages = value.get("messages")
     if not isinstance(messages, list) or not messages:
-        yield "`messages` is missing" if "messages" not in value else "`messages` is not a list of messages"
+        what = "not a list of messages" if messages else "empty"
+        yield f"`messages` is {what}" if "messages" in value else "`messages` is missing"
         return
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             yield f"messages[{number}] is not an object with role and content"
             continue
         for key in ("role", "content"):
-            if not isinstance(message.get(key), str):
+            text = message.get(key)
+            if not isinstance(text, str):
                 yield f"messages[{number}].{key} is {'missing' if key not in message else 'not text'}"
+            elif not text.isascii() and _SURROGATE.search(text):
+                yield f"messages[{number}].{key} holds half of a surrogate pair, \\ud800 to \\udfff"
     if not any(isinstance(message, dict) and message.get("role") == "assistant" for message in messages):
         yield "no assistant turn: nothing to learn"

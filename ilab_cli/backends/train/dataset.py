@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.train.conversations import files_of, read
+from ilab_cli.backends.train.conversations import files_of, first, read
 from ilab_cli.backends.train.files import replace_file
 from ilab_cli.backends.train.tokens import encode, load_tokenizer
-from ilab_profiles import Finding, InputError, Train
+from ilab_profiles import Finding, InputError, Position, Train
 
 __all__ = ["Samples", "examine", "load", "prepare"]
 
@@ -83,16 +83,18 @@ def _data_findings(train: Train) -> Iterable[Finding]:
 @lru_cache(maxsize=1)  # the check before a run and the run itself ask for the same
 def _tokenise(train: Train, fingerprint: str) -> Samples:
     conversations, findings = read(files_of(train.data_path))
+    refused: list[Finding] = []
     samples: list[tuple[NDArray[np.int32], NDArray[np.bool_]]] = []
     shortest = left_out = 0
     for item in encode(load_tokenizer(train), conversations):
         if isinstance(item, Finding):
-            findings.append(item)
+            refused.append(item)
         elif len(item[0]) > train.max_seq_len:
             left_out += 1
             shortest = min(shortest or len(item[0]), len(item[0]))
         else:
             samples.append(item)
+    findings += first(refused, Path(train.data_path))
     if left_out and not samples and not findings:
         message = (
             f"all {left_out} conversations are longer than {train.max_seq_len} tokens; the shortest has {shortest}"
@@ -116,8 +118,9 @@ def prepare(train: Train) -> Path:
         the file to :func:`load`.
 
     Raises:
-        InputError: as :func:`examine`; then nothing is written.
+        InputError: as :func:`examine`, or if the file cannot be written; then nothing is.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     samples = examine(train)
@@ -127,9 +130,13 @@ def prepare(train: Train) -> Path:
         return path
     tensors = {"input_ids": samples.input_ids, "learned": samples.learned, "offsets": samples.offsets}
     metadata = {"fingerprint": samples.fingerprint, "left_out": str(samples.left_out)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replace_file(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(path) as temporary:
+            save_file(tensors, temporary, metadata)
+    except (OSError, SafetensorError) as error:
+        finding = Finding("unwritable-file", f"cannot be written: {error}", "train.output_dir", Position(str(path)))
+        raise InputError(finding) from error
     return path
 
 

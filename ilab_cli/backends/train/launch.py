@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ilab_cli.backends.train.phases import expand
 from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, InputError, Profile, Train
+from ilab_profiles.fields import Section, is_path
 
 __all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "read_settings", "run"]
 
@@ -20,6 +22,7 @@ FAILURE = "failure.txt"
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
 _LOG = "train.log"
+SectionT = TypeVar("SectionT", bound=Section)
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
 vocabulary of 32,000 words that takes two thirds of the time. It keeps the memory instead."""
@@ -29,7 +32,21 @@ def preflight(train: Train) -> list[Finding]:
     """All that can be known to be wrong before the launch, warnings included. Never writes."""
     from ilab_cli.backends.train.preflight import preflight
 
-    return preflight(train)
+    return preflight(at_home(train))
+
+
+def at_home(section: SectionT) -> SectionT:
+    """The settings with ``~`` replaced in every path, as a shell would have done it."""
+    changes: dict[str, Any] = {}
+    for name, info in type(section).model_fields.items():
+        match getattr(section, name):
+            case Section() as below:
+                changes[name] = at_home(below)
+            case (Section(), *_) as items:
+                changes[name] = tuple(map(at_home, items))
+            case str(path) if is_path(info):
+                changes[name] = os.path.expanduser(path)
+    return section.model_copy(update=changes)
 
 
 def command(train: Train) -> list[str]:
@@ -53,7 +70,7 @@ def read_settings(text: str) -> Train:
     Raises:
         InputError: with everything that is wrong with them.
     """
-    return Profile.from_dict({"train": json.loads(text)}).train
+    return at_home(Profile.from_dict({"train": json.loads(text)}).train)
 
 
 def _machines(train: Train) -> list[str]:
@@ -96,7 +113,7 @@ def run(train: Train) -> int:
 
     with stoppable():
         try:
-            for phase in expand(train):
+            for phase in expand(at_home(train)):
                 prepare(phase)
                 if code := _launch(phase):
                     return code
@@ -125,7 +142,7 @@ def _launch(train: Train) -> int:
     if code == 0:
         return 0
     try:
-        reason = (folder / FAILURE).read_text(encoding="utf-8")
+        reason = (folder / FAILURE).read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
     except FileNotFoundError:
         reason = "a process ended without a word; perhaps it was killed for lack of memory"
     print(f"training failed: {reason}\n    more in {folder / _LOG}", file=sys.stderr)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-from ilab_profiles import Finding, Train
+from ilab_profiles import Train
 
-__all__ = ["expand", "findings"]
+__all__ = ["expand"]
 
 _OWN = ("data_path", "num_epochs", "effective_batch_size", "learning_rate", "warmup_steps", "save_samples")
-
-
-def _names(train: Train) -> list[str]:
-    return [phase.name or f"phase{number:02d}" for number, phase in enumerate(train.phases)]
 
 
 def expand(train: Train) -> list[Train]:
@@ -25,7 +20,7 @@ def expand(train: Train) -> list[Train]:
     if not train.phases:
         return [train]
     steps: list[Train] = []
-    for name, phase in zip(_names(train), train.phases, strict=True):
+    for name, phase in zip(train.phase_names, train.phases, strict=True):
         changes = {field: value for field in _OWN if (value := getattr(phase, field)) is not None}
         if steps:
             changes["model_path"] = str(Path(steps[-1].output_dir) / "model")
@@ -33,14 +28,3 @@ def expand(train: Train) -> list[Train]:
             train.model_copy(update=changes | {"phases": (), "output_dir": str(Path(train.output_dir) / name)})
         )
     return steps
-
-
-def findings(train: Train) -> Iterator[Finding]:
-    """What is wrong with the names of the phases: each becomes a folder of its own."""
-    names = _names(train)
-    for number, name in enumerate(names):
-        path = f"train.phases[{number}].name"
-        if name in names[:number]:
-            yield Finding("phase-name", f"two phases are called {name!r}", path, hint="give each phase its own name")
-        if name != Path(name).name or name in {"", ".", ".."}:
-            yield Finding("phase-name", f"{name!r} is no name of a folder", path, hint="use letters, digits, - and _")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from ilab_cli.backends.train import conversations, phases
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.engine import on_cpu
+from ilab_cli.backends.train.weights import lacking
 from ilab_cli.backends.train.zero import configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
@@ -57,13 +58,17 @@ def _missing_extras(train: Train) -> list[Finding]:
 
 def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
     yield from _not_supported(train)
-    yield from phases.findings(train)
     if with_torch:
         yield from _hardware(train)
     if train.deepspeed.enabled:
         yield from _deepspeed_config(train)
     for run in phases.expand(train):
-        if not train.resume and newest(Path(run.output_dir)):
+        try:
+            found = newest(Path(run.output_dir))
+        except InputError as error:
+            yield from error.findings
+            continue
+        if found and not train.resume:
             yield Finding(
                 "checkpoints-exist",
                 f"{run.output_dir} has checkpoints, and train.resume is off",
@@ -129,8 +134,8 @@ def _model(train: Train) -> Iterator[Finding]:
     if not train.model_path:
         return  # a hub name: whether it exists, loading its tokenizer tells
     folder = Path(train.model_path)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is not there"
+    if not os.path.isdir(folder):
+        what = "is a file, not a folder" if os.path.exists(folder) else "is not there"
         yield Finding(
             "model-not-found",
             f"{folder} {what}",
@@ -143,7 +148,7 @@ def _model(train: Train) -> Iterator[Finding]:
         for what, names in (("config.json", ("config.json",)), ("weights", _WEIGHTS), ("a tokenizer", _TOKENIZERS))
         if not any((folder / name).is_file() for name in names)
     ]
-    missing += _missing_shards(folder)
+    missing += lacking(folder)
     if missing:
         yield Finding(
             "model-incomplete",
@@ -151,17 +156,6 @@ def _model(train: Train) -> Iterator[Finding]:
             "train.model_path",
             hint="download the model again, or name another folder",
         )
-
-
-def _missing_shards(folder: Path) -> list[str]:
-    """Files that an index of weights names and the folder lacks."""
-    named: set[str] = set()
-    for index in folder.glob("*.index.json"):
-        try:
-            named.update(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError):
-            return [f"a readable {index.name}"]
-    return sorted(name for name in named if not (folder / name).is_file())
 
 
 def _lines(train: Train) -> Iterable[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -47,16 +48,24 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drop the rows after step ``step``, and a row that a killed run left unfinished."""
+    """Drop the rows after step ``step``, and all from the first one that is not whole."""
     if not path.exists():
         return
     kept: list[str] = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > step:
+        if not line.endswith("\n") or _step(line) > step:
             break
         kept.append(line)
     with replace_file(path) as temporary:
         temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _step(line: str) -> float:
+    """The step of a row; infinity if it is none."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
 
 
 class Progress:

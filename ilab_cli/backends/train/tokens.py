@@ -152,7 +152,7 @@ def _render(tokenizer: Any, template: str, conversation: Conversation) -> tuple[
     try:
         text, marks = render(conversation.messages)
         spans = marks if marked else list(_spans(lambda messages: render(messages)[0], text, conversation.messages))
-    except (TemplateError, TypeError, KeyError) as error:
+    except (TemplateError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         message = f"the chat template refuses it: {error}"
         return Finding("template-refuses", message, "train.data_path", conversation.position)
     except ValueError as error:
