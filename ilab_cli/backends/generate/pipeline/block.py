@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from ilab_cli.backends.generate.client.requests import Answer, Request
 from ilab_profiles import Finding
-from ilab_profiles.diagnostics import Position, Severity
+from ilab_profiles.diagnostics import Position, Severity, nearest
 from ilab_profiles.document import Document, KeyPath
 from ilab_profiles.generate import Generate
 
@@ -68,6 +69,17 @@ class Source:
         text = self.document.line(position.line)
         self.findings.append(Finding(rule, message, position=position, hint=hint, severity=severity, line_text=text))
 
+    def file(self, name: str, *below: str | int) -> Path | None:
+        """A file that ``below`` names, relative to the pipeline file; that it is not there is a finding."""
+        path = Path(self.document.source).parent / name
+        if path.is_file():
+            return path
+        beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        near = nearest(path.name, beside)
+        hint = f"did you mean {Path(name).with_name(near)}?" if near else "it is looked for beside the pipeline file"
+        self.find("missing-file", f"there is no file {path}", *below, hint=hint)
+        return None
+
 
 class Block(BaseModel):
     """A step of a pipeline. Its fields are what its ``config`` may hold."""
@@ -83,8 +95,8 @@ class Block(BaseModel):
         """The columns it needs, each with where it is named, or ``None`` where that is its own ``config``."""
         yield from ()
 
-    def after(self, columns: frozenset[str]) -> frozenset[str]:
-        """The columns of its rows, given those of the row it gets."""
+    def after(self, columns: frozenset[str]) -> frozenset[str] | None:
+        """The columns of its rows, given those of the row it gets; ``None`` if they cannot be told."""
         return columns
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:

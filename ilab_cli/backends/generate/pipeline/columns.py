@@ -141,11 +141,10 @@ class SamplePopulator(Block):
 
     def open(self, source: Source) -> None:
         """Read the files."""
-        folder = Path(source.document.source).parent
         for index, name in enumerate(self.config_paths):
-            path = folder / (name.replace(".yaml", f"_{self.post_fix}.yaml") if self.post_fix else name)
-            if not path.is_file():
-                source.find("missing-file", f"there is no file {path}", "config_paths", index)
+            file = name.replace(".yaml", f"_{self.post_fix}.yaml") if self.post_fix else name
+            path = source.file(file, "config_paths", index)
+            if path is None:
                 continue
             try:
                 self._data[Path(name).name.split(".")[0]] = read(path).data
@@ -156,9 +155,9 @@ class SamplePopulator(Block):
         """The column that names the file."""
         yield self.column_name, None
 
-    def after(self, columns: frozenset[str]) -> frozenset[str]:
-        """What the files hold, beside what was there."""
-        return columns.union(*self._data.values())
+    def after(self, columns: frozenset[str]) -> frozenset[str] | None:
+        """What the files hold, beside what was there; ``None`` where one could not be read."""
+        return columns.union(*self._data.values()) if len(self._data) == len(self.config_paths) else None
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """The row with the keys of its file."""

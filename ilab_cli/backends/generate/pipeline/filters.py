@@ -54,14 +54,22 @@ class FilterByValue(Block):
         yield self.filter_column, None
 
     def open(self, source: Source) -> None:
-        """Check that the value to compare with can be converted at all."""
-        if self.convert_dtype:
-            for key in ("filter_value", "default_value"):
-                for value in self._several(getattr(self, key)):
-                    try:
-                        _CONVERTED[self.convert_dtype][0](0 if value is None else value)
-                    except (TypeError, ValueError):
-                        source.find("wrong-value", f"{value!r} is no {self.convert_dtype}", key)
+        """Check that the value to compare with can be converted at all, and is no number where the column is text."""
+        if not self.convert_dtype:
+            if any(isinstance(value, float | int) for value in self._several(self.filter_value)):
+                message, hint = (
+                    "no text is equal to a number or true",
+                    "convert_dtype: float, for example, reads numbers",
+                )
+                source.find("text-and-number", message, "filter_value", hint=hint, severity="warning")
+            return
+        for key in ("filter_value", "default_value"):
+            for value in self._several(getattr(self, key)):
+                try:
+                    _CONVERTED[self.convert_dtype][0](0 if value is None else value)
+                except (TypeError, ValueError, OverflowError):
+                    hint = "convert_dtype tells what it is compared as"
+                    source.find("wrong-value", f"{value!r} is no {self.convert_dtype}", key, hint=hint)
 
     @staticmethod
     def _several(value: Any) -> list[Any]:
@@ -79,10 +87,12 @@ class FilterByValue(Block):
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """The row with the converted value, or why it is not kept."""
         value = self._convert(row[self.filter_column])
-        if any(self._holds(value, self._convert(wanted)) for wanted in self._several(self.filter_value)):
+        if any(self._holds(value, self._convert(item)) for item in self._several(self.filter_value)):
             return [{**row, self.filter_column: value}]
-        wanted = " or ".join(dict.fromkeys(str(item).casefold() for item in self._several(self.filter_value)))
-        return [Rejected(f"{self.name}: {self.filter_column} {_UNLIKE[self.operation]} {wanted}")]
+        wanted: dict[str, str] = {}
+        for text in map(str, self._several(self.filter_value)):
+            wanted.setdefault(text.casefold(), text)
+        return [Rejected(f"{self.name}: {self.filter_column} {_UNLIKE[self.operation]} {' or '.join(wanted.values())}")]
 
     def _holds(self, value: Any, wanted: Any) -> bool:
         try:

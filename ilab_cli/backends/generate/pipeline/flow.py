@@ -29,21 +29,30 @@ SEEDS: Mapping[str, frozenset[str]] = {
 """The columns of the rows that each kind of leaf starts with."""
 
 
-def flow(step: Step, available: frozenset[str], source: Source) -> frozenset[str]:
-    """The columns after a step; what it uses without its being there is a finding."""
+def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozenset[str] | None:
+    """The columns after a step; what it uses without its being there is a finding. ``None`` is not known."""
+    if available is None:
+        return None
     config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
     for column, position in step.block.reads():
         if column not in available:
-            near = nearest(column, available)
-            hint = f"did you mean {near}?" if near else f"columns here: {', '.join(sorted(available))}"
             position = position or _named(config, column)
             message = f"there is no column {column} at block {step.block.name}"
+            hint = _instead(column, available)
             source.findings.append(Finding("unknown-column", message, position=position, hint=hint))
     after = step.block.after(available)
+    if after is None:
+        return None
     for index, column in enumerate(step.drop_duplicates):
         if column not in after:
-            source.find("unknown-column", f"there is no column {column} to compare", "drop_duplicates", index)
+            message, hint = f"there is no column {column} to compare", _instead(column, after)
+            source.find("unknown-column", message, "drop_duplicates", index, hint=hint)
     return after - set(step.drop_columns)
+
+
+def _instead(column: str, columns: frozenset[str]) -> str:
+    near = nearest(column, columns)
+    return f"did you mean {near}?" if near else f"columns here: {', '.join(sorted(columns))}"
 
 
 def _named(source: Source, column: str) -> Position:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr
@@ -26,8 +25,18 @@ __all__ = ["ConditionalLLM", "LLM", "LLMLogProb", "LLMMessages"]
 
 
 def _is_a_wrapper(text: str) -> str:
-    wrapper(text)
+    try:
+        whole = wrapper(text)("the prompt")
+    except PromptFailed as error:
+        raise ValueError(str(error)) from None
+    if "the prompt" not in whole:
+        raise ValueError("it leaves the prompt out: {{ prompt }} stands for it")
     return text
+
+
+_Choice = Annotated[str, Field(coerce_numbers_to_str=True)]
+_NUMBERS = ("num_samples", "num_grounded_questions")
+"""Settings that prompts may use as if they were columns."""
 
 
 class _Asking(Block):
@@ -50,7 +59,7 @@ class LLM(_Asking):
     """Asks with a prompt file, and reads the output columns from the answers.
 
     ``model_family`` and ``model_prompt`` decide the raw prompt of this block, for endpoints that take raw prompts.
-    ``batch_kwargs`` is of use only for its ``num_samples``, a column that prompts may use.
+    ``batch_kwargs`` is of use only for its ``num_samples``, which becomes a column that prompts may use.
     """
 
     config_path: str
@@ -74,10 +83,8 @@ class LLM(_Asking):
                 source.find(finding.rule, finding.message, "model_family", hint=finding.hint)
             self._family = family_of(None)
         for keys, name, choice in self._files():
-            path = Path(source.document.source).parent / name
-            if not path.is_file():
-                source.find("missing-file", f"there is no file {path}", *keys)
-            elif prompt := open_prompt(path, source):
+            path = source.file(name, *keys)
+            if path and (prompt := open_prompt(path, source)):
                 self._prompts[choice] = prompt
         if self.parser_kwargs.parser_name:
             self._pattern = re.compile(self.parser_kwargs.parsing_pattern or "", re.DOTALL)
@@ -92,9 +99,14 @@ class LLM(_Asking):
         if self._pattern:
             if columns > max(self._pattern.groups, 1):
                 message = f"{columns} output columns, but {self._pattern.groups} groups"
-                source.find("columns-disagree", message, "parser_kwargs", "parsing_pattern")
+                hint = "give the pattern a group, in round brackets, for each column"
+                source.find("columns-disagree", message, "parser_kwargs", "parsing_pattern", hint=hint)
         elif any(columns > len(prompt.tags) for prompt in self._prompts.values()):
-            source.find("columns-disagree", f"{columns} output columns, but fewer tags in the prompt", "output_cols")
+            message, hint = f"{columns} output columns, but fewer tags in the prompt", "see start_tags and end_tags"
+            source.find("columns-disagree", message, "output_cols", hint=hint)
+        if not self._pattern and (self.parser_kwargs.parsing_pattern or self.parser_kwargs.parser_cleanup_tags):
+            hint = "parser_name: custom makes use of it"
+            source.find("not-used", "answers are read by tags", "parser_kwargs", hint=hint, severity="warning")
         if self.client not in (None, "default"):
             message = f"there is one teacher; {self.client} is not asked"
             source.find("one-teacher", message, "client", severity="warning", hint="see generate.model_endpoint_url")
@@ -106,19 +118,20 @@ class LLM(_Asking):
 
     def reads(self) -> Iterator[tuple[str, Position | None]]:
         """The columns that the prompts need."""
-        given = {"num_samples", "num_grounded_questions"}
         for prompt in self._prompts.values():
-            yield from ((name, place) for name, place in prompt.needs.items() if name not in given)
+            yield from ((name, place) for name, place in prompt.needs.items() if name not in _NUMBERS)
 
     def after(self, columns: frozenset[str]) -> frozenset[str]:
-        """The output columns beside what was there."""
-        return columns | set(self.output_cols)
+        """The output columns, and perhaps ``num_samples``, beside what was there."""
+        return columns | set(self.output_cols) | ({"num_samples"} & set(self.batch_kwargs))
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """A row for each group of values in the answers."""
         prompt = self._choose(row)
         if isinstance(prompt, Rejected):
             return [prompt]
+        if self.batch_kwargs.get("num_samples") is not None:
+            row = {"num_samples": self.batch_kwargs["num_samples"], **row}
         try:
             system, user = prompt.render({**self._numbers(), **row})
             body = self._body(system, user)
@@ -140,11 +153,7 @@ class LLM(_Asking):
         return self._prompts[""]
 
     def _numbers(self) -> Row:
-        settings = self._settings
-        return {
-            "num_samples": self.batch_kwargs.get("num_samples") or settings.num_samples,
-            "num_grounded_questions": settings.num_grounded_questions,
-        }
+        return {name: getattr(self._settings, name) for name in _NUMBERS}
 
     def _body(self, system: str, user: str) -> dict[str, Any]:
         model = {"model": self.model_id} if self.model_id else {}
@@ -160,7 +169,7 @@ class ConditionalLLM(LLM):
     """Asks with the prompt file that the value of a column chooses."""
 
     config_path: str = ""
-    config_paths: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(min_length=1)
+    config_paths: list[Annotated[list[_Choice], Field(min_length=2, max_length=2)]] = Field(min_length=1)
     selector_column_name: str
 
     def _files(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
@@ -193,7 +202,10 @@ class LLMLogProb(LLM):
 
 
 class LLMMessages(_Asking):
-    """Asks a chat endpoint with the messages of a column; several samples give a list in the output column."""
+    """Asks a chat endpoint with the messages of a column; several samples give a list in the output column.
+
+    A column of text is one message of the user.
+    """
 
     input_col: str
     output_col: str
@@ -208,7 +220,10 @@ class LLMMessages(_Asking):
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """The row with the answer."""
-        answers = await self._answers(row, ask, {"messages": row[self.input_col]})
+        messages = row[self.input_col]
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        answers = await self._answers(row, ask, {"messages": messages})
         texts = [answer.text for answer in answers]
         if not any(text.strip() for text in texts):
             return [Rejected(f"{self.name}: the answer is empty")]

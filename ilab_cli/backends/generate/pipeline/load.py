@@ -42,10 +42,13 @@ def load(config: str | None, builtin: Literal["simple", "full"], settings: Gener
         findings.extend(error.findings)
     chosen = {kind: Path(ilab_cli.__path__[0], "pipelines", builtin, f"{name}.yaml") for kind, name in FILES.items()}
     pipelines: dict[str, Pipeline] = {}
-    if config is not None and Path(config).is_dir():
-        chosen |= _in_folder(Path(config), findings)
+    path = Path(config or "")
+    if config is not None and not path.exists():
+        message, hint = f"there is no file or folder {path}", "built-in pipelines are chosen by generate.pipeline"
+        findings.append(Finding("missing-file", message, "generate.config", hint=hint))
+    elif config is not None and path.is_dir():
+        chosen |= _in_folder(path, findings)
     elif config is not None:
-        path = Path(config)
         own = {kind: path for kind, name in FILES.items() if name == path.stem}
         if own:
             chosen |= own

@@ -17,6 +17,7 @@ __all__ = ["by_pattern", "by_tags", "finished", "without_thoughts"]
 Values = dict[str, str]
 
 
+_LONG_GAP = re.compile(r"\s{101,}")  # teachers that got lost write such; patterns with \s* take cubic time for them
 _THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -33,7 +34,8 @@ def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, st
     """
     pairs = dict(zip(columns, tags, strict=False))
     whole = _whole(answer, [column for column, tag in pairs.items() if tag == ("", "")])
-    found = {column: list(_between(tag).finditer(answer.text)) for column, tag in pairs.items() if tag != ("", "")}
+    cut = answer.finish_reason == "length"
+    found = {column: list(_between(tag, cut).finditer(answer.text)) for column, tag in pairs.items() if tag != ("", "")}
     if isinstance(whole, Rejected) or not found:
         return [whole]
     if len({len(matches) for matches in found.values()}) == 1:
@@ -46,12 +48,22 @@ def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, st
 def by_pattern(
     answer: Answer, columns: Sequence[str], pattern: re.Pattern[str], cleanup: Sequence[str]
 ) -> list[Values | Rejected]:
-    """The groups of each match of a pattern; texts of ``cleanup`` are taken out."""
+    """The groups of each match of a pattern; texts of ``cleanup`` are taken out.
+
+    A group that takes no part in the match is empty; one that matches nothing is missing.
+    """
     rows: list[Values | Rejected] = []
-    for match in pattern.finditer(answer.text):
-        values = match.groups(default="") or (match[0],)
-        clean = [_clean(value, cleanup) for value in values]
-        rows.append(dict(zip(columns, clean, strict=False)) if all(clean) else Rejected("part of an answer is missing"))
+    text = _LONG_GAP.sub(lambda gap: gap[0][:100], answer.text)
+    for match in pattern.finditer(text):
+        groups = dict(zip(columns, match.groups() or (match[0],), strict=False))
+        values = {column: _clean(value, cleanup) for column, value in groups.items() if value is not None}
+        if not any(values.values()):
+            continue
+        if answer.finish_reason == "length" and match.end() == len(text):
+            rows.append(Rejected("the answer is longer than max_tokens"))
+        else:
+            whole = all(values.values())
+            rows.append(dict.fromkeys(groups, "") | values if whole else Rejected("part of an answer is missing"))
     return rows or [_unreadable(answer)]
 
 
@@ -61,9 +73,11 @@ def _clean(value: str, cleanup: Sequence[str]) -> str:
     return value.strip()
 
 
-def _between(tag: tuple[str, str]) -> re.Pattern[str]:
+def _between(tag: tuple[str, str], cut: bool) -> re.Pattern[str]:
+    """What stands between tags; without an end tag up to the next start tag, or to the end if that is not cut off."""
     start, end = tag
-    until = re.escape(end) if end else rf"(?={re.escape(start)}|\Z)"
+    last = "" if cut else r"|\Z"
+    until = re.escape(end) if end else rf"(?={re.escape(start)}{last})"
     return re.compile(rf"{re.escape(start)}(.*?){until}", re.DOTALL)
 
 
@@ -120,16 +134,21 @@ def finished(row: Row) -> Row | Rejected:
     Pipelines that ask for a question and its answer in one piece leave it in ``output``; see :func:`_parted`.
     """
     if "question" in row and "response" in row:
-        question, response = str(row["question"]).strip(), str(row["response"]).strip()
-    elif parts := _parted(str(row.get("output") or "").strip()):
+        question, response = _text(row["question"]), _text(row["response"])
+    elif parts := _parted(_text(row.get("output"))):
         question, response = parts
     else:
         return Rejected("no question and answer can be told apart")
     if not question or not response:
         return Rejected("part of an answer is missing")
     row = {**row, "question": question, "response": response}
-    context = str(row.pop("context", None) or row.get("seed_context") or "").strip()
+    context = _text(row.pop("context", None)) or _text(row.get("seed_context"))
     return row | {"context": context} if context and context not in question else row
+
+
+def _text(value: object) -> str:
+    """A value as text; a list, such as several answers in one column, is none."""
+    return "" if value is None or isinstance(value, list | dict) else str(value).strip()
 
 
 def _parted(text: str) -> tuple[str, str] | None:

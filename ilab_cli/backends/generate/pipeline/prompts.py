@@ -23,7 +23,10 @@ __all__ = ["Prompt", "PromptFailed", "open_prompt", "wrapper"]
 
 SECTIONS = ("system", "introduction", "principles", "examples", "generation")
 KEYS = (*SECTIONS, "start_tags", "end_tags")
+_JINJA = re.compile(r"\{%|\{#|\{\{-?\s*[^\W\d]")
 _SINGLE_BRACES = re.compile(r"\{(\w+)\}")
+_BRACES = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+_END_OF_SYSTEM = "\0end of system\0"
 
 
 class PromptFailed(Exception):
@@ -35,14 +38,12 @@ class Prompt:
     """A prompt file that was read.
 
     Attributes:
-        system: makes the system text of a row.
-        user: makes the rest of the prompt.
+        template: the compiled sections; ``_END_OF_SYSTEM`` stands after the system text.
         tags: start and end tag of each output column; both empty means the whole answer.
         needs: columns without which no prompt can be made, with where each is first named.
     """
 
-    system: Callable[[Row], str]
-    user: Callable[[Row], str]
+    template: Any
     tags: tuple[tuple[str, str], ...]
     needs: dict[str, Position] = field(default_factory=dict)
 
@@ -52,7 +53,8 @@ class Prompt:
         Raises:
             PromptFailed: if a column is missing, or the template does with it what cannot be done.
         """
-        return self.system(row), self.user(row)
+        system, end, user = _render(self.template, row).partition(_END_OF_SYSTEM)
+        return (system.strip(), user.strip()) if end else ("", system)
 
 
 @cache
@@ -74,15 +76,15 @@ def open_prompt(path: Path, source: Source) -> Prompt | None:
     found: list[Finding] = [*_keys(document), *_tags(document)]
     sections = {name: _text(document, name, found) for name in SECTIONS}
     if not any(text.strip() for text in sections.values()):
-        found.append(_finding(document, "empty-prompt", f"none of {', '.join(SECTIONS)} says anything", ()))
-    system = _template(document, {"system": sections.pop("system")}, found)
-    user = _template(document, sections, found)
+        message = f"none of {', '.join(SECTIONS)} says anything"
+        found.append(_finding(document, "empty-prompt", message, (), "say at least in generation what to write"))
+    template, needs = _template(document, sections, found)
     source.findings.extend(found)
     if any(finding.severity == "error" for finding in found):
         return None
     pairs = zip(document.data.get("start_tags") or [""], document.data.get("end_tags") or [""], strict=True)
     tags = tuple((str(start or ""), str(end or "")) for start, end in pairs)
-    return Prompt(system[0], user[0], tags, {**user[1], **system[1]})
+    return Prompt(template, tags, needs)
 
 
 @cache
@@ -128,7 +130,7 @@ def _tags(document: Document) -> Iterator[Finding]:
     for key in ("start_tags", "end_tags"):
         tags = document.data.get(key) or [""]
         if not isinstance(tags, list) or not all(isinstance(tag, str | None) for tag in tags):
-            yield _finding(document, "wrong-value", f"{key} is no list of texts", (key,))
+            yield _finding(document, "wrong-value", f"{key} is no list of texts", (key,), 'write a list: ["<tag>"]')
         else:
             counts.append(len(tags))
     if len(set(counts)) > 1:
@@ -139,28 +141,27 @@ def _tags(document: Document) -> Iterator[Finding]:
 def _text(document: Document, name: str, found: list[Finding]) -> str:
     value = document.data.get(name)
     if isinstance(value, dict | list):
-        found.append(_finding(document, "wrong-value", f"{name} is no text", (name,)))
+        found.append(_finding(document, "wrong-value", f"{name} is no text", (name,), "write | and the text below it"))
         return ""
     return "" if value is None else str(value)
 
 
-def _template(
-    document: Document, sections: dict[str, str], found: list[Finding]
-) -> tuple[Callable[[Row], str], dict[str, Position]]:
-    """Compile sections as one template, since a block of Jinja may begin in one and end in another."""
+def _template(document: Document, sections: dict[str, str], found: list[Finding]) -> tuple[Any, dict[str, Position]]:
+    """Compile the sections as one template, since a block of Jinja may begin in one and end in another."""
     from jinja2 import TemplateSyntaxError
 
     texts = _without_single_braces(document, sections, found)
+    whole = "\n".join({**texts, "system": texts["system"] + _END_OF_SYSTEM}.values())
     try:
-        code = _environment().from_string("\n".join(texts.values()))
-        needs = _undeclared("\n".join(texts.values()))
+        template = _environment().from_string(whole)
+        needs = sorted(_undeclared(whole))
     except TemplateSyntaxError as error:
         position = _place(document, texts, error.lineno)
         line = document.line(position.line)
-        message = f"wrong template: {error.message}"
-        found.append(Finding("wrong-template", message, position=position, line_text=line))
-        return (lambda row: ""), {}
-    return (lambda row: _render(code, row)), {name: _first(document, sections, name) for name in needs}
+        message, hint = f"wrong template: {error.message}", "in Jinja, {{ column }} stands for the value of a column"
+        found.append(Finding("wrong-template", message, position=position, hint=hint, line_text=line))
+        return None, {}
+    return template, {name: _first(document, sections, name) for name in needs}
 
 
 def _render(template: Any, row: Row) -> str:
@@ -178,14 +179,20 @@ def _render(template: Any, row: Row) -> str:
 
 
 def _without_single_braces(document: Document, sections: dict[str, str], found: list[Finding]) -> dict[str, str]:
-    whole = "".join(str(document.data.get(name) or "") for name in SECTIONS)
-    if any(mark in whole for mark in ("{{", "{%", "{#")) or not _SINGLE_BRACES.search("".join(sections.values())):
+    first = next((name for name, text in sections.items() if _SINGLE_BRACES.search(text)), None)
+    if first is None or any(_JINJA.search(text) for text in sections.values()):
         return sections
-    first = next(name for name, text in sections.items() if _SINGLE_BRACES.search(text))
     message = "{column} is read as {{column}}, as in files older than version 0.7"
     hint = "write two braces where a column is meant"
     found.append(_finding(document, "single-braces", message, (first,), hint, "warning"))
-    return {name: _SINGLE_BRACES.sub(r"{{\1}}", text) for name, text in sections.items()}
+    return {name: _BRACES.sub(_as_jinja, text) for name, text in sections.items()}
+
+
+def _as_jinja(found: re.Match[str]) -> str:
+    """What stands for a column in single braces, or for two braces that mean one."""
+    if found[1]:
+        return "{{" + found[1] + "}}"
+    return "{{ '{' }}" if found[0] == "{{" else "}"
 
 
 def _undeclared(text: str) -> set[str]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ilab_cli.backends.generate.pipeline import columns, filters, llm
 from ilab_cli.backends.generate.pipeline.block import Block, Source
 from ilab_cli.backends.generate.pipeline.flow import SEEDS, flow
+from ilab_cli.backends.generate.pipeline.options import GenKwargs
 from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
-from ilab_cli.backends.generate.pipeline.validate import unknown_key, validated
+from ilab_cli.backends.generate.pipeline.validate import meant, unknown_key, validated
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import Position, Severity, nearest
 from ilab_profiles.document import KeyPath, read
@@ -39,7 +40,11 @@ BLOCKS: Mapping[str, type[Block]] = {
     "SetToMajorityValueBlock": columns.SetToMajorityValue,
 }
 _TYPES = (*BLOCKS, "IterBlock", "ImportBlock")
+_REPEATABLE = tuple(kind for kind in BLOCKS if kind != "SetToMajorityValueBlock")  # that one needs all rows at once
 _TOP = ("version", "blocks", "metadata", "datamixing")
+
+
+_Columns = Annotated[list[str], BeforeValidator(lambda value: value or [])]  # null and false are none, too
 
 
 class _Entry(BaseModel):
@@ -50,9 +55,9 @@ class _Entry(BaseModel):
     name: str
     type: str
     config: dict[str, Any]
-    drop_columns: list[str] = Field(default_factory=list)
-    drop_duplicates: list[str] = Field(default_factory=list)
-    gen_kwargs: dict[str, Any] | None = None
+    drop_columns: _Columns = Field(default_factory=list)
+    drop_duplicates: _Columns = Field(default_factory=list)
+    gen_kwargs: GenKwargs = GenKwargs()
 
 
 class _Import(BaseModel):
@@ -102,7 +107,7 @@ def _steps(
             steps += more
         elif entry and (step := _step(entry, source)):
             steps.append(step)
-            available = None if available is None else flow(step, available, source)
+            available = flow(step, available, source)
         else:
             available = None
     return steps, available
@@ -114,23 +119,27 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
     wanted = validated(_Import, entry.config, config)
     if wanted is None:
         return [], None
-    path = trail[-1].parent / wanted.path
+    path = config.file(wanted.path, "path")
+    if path is None:
+        return [], None
     if path.resolve() in {file.resolve() for file in trail}:
-        config.find("imports-itself", f"{path} is being read already", "path")
-    elif not path.is_file():
-        config.find("missing-file", f"there is no file {path}", "path")
-    else:
-        return _steps(path, available, source.settings, source.findings, trail)
-    return [], None
+        hint = "a file cannot import itself, nor one that imports it"
+        config.find("imports-itself", f"{path} is being read already", "path", hint=hint)
+        return [], None
+    steps, available = _steps(path, available, source.settings, source.findings, trail)
+    if entry.drop_columns or entry.drop_duplicates:
+        nothing = columns.DuplicateColumns(name=entry.name, columns_map={})
+        steps.append(Step(nothing, tuple(entry.drop_columns), tuple(entry.drop_duplicates)))
+        available = flow(steps[-1], available, source)
+    return steps, available
 
 
 def _top(source: Source) -> None:
     data = source.document.data
     for key in data:
         if key not in _TOP:
-            near = "blocks" if key == "block_configs" else nearest(str(key), _TOP)
-            severity: Severity = "error" if near else "warning"
-            unknown_key(source, f"a pipeline has no key {key}; it is not used", (key,), _TOP, near, severity)
+            severity: Severity = "error" if meant(str(key), _TOP) else "warning"
+            unknown_key(source, f"a pipeline has no key {key}; it is not used", (key,), _TOP, severity)
     version = data.get("version")
     if version is None:
         source.find("wrong-version", "the file has no version", hint='the format is version: "1.0"')
@@ -140,7 +149,8 @@ def _top(source: Source) -> None:
         message = f"version {version} is newer than 1.0; what it adds is not known here"
         source.find("newer-version", message, "version", severity="warning")
     if not isinstance(data.get("blocks"), list) or not data["blocks"]:
-        source.find("no-blocks", "blocks is no list of blocks", "blocks", key=True)
+        hint = "write an item with name, type and config for each block"
+        source.find("no-blocks", "blocks is no list of blocks", "blocks", key=True, hint=hint)
     if "datamixing" in data:
         message = "auxiliary instructions do not become data of their own"
         source.find("not-used", message, "datamixing", key=True, severity="warning")
@@ -148,22 +158,27 @@ def _top(source: Source) -> None:
 
 def _step(entry: _Entry, source: Source) -> Step | None:
     settings = dict(entry.config)
-    if entry.gen_kwargs is not None:
-        settings["gen_kwargs"] = entry.gen_kwargs | settings.get("gen_kwargs", {})
+    given, own = entry.gen_kwargs.model_dump(exclude_unset=True), settings.get("gen_kwargs", {})
+    if given and isinstance(own, dict):  # what is wrong with its own is found below
+        settings["gen_kwargs"] = given | own
     config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
-    block = _block(entry.name, entry.type, settings, config, (*source.at, "type"))
+    if entry.type == "IterBlock":
+        block = _iter(entry.name, settings, config)
+    else:
+        block = _block(entry.name, entry.type, settings, config, (*source.at, "type"), _TYPES)
     return Step(block, tuple(entry.drop_columns), tuple(entry.drop_duplicates)) if block else None
 
 
-def _block(name: str, kind: str, config: dict[str, Any], source: Source, at: KeyPath) -> Block | None:
-    if kind == "IterBlock":
-        return _iter(name, config, source)
-    if kind not in BLOCKS:
-        near = nearest(kind, _TYPES)
-        hint = f"did you mean {near}?" if near else f"known types: {', '.join(_TYPES)}"
+def _block(
+    name: str, kind: str, config: dict[str, Any], source: Source, at: KeyPath, known: tuple[str, ...]
+) -> Block | None:
+    """The block of a type that stands ``at``, where those that are ``known`` may stand."""
+    if kind not in known:
+        near = None if kind in _TYPES else nearest(kind, known)
+        hint = f"did you mean {near}?" if near else f"known types: {', '.join(known)}"
         position = source.document.position(at)
         line = source.document.line(position.line)
-        message = f"there is no type of block {kind}"
+        message = f"{kind} cannot be repeated" if kind in _TYPES else f"there is no type of block {kind}"
         source.findings.append(Finding("unknown-block", message, position=position, hint=hint, line_text=line))
         return None
     if "name" in config:
@@ -179,5 +194,6 @@ def _iter(name: str, config: dict[str, Any], source: Source) -> Block | None:
     repeat = validated(_Repeat, config, source)
     rest = {key: value for key, value in config.items() if key not in _Repeat.model_fields}
     kind = config.get("block_type")
-    inner = _block(name, kind, rest, source, (*source.at, "block_type")) if isinstance(kind, str) else None
+    at = (*source.at, "block_type")
+    inner = _block(name, kind, rest, source, at, _REPEATABLE) if isinstance(kind, str) else None
     return Iter(name=name, num_iters=repeat.num_iters, block=inner) if repeat and inner else None

@@ -42,7 +42,7 @@ class Iter(Block):
         """The columns that the block reads."""
         return self.block.reads()
 
-    def after(self, columns: frozenset[str]) -> frozenset[str]:
+    def after(self, columns: frozenset[str]) -> frozenset[str] | None:
         """The columns that the block gives."""
         return self.block.after(columns)
 
@@ -124,7 +124,7 @@ class Pipeline:
         step = self.steps[index]
         kept = []
         for row in rows:
-            row = {name: value for name, value in row.items() if name not in step.drop_columns}
+            row = {name: value for name, value in row.items() if name not in step.drop_columns or name == ROW_KEY}
             if step.drop_duplicates:
                 values = (" ".join(str(row.get(name)).split()).casefold() for name in step.drop_duplicates)
                 claim = (index, *values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,9 +12,20 @@ from ilab_cli.backends.generate.pipeline.block import Source
 from ilab_profiles.diagnostics import Severity, nearest
 from ilab_profiles.document import KeyPath
 
-__all__ = ["unknown_key", "validated"]
+__all__ = ["meant", "unknown_key", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
+
+_HINTS = {
+    "list_type": "write a list: [first, second]",
+    "dict_type": "write keys with values: {key: value}",
+    "model_type": "write keys with values: {key: value}",
+    "string_type": "write a text, in quotes where it looks like something else",
+}
+"""What to write, by type of error."""
+
+_BEFORE_1_0 = {"block_configs": "blocks", "block_type": "type", "block_config": "config", "block_name": "name"}
+"""What keys were called before version 1.0 of the format."""
 
 
 def validated(model: type[M], data: Any, source: Source) -> M | None:
@@ -40,18 +52,22 @@ def validated(model: type[M], data: Any, source: Source) -> M | None:
 
 def _report(model: type[BaseModel], errors: list[ErrorDetails], source: Source) -> None:
     messages: dict[KeyPath, list[str]] = {}
+    hints: dict[KeyPath, str] = {}
     for error in errors:
         at = _existing(source, error["loc"])
         if error["type"] == "extra_forbidden":
             whole = error["loc"]
             unknown_key(source, f"there is no key {whole[-1]} here", whole, _known(model, whole))
         elif error["type"] == "missing":
-            source.find("missing-key", f"{error['loc'][-1]} is missing", *at, key=True)
+            hint = f"needed keys: {', '.join(_needed(model, error['loc']))}"
+            source.find("missing-key", f"{error['loc'][-1]} is missing", *at, key=True, hint=hint)
         else:
-            messages.setdefault(at, []).append(error["msg"].removeprefix("Value error, "))
-    for at, said in messages.items():
+            said = error["msg"].removeprefix("Value error, ")
+            messages.setdefault(at, []).append(re.sub(r" or instance of \w+", "", said))
+            hints.setdefault(at, _HINTS.get(error["type"], ""))
+    for at, texts in messages.items():
         name = ".".join(str(key) for key in at) or "block"
-        source.find("wrong-value", f"{name}: {' or '.join(dict.fromkeys(said))}", *at)
+        source.find("wrong-value", f"{name}: {' or '.join(dict.fromkeys(texts))}", *at, hint=hints[at])
 
 
 def unknown_key(
@@ -59,13 +75,18 @@ def unknown_key(
     message: str,
     at: KeyPath,
     known: tuple[str, ...],
-    near: str | None = None,
     severity: Severity = "error",
 ) -> None:
-    """Collect a finding about a key that means nothing, with the nearest one that does."""
-    near = near or nearest(str(at[-1]), known)
+    """Collect a finding about a key that means nothing, with the one that may have been meant."""
+    near = meant(str(at[-1]), known)
     hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
     source.find("unknown-key", message, *at, key=True, hint=hint, severity=severity)
+
+
+def meant(key: str, known: tuple[str, ...]) -> str | None:
+    """The known key that an unknown one may stand for."""
+    older = _BEFORE_1_0.get(key)
+    return older if older in known else nearest(key, known)
 
 
 def _existing(source: Source, place: KeyPath) -> KeyPath:
@@ -77,9 +98,21 @@ def _existing(source: Source, place: KeyPath) -> KeyPath:
 
 def _known(model: type[BaseModel], at: KeyPath) -> tuple[str, ...]:
     """The keys that may stand where an unknown one does."""
+    below = _model(model, at)
+    return tuple(key for key in below.model_fields if key != "name" or "type" in below.model_fields) if below else ()
+
+
+def _needed(model: type[BaseModel], at: KeyPath) -> tuple[str, ...]:
+    """The keys that have to stand where one is missing."""
+    below = _model(model, at)
+    return tuple(key for key in _known(model, at) if below and below.model_fields[key].is_required())
+
+
+def _model(model: type[BaseModel], at: KeyPath) -> type[BaseModel] | None:
+    """The model of the mapping in which a key stands."""
     for key in at[:-1]:
         below = model.model_fields[str(key)].annotation
         if not (isinstance(below, type) and issubclass(below, BaseModel)):
-            return ()
+            return None
         model = below
-    return tuple(key for key in model.model_fields if key != "name" or "type" in model.model_fields)
+    return model
