@@ -22,6 +22,8 @@ WORDS = [
     "===\n",
     "---\n",
     "- item\n",
+    "鳥は鳥です。",
+    "-" * 120,
 ]
 SPACES = [" ", "\t", "\n", "\n\n", "\u2028", "\x1c", "\x85", "\u3000"]
 PARTS = st.sampled_from([*WORDS, *SPACES, "```\n", "\n~~~~\n", "| a | b |\n", "    code\n"])
@@ -43,7 +45,7 @@ def paragraph(name: str, sentences: int = 2) -> str:
 @example("a " * 7, 3)
 def test_nothing_is_lost_and_no_chunk_is_too_long(text: str, limit: int) -> None:
     chunks = split(text, limit)
-    assert [word for chunk in chunks for word in chunk.split()] == text.split()
+    assert "".join(word for chunk in chunks for word in chunk.split()) == "".join(text.split())
     assert all(0 < words(chunk) <= limit for chunk in chunks)
     assert all(chunk in text for chunk in chunks)
 
@@ -106,13 +108,33 @@ def test_what_looks_like_a_heading_in_code_is_none() -> None:
     assert split(f"{code}\n\n{paragraph('Wren')}", 11) == [code, paragraph("Wren")]
 
 
+def test_code_inside_a_line_opens_no_block() -> None:
+    text = f"```ls``` lists files. Or folders.\n\n## Larks\n\n{paragraph('Lark')}"
+    assert split(text, 13) == ["```ls``` lists files. Or folders.", f"## Larks\n\n{paragraph('Lark')}"]
+
+
+def test_text_without_spaces_is_cut_between_sentences() -> None:
+    sentences = ["黑頭山雀是一種小型鳥類。", "牠分佈於北美洲嗎\uff1f", "「牠會唱歌。」", "シジュウカラは鳥です\uff01"]
+    assert split("".join(sentences), 13) == sentences
+    assert [len(chunk) for chunk in split("鳥" * 100, 30)] == [25] * 4
+    assert split("यह एक पक्षी है। यह छोटा है।", 5) == ["यह एक पक्षी है।", "यह छोटा है।"]
+
+
+def test_what_is_no_word_does_not_make_a_chunk_of_any_length() -> None:
+    image = "![A wren](data:image/png;base64," + "iVBOR/" * 2000 + ")"
+    chunks = split(f"{paragraph('Wren')}\n\n{image}\n\n{paragraph('Lark')}", 100)
+    assert all(len(chunk) <= 100 * 50 for chunk in chunks)
+    assert "".join(chunks).count("iVBOR/") >= 1990
+
+
 def test_abbreviations_and_quotes() -> None:
     text = 'He saw approx. ten wrens. "Wrens!" she said. "Really?" They flew 3.5 miles (or less.) Then it was over.'
     assert split(text, 5)[0] == "He saw approx. ten wrens."
 
 
 @pytest.mark.parametrize(
-    "text", ["wren " * 200_000, "." + " " * 500_000 + "a", ".'" * 200_000, "`" * 500_000, "# a\n" * 50_000]
+    "text",
+    ["。" * 500_000, "wren " * 200_000, "." + " " * 500_000 + "a", ".'" * 200_000, "`" * 500_000, "# a\n" * 50_000],
 )
 def test_long_texts_take_no_time(text: str) -> None:
     begin = time.perf_counter()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -141,6 +147,19 @@ def test_a_repository_with_long_hashes(tmp_path: Path) -> None:
     assert text.text == "Small."
 
 
+def test_a_shortened_commit_of_a_shallow_clone(tmp_path: Path, repo: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repo}", "shallow")
+    (text,) = fetch(leaf(tmp_path, tmp_path / "shallow", git(repo, "rev-parse", "HEAD")[:10]), tmp_path / "cache")
+    assert text.text == "Changed."
+
+
+def test_a_branch_whose_name_looks_like_a_commit_is_none(tmp_path: Path, repo: Path) -> None:
+    git(repo, "branch", "deadbeef")
+    git(repo, "tag", "facade1")
+    for name in ("deadbeef", "facade1"):
+        assert [f.rule for f in refused(leaf(tmp_path, repo, name), tmp_path / "cache")] == ["no-such-commit"]
+
+
 def test_relative_paths_stay_in_the_taxonomy(tmp_path: Path) -> None:
     revision = commit(tmp_path / "taxonomy/knowledge/sources", {"a.md": "A."})
     (text,) = fetch(leaf(tmp_path, "../sources", revision), tmp_path / "cache")
@@ -158,6 +177,7 @@ def test_every_wrong_pattern_and_file_is_named(tmp_path: Path, repo: Path) -> No
     findings = refused(wrong, tmp_path / "cache")
     shown = "\n".join(map(str, findings))
     assert len(findings) == 9
+    assert all(finding.hint for finding in findings)
     assert shown.count("document.patterns[1]") == 4
     for message in (
         "image.png is neither Markdown nor text",
@@ -188,6 +208,18 @@ def test_a_repository_out_of_reach(tmp_path: Path, address: str) -> None:
     assert "\n" not in finding.message
 
 
+def test_what_ssh_says_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", "echo 'git@example.org: Permission denied (publickey).' >&2; false")
+    (finding,) = refused(leaf(tmp_path, "git@example.org:birds.git", "0" * 40), tmp_path / "cache")
+    assert "Permission denied (publickey)" in finding.message
+
+
+def test_other_files_that_a_pattern_fits_are_one_finding(tmp_path: Path) -> None:
+    revision = commit(tmp_path / "documents", {f"{number}.png": "" for number in range(30)} | {"a.md": "A."})
+    (finding,) = refused(leaf(tmp_path, tmp_path / "documents", revision, "*"), tmp_path / "cache")
+    assert "0.png and 29 more are neither Markdown nor text" in finding.message
+
+
 @pytest.mark.parametrize("revision", ["0" * 40, "1" * 7, "2" * 64])
 def test_no_such_commit(tmp_path: Path, repo: Path, revision: str) -> None:
     (finding,) = refused(leaf(tmp_path, repo, revision), tmp_path / "cache")
@@ -215,6 +247,38 @@ def test_programs_of_the_repository_are_not_run(tmp_path: Path, repo: Path) -> N
         path.unlink()
     fetch(leaf(tmp_path, repo, revision), tmp_path / "cache")
     assert not list(tmp_path.rglob("sprung"))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_an_interrupted_fetch_ends_at_once_and_leaves_nothing(tmp_path: Path, at_once: int, whole_group: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as connections:
+        for name in ("birds", "crows", "wrens"):
+            text = knowledge(f"http://127.0.0.1:{silent.getsockname()[1]}/{name}", "0" * 40)
+            put(tmp_path / "taxonomy", {f"knowledge/{name}/qna.yaml": text})
+        code = "\n".join(
+            [
+                "from pathlib import Path",
+                "from ilab_cli.backends.generate.prepare import prepare",
+                "from ilab_cli.backends.generate.qna import read_taxonomy",
+                "leaves = read_taxonomy(Path('taxonomy'), 'empty')",
+                f"prepare(leaves, Path('cache'), words=100, at_once={at_once})",
+            ]
+        )
+        command = [sys.executable, "-c", code]
+        path = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        running = subprocess.Popen(command, cwd=tmp_path, env=path, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            for _ in range(at_once):
+                connections.enter_context(silent.accept()[0])
+            assert list((tmp_path / "cache").glob(".fetch-*"))
+            (os.killpg if whole_group else os.kill)(running.pid, signal.SIGINT)
+            running.wait(timeout=20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_a_skill_has_no_documents(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_older_versions_of_knowledge_are_read_where_they_hold_enough(tmp_path: P
     assert rules(tmp_path, KNOWLEDGE_FILE, text.replace(f"version: {version}", "version: 3")) == ["unknown-key"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [(SKILL_FILE, SOUND, "move it below knowledge"), (KNOWLEDGE_FILE, SKILL, "move it below compositional_skills")],
+)
+def test_a_leaf_in_the_folder_of_another_kind(tmp_path: Path, name: str, text: str, hint: str) -> None:
+    (finding,) = check([put(tmp_path, {name: text})])
+    assert (finding.rule, finding.hint) == ("wrong-folder", hint)
+    assert rules(tmp_path, name, f"{text}more: x\n") == ["wrong-folder", "unknown-key"]
+
+
 @pytest.mark.parametrize("version", ["0", "4", "-1", "33"])
 def test_versions_that_there_are_not(tmp_path: Path, version: str) -> None:
     assert rules(tmp_path, SKILL_FILE, SKILL.replace("version: 3", f"version: {version}")) == ["unknown-version"]
@@ -125,6 +135,7 @@ def test_versions_that_are_no_numbers(tmp_path: Path, version: str) -> None:
         ('patterns: ["*.md"]', "patterns: ['a\\..\\b.md']", "outside-repository"),
         ('patterns: ["*.md"]', "pattern: ['*.md']", "unknown-key"),
         ("repo: https://example.org/birds.git", "repo: ftp://example.org/birds", "bad-repository"),
+        ("repo: https://example.org/birds.git", "repo: HTTPS://example.org/birds", "bad-repository"),
         ("repo: https://example.org/birds.git", 'repo: "/birds\\0"', "bad-repository"),
         ("repo: https://example.org/birds.git", "repo: --upload-pack=touch", "bad-repository"),
         ("document_outline: All about wrens.\n", "", "missing-key"),
@@ -141,6 +152,14 @@ def test_what_is_wrong_with_knowledge(tmp_path: Path, line: str, instead: str, r
     findings = check([put(tmp_path, {KNOWLEDGE_FILE: SOUND.replace(line, instead)})])
     assert rule in {finding.rule for finding in findings}
     assert all(finding.position and finding.position.line and finding.severity == "error" for finding in findings)
+
+
+@pytest.mark.parametrize("commit", ["0123456", "123e4567", "true"])
+def test_a_commit_without_quotes_may_be_no_text(tmp_path: Path, commit: str) -> None:
+    (finding,) = check([put(tmp_path, {KNOWLEDGE_FILE: SOUND.replace('"0123ABCDEF"', commit)})])
+    assert finding.message == f"must be text, not {'a truth value' if commit == 'true' else 'a number'}"
+    assert finding.hint == "put it in quotes"
+    assert commit in finding.line_text
 
 
 @pytest.mark.parametrize(
@@ -178,6 +197,11 @@ def test_other_encodings(tmp_path: Path) -> None:
         assert leaf.task_description == "Name a bird, für Vögel."
     put(tmp_path, {SKILL_FILE: skill.encode("latin-1")})
     assert found(tmp_path) == [f"{SKILL_FILE}:3:1 error not-text"]
+
+
+def test_a_skill_need_not_have_three_questions_for_a_context(tmp_path: Path) -> None:
+    mistaken = "  - question: q\n    answer: a\n    questions_and_answers: []\n"
+    assert rules(tmp_path, SKILL_FILE, SKILL + mistaken) == ["unknown-key"]
 
 
 def test_the_same_leaf_twice(tmp_path: Path) -> None:

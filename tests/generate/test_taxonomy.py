@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ilab_cli.backends.generate.qna import check, read_taxonomy
-from ilab_cli.backends.generate.taxonomy import leaf_path, leaves
+from ilab_cli.backends.generate.taxonomy import NAME, leaf_path, misplaced, new_files
 from ilab_profiles import InputError
 from tests.generate.taxonomies import SKILL, commit, git, put
 
@@ -16,12 +16,13 @@ A, B, C, D = (f"compositional_skills/{name}/qna.yaml" for name in ("a", "b", "c"
 
 
 def new(root: Path, base: str) -> list[str]:
-    return [file.relative_to(root).as_posix() for file in leaves(root, base)]
+    files = (file for file in new_files(root, base) if file.name == NAME and not misplaced(file, root))
+    return [file.relative_to(root).as_posix() for file in files]
 
 
 def refused(root: Path, base: str) -> str:
     with pytest.raises(InputError) as caught:
-        leaves(root, base)
+        new_files(root, base)
     (finding,) = caught.value.findings
     assert finding.position
     return str(finding)
@@ -68,6 +69,13 @@ def test_nothing_new_is_no_error(tmp_path: Path) -> None:
     assert read_taxonomy(tmp_path, "HEAD") == []
 
 
+def test_leaves_that_are_not_checked_out_are_not_new(tmp_path: Path) -> None:
+    first = commit(tmp_path, {A: skill(1)})
+    commit(tmp_path, {B: skill(2), C: skill(3)})
+    git(tmp_path, "sparse-checkout", "set", "--no-cone", f"/{B}")
+    assert [leaf.path for leaf in read_taxonomy(tmp_path, first)] == ["compositional_skills/b"]
+
+
 def test_a_taxonomy_below_the_top_of_a_repository(tmp_path: Path) -> None:
     base = commit(tmp_path, {f"taxonomy/{A}": SKILL})
     put(tmp_path, {f"taxonomy/{B}": SKILL, f"other/{C}": SKILL})
@@ -82,7 +90,9 @@ def test_a_hook_that_runs_us_does_not_lend_us_its_repository(tmp_path: Path, mon
     assert new(tmp_path / "mine", base) == [B]
 
 
-@pytest.mark.parametrize("base", ["gone", "0123456789", "", "--output=x", "HEAD:knowledge", "a b", "HEAD..HEAD"])
+@pytest.mark.parametrize(
+    "base", ["gone", "0123456789", "", "a\0b", "--output=x", "HEAD:knowledge", "a b", "HEAD..HEAD"]
+)
 def test_no_such_revision(tmp_path: Path, base: str) -> None:
     commit(tmp_path, {A: SKILL})
     before = sorted(tmp_path.iterdir())
@@ -101,7 +111,7 @@ def test_the_nearest_revision_is_named(tmp_path: Path) -> None:
 def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, {A: SKILL})
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert "without a git repository" in refused(tmp_path, "origin/main")
+    assert "git cannot tell what is new: not a git repository" in refused(tmp_path, "origin/main")
     git(tmp_path, "init", "--quiet")
     assert "no revision 'HEAD'" in refused(tmp_path, "HEAD")  # nothing is committed yet
     monkeypatch.setenv("PATH", "")
@@ -131,8 +141,12 @@ def test_no_such_folder(tmp_path: Path) -> None:
     put(tmp_path, {"file": ""})
     assert "there is no such folder" in refused(tmp_path / "gone", "empty")
     assert "is not a folder" in refused(tmp_path / "file", "HEAD")
+    assert "there is no such folder" in refused(tmp_path / "a\0b", "HEAD")
     (finding,) = check([tmp_path / "gone"])
-    assert finding.rule == "no-taxonomy"
+    assert (finding.rule, finding.path) == ("no-taxonomy", "")
+    assert "knowledge" in finding.hint
+    assert "File name too long" in refused(tmp_path / ("a" * 300), "HEAD")
+    assert [found.rule for found in check([tmp_path / ("a" * 300)])] == ["no-taxonomy"]
     with pytest.raises(InputError, match="holds no leaf"):
         read_taxonomy(tmp_path, "empty")
 
@@ -173,6 +187,25 @@ def test_odd_files_are_findings(tmp_path: Path) -> None:
     found = {f.rule for f in check([tmp_path])}
     assert found == {"unreadable-file", "bad-name"}
     "\n".join(map(str, check([tmp_path]))).encode()
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "bell\x07", "c1\x9b"])
+def test_names_cannot_break_what_is_shown(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {f"compositional_skills/{name}/qna.yaml": SKILL})
+    (finding,) = check([tmp_path])
+    assert finding.rule == "bad-name"
+    assert all(line.isprintable() for line in str(finding).split("\n    hint: "))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_every_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    put(tmp_path, {A: SKILL, B: SKILL, C: SKILL})
+    for file in (A, B):
+        (tmp_path / file).parent.chmod(0)
+    assert {found.rule for found in check([tmp_path / A])} == {"no-taxonomy"}
+    assert [found.rule for found in check([tmp_path])] == ["unreadable-folder"] * 2
+    for file in (A, B):
+        (tmp_path / file).parent.chmod(0o700)
 
 
 def test_paths_of_leaves_start_at_the_whole_taxonomy(tmp_path: Path) -> None:

@@ -15,13 +15,17 @@ __all__ = ["split"]
 
 _HEADING = re.compile(r" {0,3}#{1,6}(\s|$)")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)\s*")  # under a line, it makes that a heading
-_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_FENCE = re.compile(r"\s*(`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
 _OF_LINES = re.compile(r"(\s*([-*+•]|\d+[.)])\s)|\s*\|| {4}|\t")  # begins a list, a table or indented code
 
 _LINES = re.compile(r"\n")
-# from a full stop, and what may close a sentence, to what may open the next
-_SENTENCES = re.compile(r"""(?<=[.!?…])["'\u201d\u2019)\]*_]*\s+(?=["'\u201c\u2018(\[*_¿¡]*[^\W_a-z])""")
-_WORD = re.compile(r"\S+")
+# from a full stop, and what may close a sentence, to what may open the next; Chinese and Japanese have no spaces
+_SENTENCES = re.compile(
+    r"""(?<=[.!?…\u0964\u061f\u06d4])["'\u201d\u2019)\]*_]*\s+(?=["'\u201c\u2018(\[*_¿¡]*[^\W_a-z])"""
+    r"|(?<=[\u3002\uff01\uff1f])[\u201d\u2019\u300d\u300f\uff09]*\s*"
+)
+_DENSE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # their characters
+_WORD = re.compile(rf"[{_DENSE}]|[^\s{_DENSE}]{{1,50}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def split(text: str, words: int) -> list[str]:
 
     Args:
         text: plain text or Markdown.
-        words: most words of a chunk, at least 1; a word is what stands between white space.
+        words: most words of a chunk, at least 1. A word is what stands between white space; but each Chinese or
+            Japanese character counts as one, and so do every 50 characters of what is longer, as embedded images are.
 
     Returns:
         The chunks in order. Together they hold each word of the text once; none is empty.
@@ -126,7 +131,7 @@ def _cut(text: str, block: _Block, limit: int) -> Iterator[_Piece]:
 
 
 def _cut_at(text: str, start: int, end: int, limit: int, borders: tuple[re.Pattern[str], ...]) -> Iterator[_Piece]:
-    words = len(text[start:end].split())
+    words = len(_WORD.findall(text, start, end))
     if words <= limit:
         if words:
             yield _Piece(start, end, words)

@@ -70,7 +70,8 @@ def fetch(leaf: Leaf, cache: Path) -> list[Text]:
     for (name, (_, pattern)), content in zip(names.items(), contents, strict=True):
         text, problem = _decode(content)
         if problem:
-            findings.append(_finding(source, pattern, f"{name} {problem}"))
+            hint = "leave it out of the patterns, or name a commit that has it as UTF-8 text"
+            findings.append(_finding(source, pattern, f"{name} {problem}", hint))
         texts.append(Text(name, text))
     if findings:
         raise InputError(findings)
@@ -136,15 +137,19 @@ def _address(leaf: Leaf, source: DocumentSource) -> str:
 
 
 def _fetch(address: str, source: DocumentSource, folder: Path) -> None:
-    """Fetch one commit where the other side gives it alone, else everything."""
+    """Fetch one commit where the other side gives it alone, else everything.
+
+    What is fetched gets names that no shortened hash is taken for, as a branch ``deadbeef`` would be.
+    """
     commit = source.commit
     full = len(commit) in (40, _SHA256_DIGITS)
     try:
         kind = "sha256" if len(commit) == _SHA256_DIGITS else "sha1"
         _git(folder, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}")
         if not (full and _fetch_alone(address, commit, folder)):
-            everything = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-            _git(folder, "fetch", "--quiet", "--no-write-fetch-head", "--", address, *everything)
+            everything = ("+refs/heads/*:refs/fetched/heads/*", "+refs/tags/*:refs/fetched/tags/*")
+            options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow")
+            _git(folder, "fetch", *options, "--", address, *everything)
     except GitError as error:
         message = f"the documents cannot be fetched: {error}"
         hint = "look at the address, your access to it and the network; what was fetched once is read without it"
@@ -162,7 +167,7 @@ def _fetch_alone(address: str, commit: str, folder: Path) -> bool:
     """
     options = ("--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head")
     try:
-        _git(folder, "fetch", *options, "--", address, f"+{commit}:refs/heads/fetched")
+        _git(folder, "fetch", *options, "--", address, f"+{commit}:refs/fetched/commit")
     except GitError as error:
         if _OUT_OF_REACH.search(str(error)):
             raise
@@ -194,9 +199,10 @@ def _matching(source: DocumentSource, files: dict[str, str]) -> tuple[dict[str, 
         for name in names:
             if PurePosixPath(name).suffix.lower() in _TEXT:
                 found.setdefault(name, (files[name], number))
-            else:
-                hint = f"write a pattern that fits only files in {', '.join(_TEXT)}; convert other documents first"
-                findings.append(_finding(source, number, f"{name} is neither Markdown nor text", hint))
+        if others := [name for name in names if name not in found]:
+            subject = f"{others[0]} is" if len(others) == 1 else f"{others[0]} and {len(others) - 1} more are"
+            hint = f"write a pattern that fits only files in {', '.join(_TEXT)}; convert other documents first"
+            findings.append(_finding(source, number, f"{subject} neither Markdown nor text", hint))
     return dict(sorted(found.items())), findings
 
 

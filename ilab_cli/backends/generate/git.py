@@ -1,4 +1,4 @@
-"""Git, called as a program: one way to run it, and one exception for whatever keeps it from doing so.
+"""Git, called as a program: one way to run it, to end it, and one exception for whatever keeps it from doing so.
 
 Git is told to run no hooks, no watcher, no pager and no helper that asks for a password, and to speak only protocols
 that run no program of the other side's choice. What is asked of it is decided by the callers.
@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 
-__all__ = ["GitError", "git"]
+__all__ = ["GitError", "git", "git_ended"]
 
 _PATIENCE = 600.0  # seconds that one call may take
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0")
@@ -47,20 +51,68 @@ def git(*arguments: str, folder: Path, given: bytes = b"") -> bytes:
     variables.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30")
     command = ["git", *_SAFE, *_STALLED, *arguments]
     try:
-        done = subprocess.run(command, cwd=folder, input=given, env=variables, capture_output=True, timeout=_PATIENCE)
+        process = _start(command, folder, variables)
     except FileNotFoundError:
         raise GitError("the program git is not installed") from None
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise GitError(f"git took longer than {_PATIENCE:.0f} seconds") from None
-    if done.returncode:
-        raise GitError(_reason(done.stderr.decode(errors="replace")))
-    return done.stdout
+    with process:
+        try:
+            printed, told = process.communicate(given, _PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise GitError(f"git took longer than {_PATIENCE:.0f} seconds") from None
+        finally:
+            _running.discard(process)
+            _end(process)
+    if process.returncode:
+        raise GitError(_reason(told.decode(errors="replace")))
+    return printed
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_starting = Lock()
+_over = False
+
+
+def _start(command: list[str], folder: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start git in a session of its own: it has programs of its own to end with it, and nobody to ask."""
+    pipe = subprocess.PIPE
+    with _starting:
+        if _over:
+            raise GitError("interrupted")
+        process = subprocess.Popen(
+            command, cwd=folder, env=variables, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        )
+        _running.add(process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # git then ends what it started
+
+
+@contextmanager
+def git_ended() -> Iterator[None]:
+    """End git wherever it runs, in other threads too, and let it not begin anew for the length of the block."""
+    global _over
+    with _starting:
+        _over = True
+    try:
+        for process in tuple(_running):
+            _end(process)
+        yield
+    finally:
+        _over = False
 
 
 def _reason(told: str) -> str:
-    """The line of git's complaint that says most: the first that is an error, else the first of all."""
+    """The line of git's complaint that says most: the first that is an error, else the first of all.
+
+    Where ssh failed, git's own line says nothing; that of ssh stands above it.
+    """
     lines = [line.strip() for line in told.splitlines() if line.strip()] or ["git gives no reason"]
-    line = next((line for line in lines if line.startswith(("fatal: ", "error: "))), lines[0])
-    return re.sub(r"//[^/@\s]+@", "//", line.removeprefix("fatal: ").removeprefix("error: "))
+    at = next((number for number, line in enumerate(lines) if line.startswith(("fatal: ", "error: "))), 0)
+    line = re.sub(r"//[^/@\s]+@", "//", lines[at].removeprefix("fatal: ").removeprefix("error: "))
+    return f"{line} {lines[at - 1]}" if at and line.startswith("Could not read from remote") else line

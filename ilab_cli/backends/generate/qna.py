@@ -6,8 +6,9 @@ in them, is told elsewhere.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -76,7 +77,7 @@ def read_taxonomy(root: Path, base: str) -> list[Leaf]:
 
     Args:
         root: folder of the taxonomy.
-        base: a git revision, or ``empty`` for every leaf; see :func:`ilab_cli.backends.generate.taxonomy.leaves`.
+        base: a git revision, or ``empty`` for every leaf; see :func:`ilab_cli.backends.generate.taxonomy.new_files`.
 
     Returns:
         The leaves, sorted by path; none if nothing is new.
@@ -105,12 +106,12 @@ def check(paths: Iterable[Path]) -> list[Finding]:
     findings: list[Finding] = []
     for path in paths:
         try:
-            files = [path] if path.is_file() else taxonomy.new_files(path, taxonomy.EVERYTHING)
+            files = [path] if os.path.isfile(path) else taxonomy.new_files(path, taxonomy.EVERYTHING)
         except InputError as error:
-            findings += error.findings
+            findings += [replace(finding, path="") for finding in error.findings]  # no setting names this path
             continue
         before = len(findings)
-        leaves = list(_read_all(files, path.parent if path.is_file() else path, findings))
+        leaves = list(_read_all(files, path.parent if os.path.isfile(path) else path, findings))
         if not leaves and len(findings) == before:
             findings.append(_no_leaf(path))
     return list(dict.fromkeys(findings))
@@ -128,7 +129,8 @@ def _read_all(files: Iterable[Path], root: Path, findings: list[Finding]) -> Ite
     for file in files:
         wrong = taxonomy.misplaced(file, root)
         findings += [wrong] if wrong else []
-        if file.is_dir() or (wrong and not (wrong.rule == "misnamed-leaf" and taxonomy.looks_like_leaf(file.name))):
+        readable = not wrong or (wrong.rule == "misnamed-leaf" and taxonomy.looks_like_leaf(file.name))
+        if os.path.isdir(file) or not readable:
             continue
         path = taxonomy.leaf_path(file, root)
         if again := (first := paths.setdefault(path.casefold(), file)) is not file:
@@ -157,11 +159,26 @@ def _leaf(document: Document, file: Path, path: str, findings: list[Finding]) ->
         return None
     folder = PurePosixPath(path).parts[0]
     knowledge = folder == "knowledge" if folder in taxonomy.FOLDERS else "document" in document.data
+    if misplaced := _wrong_folder(document, knowledge):
+        findings.append(misplaced)
+        knowledge = not knowledge
     wrong = problems(document, Knowledge if knowledge else Skill)
     findings += wrong
     if any(finding.severity == "error" for finding in wrong):
         return None
     return _knowledge(document, file, path) if knowledge else _skill(document, file, path)
+
+
+def _wrong_folder(document: Document, knowledge: bool) -> Finding | None:
+    """A finding if what is in the folder of knowledge is a skill, or the other way round."""
+    keys = document.data.keys()
+    if knowledge and "task_description" in keys and keys.isdisjoint(("domain", "document", "document_outline")):
+        message, hint = "is a skill, but lies in the folder of knowledge", "move it below compositional_skills"
+    elif not knowledge and "document" in keys:
+        message, hint = "is knowledge, but lies in a folder of skills", "move it below knowledge"
+    else:
+        return None
+    return Finding("wrong-folder", message, position=Position(document.source, 1, 1), hint=hint)
 
 
 def _knowledge(document: Document, file: Path, path: str) -> Leaf:

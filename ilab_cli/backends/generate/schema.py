@@ -81,15 +81,20 @@ class Knowledge(_Part):
 
 def problems(document: Document, model: type[Knowledge] | type[Skill]) -> list[Finding]:
     """All that is wrong with the data of a ``qna.yaml``, in reading order."""
-    found = [*_wrong_version(document), *_wrong_counts(document), *_repeated_examples(document)]
+    examples = document.data.get("seed_examples")
+    listed = examples if isinstance(examples, list) else []
+    found = [*_wrong_version(document), *_repeated_examples(document, listed)]
+    if isinstance(examples, list):
+        found += _few_examples(document, len(examples))
     try:
         model.model_validate(document.data)
     except ValidationError as error:
         found += [_of_pydantic(document, model, item) for item in error.errors(include_url=False)]
     if model is Knowledge:
-        found = [*_wrong_source(document), *_wrong_knowledge(document, found)]
+        found += [*_few_questions(document, listed), *_wrong_source(document)]
+        found = _by_version(document, listed, found)
     else:
-        found += _mixed_contexts(document)
+        found += _mixed_contexts(document, listed)
     return sorted(
         found, key=lambda finding: (finding.position.line, finding.position.column) if finding.position else (0, 0)
     )
@@ -147,7 +152,7 @@ def _name(value: object) -> str:
         return "a list" if isinstance(value, list) else "a group of keys"
     if isinstance(value, str):
         return "text"
-    return f"the {'truth value' if isinstance(value, bool) else 'number'} {str(value).lower()[:40]}"
+    return "a truth value" if isinstance(value, bool) else "a number"
 
 
 def _keys_at(model: Any, path: KeyPath) -> list[str]:
@@ -172,31 +177,29 @@ def _wrong_version(document: Document) -> Iterator[Finding]:
         yield _finding(document, "unknown-version", ("version",), message, f"write `version: {NEWEST}`")
 
 
-def _wrong_counts(document: Document) -> Iterator[Finding]:
-    examples = document.data.get("seed_examples")
-    if not isinstance(examples, list):
-        return
+def _few_examples(document: Document, given: int) -> Iterator[Finding]:
     path: KeyPath = ("seed_examples",)
     version = _version(document)
     least, newest = _LEAST_EXAMPLES[version], _LEAST_EXAMPLES[NEWEST]
-    if len(examples) < least:
-        message = f"at least {least} seed examples are needed, not {len(examples)}"
+    if given < least:
+        message = f"at least {least} seed examples are needed, not {given}"
         yield _finding(document, "few-examples", path, message, key=True)
-    elif len(examples) < newest:
-        message = f"{len(examples)} of the {newest} seed examples that version {NEWEST} asks for"
+    elif given < newest:
+        message = f"{given} of the {newest} seed examples that version {NEWEST} asks for"
         hint = f"version {version}, as which the file is read, asks for {least}"
         yield _finding(document, "few-examples", path, message, hint, key=True, severity="warning")
+
+
+def _few_questions(document: Document, examples: list[Any]) -> Iterator[Finding]:
     for number, example in enumerate(examples):
         pairs = example.get("questions_and_answers") if isinstance(example, dict) else None
         if isinstance(pairs, list) and len(pairs) < _LEAST_QUESTIONS:
             message = f"at least {_LEAST_QUESTIONS} questions are needed for each context, not {len(pairs)}"
-            yield _finding(document, "few-questions", (*path, number, "questions_and_answers"), message, key=True)
+            path: KeyPath = ("seed_examples", number, "questions_and_answers")
+            yield _finding(document, "few-questions", path, message, key=True)
 
 
-def _repeated_examples(document: Document) -> Iterator[Finding]:
-    examples = document.data.get("seed_examples")
-    if not isinstance(examples, list):
-        return
+def _repeated_examples(document: Document, examples: list[Any]) -> Iterator[Finding]:
     for number, example in enumerate(examples):
         if isinstance(example, dict) and example in examples[:number]:
             first = document.position(("seed_examples", examples.index(example))).line
@@ -204,9 +207,8 @@ def _repeated_examples(document: Document) -> Iterator[Finding]:
             yield _finding(document, "repeated-example", ("seed_examples", number), message, "write another one")
 
 
-def _mixed_contexts(document: Document) -> Iterator[Finding]:
-    examples = document.data.get("seed_examples")
-    grounded = [isinstance(item, dict) and "context" in item for item in examples] if isinstance(examples, list) else []
+def _mixed_contexts(document: Document, examples: list[Any]) -> Iterator[Finding]:
+    grounded = [isinstance(item, dict) and "context" in item for item in examples]
     if any(grounded) and not all(grounded):
         path: KeyPath = ("seed_examples", grounded.index(False))
         message = "this example has no context, others have one"
@@ -214,17 +216,16 @@ def _mixed_contexts(document: Document) -> Iterator[Finding]:
         yield _finding(document, "mixed-contexts", path, message, hint, severity="warning")
 
 
-def _wrong_knowledge(document: Document, found: list[Finding]) -> list[Finding]:
+def _by_version(document: Document, examples: list[Any], found: list[Finding]) -> list[Finding]:
     """The findings of a knowledge file, once more with what differs between its versions in mind."""
     version = _version(document)
-    examples = document.data.get("seed_examples")
     if version == NEWEST:
         if "task_description" in document.data:
             message = f"version {NEWEST} of knowledge has no `task_description`"
             hint = "say it in `document_outline`, and leave this key out"
             found = [*found, _finding(document, "unknown-key", ("task_description",), message, hint, key=True)]
         return found
-    if isinstance(examples, list) and any(isinstance(item, dict) and "question" in item for item in examples):
+    if any(isinstance(item, dict) and "question" in item for item in examples):
         message = f"knowledge of version {version} cannot be used: its examples have no context"
         hint = f"write `version: {NEWEST}`, a `document_outline`, and `questions_and_answers` for each `context`"
         found = [f for f in found if not f.path.startswith("seed_examples[") and "`document_outline`" not in f.message]
@@ -264,7 +265,7 @@ def _wrong_source(document: Document) -> Iterator[Finding]:
 def _wrong_repo(repo: str) -> str:
     """What is wrong with the place of a repository; empty if nothing is, as far as its form goes."""
     url = _URL.fullmatch(repo)
-    if url and url["scheme"].lower() not in _SCHEMES:
+    if url and url["scheme"] not in _SCHEMES:
         return f"{url['scheme']}:// is no way to reach a repository here"
     if repo.startswith("-") or "::" in repo.split("/")[0] or not repo.isprintable():
         return "is no address of a repository"

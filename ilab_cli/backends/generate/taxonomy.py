@@ -7,22 +7,34 @@ holds is read elsewhere.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from ilab_cli.backends.generate.git import GitError, git
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
-__all__ = ["EVERYTHING", "FOLDERS", "NAME", "leaf_path", "leaves", "looks_like_leaf", "misplaced", "new_files", "top"]
+__all__ = [
+    "EVERYTHING",
+    "FOLDERS",
+    "NAME",
+    "leaf_path",
+    "looks_like_leaf",
+    "misplaced",
+    "new_files",
+    "printable",
+    "top",
+]
 
 FOLDERS = ("compositional_skills", "foundational_skills", "knowledge")
 NAME = "qna.yaml"
 EVERYTHING = "empty"  # the base against which every leaf is new
 _YAML = (".yaml", ".yml")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def leaves(root: Path, base: str) -> list[Path]:
-    """The ``qna.yaml`` files of a taxonomy that count as new.
+def new_files(root: Path, base: str) -> list[Path]:
+    """The new files of a taxonomy that are leaves, or may be meant to be: YAML files, and symbolic links to folders.
 
     Args:
         root: folder of the taxonomy, or one inside it.
@@ -33,29 +45,19 @@ def leaves(root: Path, base: str) -> list[Path]:
         The files, sorted; none if nothing is new.
 
     Raises:
-        InputError: if there is no such folder, or git cannot tell what is new.
+        InputError: if there is no such folder, or one of its folders cannot be read, or git cannot tell what is new.
     """
-    return [file for file in new_files(root, base) if file.name == NAME and not misplaced(file, root)]
-
-
-def new_files(root: Path, base: str) -> list[Path]:
-    """The new files of a taxonomy that are leaves, or may be meant to be: YAML files, and symbolic links to folders.
-
-    Raises:
-        InputError: as :func:`leaves` does.
-    """
-    if not root.is_dir():
-        message = "is not a folder" if root.exists() else "there is no such folder"
-        raise InputError(Finding("no-taxonomy", message, "generate.taxonomy_path", Position(str(root))))
+    if not os.path.isdir(root):
+        raise InputError(_no_taxonomy(root))
     names = _all(root) if base == EVERYTHING else _changed(root, base)
     files = {root / name for name in names if not any(part.startswith(".") for part in PurePosixPath(name).parts)}
-    return sorted(file for file in files if _is_candidate(file, root) or (file.is_symlink() and file.is_dir()))
+    return sorted(file for file in files if _is_candidate(file, root) or (os.path.islink(file) and os.path.isdir(file)))
 
 
 def top(folder: Path) -> Path:
     """The folder of the whole taxonomy that a folder belongs to; itself if nothing speaks for another one."""
     folder = Path(os.path.abspath(folder))
-    if any((folder / name).is_dir() for name in FOLDERS):
+    if any(os.path.isdir(folder / name) for name in FOLDERS):
         return folder
     return next((part.parent for part in (folder, *folder.parents) if part.name in FOLDERS), folder)
 
@@ -76,12 +78,13 @@ def misplaced(file: Path, root: Path) -> Finding | None:
     """What is wrong with a file's name or place, if anything is."""
     position = Position(printable(file), 1, 1)
     if position.source != str(file):
-        return Finding("bad-name", "the name is not valid UTF-8", position=position, hint="rename it")
+        message = "the name is not valid UTF-8, or holds control characters"
+        return Finding("bad-name", message, position=position, hint="rename it")
     real = Path(os.path.realpath(file))
-    if file.exists() and not real.is_relative_to(os.path.realpath(top(root))):
+    if os.path.exists(file) and not real.is_relative_to(os.path.realpath(top(root))):
         message = f"a symbolic link leads out of the taxonomy, to {printable(real)}"
         return Finding("outside-taxonomy", message, position=position, hint="put a copy in its place")
-    if file.is_dir() or file.name == NAME:
+    if os.path.isdir(file) or file.name == NAME:
         return None
     message = f"a leaf's file must be named {NAME}, not {file.name}"
     return Finding("misnamed-leaf", message, position=position, hint=f"rename it to {NAME}, or take it away")
@@ -89,7 +92,8 @@ def misplaced(file: Path, root: Path) -> Finding | None:
 
 def printable(path: Path) -> str:
     """A path as text that any output can hold."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    text = os.fsencode(path).decode(errors="backslashreplace")
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _is_yaml(name: str) -> bool:
@@ -101,29 +105,44 @@ def _is_candidate(file: Path, root: Path) -> bool:
     return in_tree or looks_like_leaf(file.name)
 
 
+def _no_taxonomy(root: Path) -> Finding:
+    try:
+        root.stat()
+        message = "is not a folder"
+    except (FileNotFoundError, ValueError):
+        message = "there is no such folder"
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+    hint = f"a taxonomy is a folder with {', '.join(FOLDERS[:-1])} or {FOLDERS[-1]} in it"
+    return Finding("no-taxonomy", message, "generate.taxonomy_path", Position(printable(root)), hint=hint)
+
+
 def _all(root: Path) -> Iterator[str]:
-    for folder, subfolders, files in os.walk(root, onerror=_refuse):
+    errors: list[OSError] = []
+    for folder, subfolders, files in os.walk(root, onerror=errors.append):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in (*subfolders, *files):
             yield os.path.relpath(os.path.join(folder, name), root)
+    if errors:
+        raise InputError(_unreadable(error) for error in errors)
 
 
-def _refuse(error: OSError) -> None:
-    raise InputError(
-        Finding("unreadable-folder", f"cannot be read: {error.strerror}", position=Position(str(error.filename)))
-    )
+def _unreadable(error: OSError) -> Finding:
+    position = Position(printable(Path(error.filename)))
+    return Finding("unreadable-folder", f"cannot be read: {error.strerror}", position=position)
 
 
 def _changed(root: Path, base: str) -> Iterable[str]:
-    """Names, relative to the folder, of files that differ from a revision or that git does not know yet."""
+    """Names, relative to the folder, of files there that differ from a revision or that git does not know yet."""
     start = _fork(root, base)
-    options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules", "--diff-filter=d")
+    options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
     try:
         changed = git("diff", "--name-only", "-z", "--relative", *options, start, "--", ".", folder=root)
         unknown = git("ls-files", "--others", "--exclude-standard", "-z", "--", ".", folder=root)
     except GitError as error:
         raise _no_base(root, f"git cannot tell what is new: {error}") from None
-    return [os.fsdecode(name) for name in (changed + unknown).split(b"\0") if name]
+    names = [os.fsdecode(name) for name in (changed + unknown).split(b"\0") if name]
+    return [name for name in names if os.path.lexists(root / name)]
 
 
 def _fork(root: Path, base: str) -> str:
@@ -131,9 +150,9 @@ def _fork(root: Path, base: str) -> str:
     try:
         git("rev-parse", "--show-toplevel", folder=root)
     except GitError as error:
-        raise _no_base(root, f"what is new cannot be told without a git repository: {error}") from None
+        raise _no_base(root, f"git cannot tell what is new: {error}") from None
     try:
-        if not base or base.startswith("-"):
+        if not base or base.startswith("-") or "\0" in base:
             raise GitError
         commit = git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", folder=root).decode().strip()
     except GitError:
