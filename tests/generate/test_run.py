@@ -270,6 +270,13 @@ def test_a_taxonomy_that_gives_out_gives_what_it_has(run: Run, capsys: pytest.Ca
     assert "gave out" in told or "no pair was accepted" in told
 
 
+def test_a_run_without_a_pair_tells_where_the_answers_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(max_tokens=1, num_instructions=4) == 1
+    assert "no pair was accepted\n    hint: see what the teacher answered in generated/journal.jsonl" in (
+        capsys.readouterr().err
+    )
+
+
 def test_starting_generation_loads_nothing_heavy() -> None:
     code = "import ilab_cli.backends.generate.launch, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

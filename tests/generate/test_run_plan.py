@@ -101,3 +101,18 @@ def test_no_more_is_asked_than_the_share_needs() -> None:
 def test_rounds_go_on_while_they_bring_something() -> None:
     world = World({"leaf": [[[f"round {n}"], ["same"]] for n in range(20)]})
     assert len(world.work(world.plan(18), 0, 3)) == 18
+
+
+def test_many_leaves_make_no_row_dear() -> None:
+    looks = 0
+
+    class Watched(LeafPlan):
+        def take(self) -> tuple[int, Row] | None:
+            nonlocal looks
+            looks += 1
+            return super().take()
+
+    world = World({f"leaf {number}": [[[f"{n}"] for n in range(4)]] for number in range(300)})
+    leaves = [Watched(name, world._rounds(name), 1) for name in world.outcomes]
+    assert len(world.work(Plan(900, leaves), 0, 8)) == 900
+    assert looks < 10 * 900, "a leaf that is over is not looked at again for each row of the others"

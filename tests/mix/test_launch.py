@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import signal
 import subprocess
@@ -75,7 +76,7 @@ def test_everything_wrong_with_the_data_before_anything_is_written(tmp_path: Pat
         assert "folder.jsonl cannot be read: it is a folder" in told[0]
         assert "none.jsonl cannot be read: No such file or directory" in told[1]
         assert told[2].startswith("a.jsonl:7:2: error[data-line] not JSON")
-        assert told[3].startswith("a.jsonl:20001: error[data-line] `messages` is not a list")
+        assert told[3].startswith("a.jsonl:20001: error[data-line] `messages` is ")
         assert told[4].startswith("b.jsonl:1: error[data-line] not a JSON object")
         assert told[24].startswith("b.jsonl: error[data-line] 100 lines in all cannot be used")
         assert told[25].startswith("empty.jsonl: error[data-empty]")
@@ -97,7 +98,7 @@ def test_outputs_that_would_do_harm_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_mix_that_no_disk_can_hold_is_refused(tmp_path: Path, recipe: Path) -> None:
-    for size in (1e12, 10**14):
+    for size in (1e12, 10**14, 1e308):
         (finding,) = launch.preflight(settings(tmp_path / "out", [write_recipe(recipe, [("a.jsonl", size)])]))
         assert finding.rule == "disk-too-small"
     assert not (tmp_path / "out").exists()
@@ -109,6 +110,27 @@ def test_warnings_do_not_stop_it(tmp_path: Path, recipe: Path) -> None:
     assert [finding.severity for finding in launch.preflight(generate)] == ["warning"]
     assert launch.run(generate) == 0
     assert len(mixed(tmp_path / "out")) == 1
+
+
+def test_a_data_set_of_which_nothing_is_taken_is_warned_of(tmp_path: Path, recipe: Path) -> None:
+    write_recipe(recipe, [("a.jsonl", 0.001), ("a.jsonl", 7)])
+    generate = settings(tmp_path / "out", [recipe])
+    finding = launch.preflight(generate)[-1]
+    assert (finding.rule, finding.severity) == ("mix-empty", "warning")
+    assert finding.message == "sampling_size 0.001 takes no row of a.jsonl, which has 100"
+    assert launch.run(generate) == 0
+    assert len(mixed(tmp_path / "out")) == 7
+
+
+@pytest.mark.parametrize(
+    ("head", "form"),
+    [(gzip.compress(b"{}"), "gzip"), (b"PAR1\x15\x04", "Parquet"), ("{}".encode("utf-16"), "UTF-16")],
+)
+def test_what_is_no_text_is_named_as_what_it_is(tmp_path: Path, recipe: Path, head: bytes, form: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(head + b"\n\xff" * 99)
+    (finding,) = launch.preflight(settings(tmp_path / "out", [recipe]))
+    assert finding.message == f"data set a.jsonl cannot be read: it is {form}"
+    assert "JSONL" in finding.hint
 
 
 def test_data_that_change_while_they_are_mixed_are_noticed(tmp_path: Path, recipe: Path) -> None:

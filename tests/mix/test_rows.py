@@ -60,6 +60,7 @@ def test_bad_lines_are_told_with_what_is_wrong(tmp_path: Path) -> None:
     checked = check(Chunk(file, 0, file.stat().st_size))
     assert (checked.lines, checked.rows, checked.bad) == (9, 8, 6)
     assert {finding.position.line for finding in checked.findings if finding.position} == set(range(3, 9))
+    assert all('{"messages": [{"role": ' in finding.hint for finding in checked.findings)
 
 
 def test_a_line_separator_inside_text_ends_no_row(tmp_path: Path) -> None:

@@ -80,6 +80,11 @@ def test_hints_name_what_was_meant(settings: Settings, folder: Path, tmp_path: P
     assert "LoRA adapter" in preflight(settings())[0].hint
 
 
+def test_of_a_folder_that_is_no_model_nothing_else_is_told(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert rules(settings(model_path=str(tmp_path / "empty"))) == ["not-a-model"]
+
+
 def test_files_that_are_no_models_are_refused(settings: Settings, tmp_path: Path) -> None:
     assert rules(settings(model_path=str(tmp_path / "absent"))) == ["model-not-found"]
     text = tmp_path / "model.txt"

@@ -6,7 +6,8 @@ a run gives the same pairs every time. Nothing here asks a teacher, and nothing 
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,18 +32,15 @@ def shares(total: int, limits: Sequence[int | None]) -> list[int]:
         total: the number.
         limits: the most that each leaf can take, ``None`` where that is not known.
     """
+    most = [math.inf if limit is None else limit for limit in limits]
     given = [0] * len(limits)
-    rest, open_ = total, list(range(len(limits)))
-    while open_:
-        each, more = divmod(rest, len(open_))
-        wanted = {leaf: each + (place < more) for place, leaf in enumerate(open_)}
-        short = {leaf: limit for leaf in open_ if (limit := limits[leaf]) is not None and limit < wanted[leaf]}
-        for leaf, number in (short or wanted).items():
-            given[leaf] = number
-        if not short:
-            break
-        rest -= sum(short.values())
-        open_ = [leaf for leaf in open_ if leaf not in short]
+    rest, open_ = total, sorted(range(len(limits)), key=most.__getitem__, reverse=True)
+    while open_ and most[open_[-1]] <= rest // len(open_):
+        leaf = open_.pop()
+        given[leaf] = int(most[leaf])
+        rest -= given[leaf]
+    for place, leaf in enumerate(sorted(open_)):
+        given[leaf] = rest // len(open_) + (place < rest % len(open_))
     return given
 
 
@@ -77,9 +75,14 @@ class LeafPlan:
         self._seen: set[str] = set()
 
     @property
+    def accepted(self) -> int:
+        """Pairs that count: its share, or all that it has."""
+        return min(len(self.pairs), self.share)
+
+    @property
     def enough(self) -> bool:
         """Whether it has its share."""
-        return len(self.pairs) >= self.share
+        return self.accepted == self.share
 
     @property
     def over(self) -> bool:
@@ -152,17 +155,20 @@ class Plan:
     def __init__(self, total: int, leaves: Sequence[LeafPlan]) -> None:
         self.total = total
         self.leaves = leaves
+        self._open: deque[LeafPlan] = deque()  # all that are not over, and some that are by now
         self._share()
 
     @property
     def accepted(self) -> int:
         """Pairs that the run has."""
-        return sum(min(len(leaf.pairs), leaf.share) for leaf in self.leaves)
+        return sum(leaf.accepted for leaf in self.leaves)
 
     @property
     def over(self) -> bool:
         """Whether nothing more is asked."""
-        return all(leaf.over for leaf in self.leaves)
+        while self._open and self._open[0].over:
+            self._open.popleft()
+        return not self._open
 
     @property
     def rejected(self) -> Counter[str]:
@@ -176,21 +182,27 @@ class Plan:
 
     def take(self) -> tuple[LeafPlan, int, Row] | None:
         """The next row to ask: of the first leaf that wants one, so that prompts that are alike are sent together."""
-        dry = -1
-        while dry != (dry := sum(leaf.dry for leaf in self.leaves)):
-            self._share()
-            for leaf in self.leaves:
+        while not self.over:
+            for leaf in self._open:
                 if taken := leaf.take():
                     return leaf, *taken
+                if leaf.dry:
+                    self._share()
+                    break
+            else:
+                break
         return None
 
     def finish(self, leaf: LeafPlan, number: int, pairs: list[Pair], rejected: Counter[str]) -> None:
         """Take in what became of a row."""
+        dry = leaf.dry
         leaf.finish(number, pairs, rejected)
-        if leaf.dry:
+        if leaf.dry != dry:
             self._share()
 
     def _share(self) -> None:
+        """Share anew, as what a dry leaf lacks goes to the others; those that have to be asked are open then."""
         limits = [len(leaf.pairs) if leaf.dry else None for leaf in self.leaves]
         for leaf, share in zip(self.leaves, shares(self.total, limits), strict=True):
             leaf.share = share
+        self._open = deque(leaf for leaf in self.leaves if not leaf.over)

@@ -62,7 +62,7 @@ def start(generate: Generate) -> Job:
     config = str(Path(generate.config).expanduser()) if generate.config else None
     pipelines = load(config, generate.pipeline, generate)
     cache = Path(generate.output_dir).expanduser() / DOCUMENTS
-    chunks = prepare(leaves, cache, words=generate.chunk_word_count, processes=generate.num_cpus)
+    chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
     plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples) for leaf in leaves]
     return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
 
@@ -93,7 +93,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
         await ask(job, generate, client, view.progress)
     say("\n".join(summary(job.plan, client, monotonic() - begun)))
     if not job.plan.accepted:
-        warn(["generation failed: no pair was accepted"])
+        warn([f"generation failed: no pair was accepted\n    hint: see what the teacher answered in {journal}"])
         return 1
     if job.plan.accepted < job.plan.total:
         missing = f"{job.plan.accepted} of {job.plan.total} pairs"

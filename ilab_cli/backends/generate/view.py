@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ilab_cli.backends.generate.plan import LeafPlan, Plan
-from ilab_cli.output import lively, say
+from ilab_cli.output import columns, lively, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,7 +24,9 @@ __all__ = ["Figures", "View", "summary"]
 _PAUSE = 0.25
 """Seconds between two pictures."""
 _ROWS = 12
-"""Most leaves shown at once."""
+"""Most leaves in a picture."""
+_LINES = 30
+"""Most leaves in the table at the end."""
 
 
 class Figures(Protocol):
@@ -68,7 +70,8 @@ class View(AbstractAsyncContextManager["View"]):
             from rich.console import Console
             from rich.live import Live
 
-            live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            console = Console(stderr=True, markup=False, emoji=False)  # a leaf may be called [b]
+            live = Live(console=console, auto_refresh=False, transient=True)
             self._exits.enter_context(live)
             task = asyncio.create_task(self._paint(live))
             self._exits.callback(task.cancel)
@@ -82,9 +85,8 @@ class View(AbstractAsyncContextManager["View"]):
         if leaf.over and leaf.name not in self._told and not lively(sys.stderr):
             self._told.add(leaf.name)
             lost = f"; rejected: {_reasons(leaf.rejected)}" if leaf.rejected else ""
-            accepted = min(len(leaf.pairs), leaf.share)
-            pairs = f"gave out after {accepted} pairs" if leaf.dry else f"{accepted} of {leaf.share} pairs"
-            say(f"{leaf.name}: {pairs} from {leaf.rows} rows{lost}")
+            pairs = f"gave out after {leaf.accepted} pairs" if leaf.dry else f"{leaf.accepted} of {leaf.share} pairs"
+            say(f"{leaf.name}: {pairs} from {leaf.rows} row{'s' * (leaf.rows != 1)}{lost}")
 
     async def _paint(self, live: Any) -> None:
         while True:
@@ -103,39 +105,48 @@ class View(AbstractAsyncContextManager["View"]):
         begun = [leaf for leaf in self._plan.leaves if leaf.rows or leaf.asked]
         shown = sorted(begun, key=lambda leaf: leaf.over)[:_ROWS]
         for leaf in shown:
-            accepted = min(len(leaf.pairs), leaf.share)
-            table.add_row(leaf.name, *map(str, (accepted, leaf.share, leaf.rejected.total(), leaf.asked)))
+            table.add_row(leaf.name, *map(str, (leaf.accepted, leaf.share, leaf.rejected.total(), leaf.asked)))
         done = sum(leaf.over for leaf in self._plan.leaves)
-        lines = [f"{done} of {len(self._plan.leaves)} leaves done; {self._numbers()}"]
+        lines = [f"{done} of {len(self._plan.leaves)} leaves done; {self._pairs()}", self._calls()]
         if rejected := self._plan.rejected:
             lines.append(f"rejected: {_reasons(rejected)}")
         return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
-    def _numbers(self) -> str:
-        plan, client = self._plan, self._client
-        accepted, elapsed = plan.accepted, monotonic() - self._begun
-        rest = (
-            f"about {_duration(elapsed * (plan.total - accepted) / accepted)} left" if accepted else "no estimate yet"
-        )
-        calls = f"{client.calls_per_second:.1f} calls/s, {client.in_flight} in flight (at most {client.limit})"
-        return f"{accepted} of {plan.total} pairs; {calls}; {_duration(elapsed)} gone, {rest}"
+    def _pairs(self) -> str:
+        accepted, total, elapsed = self._plan.accepted, self._plan.total, monotonic() - self._begun
+        rest = f"about {_duration(elapsed * (total - accepted) / accepted)} left" if accepted else "no estimate yet"
+        return f"{accepted} of {total} pairs; {_duration(elapsed)} gone, {rest}"
+
+    def _calls(self) -> str:
+        client = self._client
+        return f"{client.calls_per_second:.1f} calls/s, {client.in_flight} in flight (at most {client.limit})"
 
 
 def summary(plan: Plan, client: Figures, seconds: float) -> Iterator[str]:
-    """The lines of the table at the end."""
-    width = max((len(leaf.name) for leaf in plan.leaves), default=4)
-    yield f"{'leaf':{width}}  accepted  wanted  rejected  rows"
-    for leaf in plan.leaves:
-        accepted, rejected = min(len(leaf.pairs), leaf.share), leaf.rejected.total()
-        note = "  gave out" if leaf.dry else ""
-        yield f"{leaf.name:{width}}  {accepted:8}  {leaf.share:6}  {rejected:8}  {leaf.rows:4}{note}"
-    rows = sum(leaf.rows for leaf in plan.leaves)
-    yield f"{'all':{width}}  {plan.accepted:8}  {plan.total:6}  {plan.rejected.total():8}  {rows:4}"
+    """The text at the end: a table of the leaves (where they are many, of those that gave out), and totals."""
+    many = len(plan.leaves) > _LINES
+    shown = [leaf for leaf in plan.leaves if leaf.dry or not many][:_LINES]
+    others = [leaf for leaf in plan.leaves if leaf not in shown]
+    lines = [_line(leaf.name, [leaf]) for leaf in shown]
+    if shown and others:
+        lines.append(_line(f"{len(others)} other leaves", others))
+    total = _line(f"all {len(plan.leaves)} leaves" if many else "all", plan.leaves)
+    total[2] = f"{plan.total:6}"
+    yield columns(["leaf", "accepted", "wanted", "rejected", "  rows", ""], [*lines, total])
     yield from (f"rejected {number}: {reason}" for reason, number in plan.rejected.most_common())
     rate = f", {client.calls / seconds:.1f} a second" if client.calls else ""
     more = {"tried again": client.retries, "answers from the journal": client.replayed, "answers cut short": client.cut}
-    others = "".join(f", {number} {what}" for what, number in more.items() if number)
-    yield f"{client.calls} calls in {_duration(seconds)}{rate}{others}"
+    besides = "".join(f", {number} {what}" for what, number in more.items() if number)
+    yield f"{client.calls} calls in {_duration(seconds)}{rate}{besides}"
+
+
+def _line(name: str, leaves: Sequence[LeafPlan]) -> list[str]:
+    """Leaves together as one line of the table."""
+    accepted = sum(leaf.accepted for leaf in leaves)
+    wanted, rows = sum(leaf.share for leaf in leaves), sum(leaf.rows for leaf in leaves)
+    rejected, dry = sum(leaf.rejected.total() for leaf in leaves), sum(leaf.dry for leaf in leaves)
+    note = "" if not dry else "gave out" if len(leaves) == 1 else f"{dry} gave out"
+    return [name, f"{accepted:8}", f"{wanted:6}", f"{rejected:8}", f"{rows:6}", note]
 
 
 def _reasons(rejected: Counter[str], most: int = 3) -> str:

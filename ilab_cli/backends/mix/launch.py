@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ilab_cli.extras import missing_extra
 from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, Generate, InputError, Position, Profile
+from ilab_profiles.diagnostics import Severity
 
 if TYPE_CHECKING:
     from ilab_cli.backends.mix.plan import Plan
@@ -69,10 +70,11 @@ def run(generate: Generate) -> int:
     try:
         with stoppable():
             plan = make_plan(generate)
-            if findings := list(_output_findings(generate, plan)):
-                raise InputError(findings)
+            if errors := [finding for finding in _output_findings(generate, plan) if finding.severity == "error"]:
+                raise InputError(errors)
             for mixed in mix(generate, plan):
-                print(f"{mixed.file}: {mixed.rows:,} rows from {mixed.data_sets} data set{'s' * (mixed.data_sets > 1)}")
+                rows = f"{mixed.rows:,} row{'s' * (mixed.rows != 1)}"
+                print(f"{mixed.file}: {rows} from {mixed.data_sets} data set{'s' * (mixed.data_sets > 1)}")
     except KeyboardInterrupt:
         print("interrupted; nothing was written, the same command begins anew", file=sys.stderr)
         return 130
@@ -106,18 +108,27 @@ def _output_findings(generate: Generate, plan: Plan) -> Iterator[Finding]:
             message = f"{file.name} lies there already, and would be trained on with the mixed data"
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
-    if not any(share.taken for share in plan.shares):
-        message = "nothing to mix: the sampling sizes take no row"
-        yield Finding("mix-empty", message, position=plan.shares[0].data_set.position, hint="raise a sampling_size")
+    yield from _unused(plan)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         reason = "no files can be made in it" if existing.is_dir() else "it is not a folder"
         yield Finding("unwritable-folder", f"{existing}: {reason}", _OUTPUT, place, hint="choose another folder")
-    needed = _SPACE * sum(share.size_taken for share in plan.shares)
+    needed = min(_SPACE * sum(share.size_taken for share in plan.shares), sys.maxsize)
     if needed > (free := shutil.disk_usage(existing).free):
         message = f"mixing needs about {needed / 1e9:,.3f} GB there while it runs, {free / 1e9:,.3f} GB are free"
         hint = "make room, choose another folder, or lower a sampling_size"
         yield Finding("disk-too-small", message, _OUTPUT, place, hint=hint)
+
+
+def _unused(plan: Plan) -> Iterator[Finding]:
+    """Data sets of which no row is taken; an error if they are all that there is."""
+    severity: Severity = "warning" if any(share.taken for share in plan.shares) else "error"
+    for share in plan.shares:
+        if not share.taken:
+            data_set = share.data_set
+            message = f"sampling_size {data_set.sampling_size} takes no row of {data_set.path}, which has {share.rows}"
+            hint = "raise sampling_size, or leave the data set out"
+            yield Finding("mix-empty", message, position=data_set.position, hint=hint, severity=severity)
 
 
 def main() -> int:

@@ -84,7 +84,8 @@ def _shuffle(shares: Sequence[Share], generate: Generate, output: Path, apply: A
     bucket_size = max(MEMORY // 3 // generate.mix.num_util_proc, _SMALLEST_BUCKET)
     buckets = -(-size // bucket_size) or 1
     sizes: NDArray[np.int64] = np.zeros(buckets, dtype=np.int64)
-    with tqdm(total=2 * size, unit="B", unit_scale=True, desc=output.stem, disable=not lively(sys.stderr)) as bar:
+    hidden = not lively(sys.stderr)
+    with tqdm(total=2 * size, unit="B", unit_scale=True, desc=output.stem, leave=False, disable=hidden) as bar:
         for dealt in apply(deal, list(_deals(shares, generate.seed, buckets, bucket_size, spills))):
             sizes += dealt
             bar.update(int(dealt.sum()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +27,18 @@ Parts = tuple[tuple[Chunk, int], ...]
 """The chunks of a file, each with the number of its rows."""
 
 _SMALLEST_CHUNK = 2**20
+_NOT_TEXT = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "zip",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""What files begin with that are often named in place of JSONL files, and what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +106,26 @@ def _share(data_set: DataSet, parts: Mapping[Path, Parts], sizes: Mapping[Path, 
 
 
 def _unusable(data_set: DataSet) -> Iterator[Finding]:
+    hint = f"paths are relative to the recipe: {data_set.file}"
     try:
         mode = data_set.file.stat().st_mode
         reason = "" if stat.S_ISREG(mode) else "it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file"
-        if not reason and not os.access(data_set.file, os.R_OK):
-            reason = os.strerror(errno.EACCES)
+        if reason:
+            hint = "name JSONL files, each as a data set of its own"
+        elif form := _form(data_set.file):
+            reason, hint = f"it is {form}", "name a JSONL file: UTF-8 text with a conversation on each line"
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
         message = f"data set {data_set.path} cannot be read: {reason}"
-        hint = f"paths are relative to the recipe: {data_set.file}"
         yield Finding("data-not-found", message, data_set.setting, data_set.position, hint=hint)
+
+
+def _form(file: Path) -> str:
+    """What a file is by its first bytes, if it is no text that could hold rows."""
+    with file.open("rb") as stream:
+        head = stream.read(8)
+    return next((form for mark, form in _NOT_TEXT.items() if head.startswith(mark)), "")
 
 
 def _source(file: Path) -> Source:
@@ -129,7 +148,7 @@ def _examine(sources: tuple[Source, ...], workers: int) -> tuple[dict[Path, Part
     total = sum(source.size for source in sources)
     with (
         processes(min(workers, len(tasks))) as apply,
-        tqdm(total=total, unit="B", unit_scale=True, desc="check", disable=not lively(sys.stderr)) as bar,
+        tqdm(total=total, unit="B", unit_scale=True, desc="check", leave=False, disable=not lively(sys.stderr)) as bar,
     ):
         results = apply(check, tasks)
         for file, pieces in cut.items():

@@ -29,6 +29,7 @@ Kind = Literal["knowledge", "skills"]
 KINDS: dict[Kind, str] = {"knowledge": "knowledge_recipes", "skills": "skill_recipes"}
 """The kinds of data that are mixed apart, and the setting that names the recipes of each."""
 
+_EXAMPLE = "write `datasets: [{path: data.jsonl, sampling_size: 1.0}]`"
 _KEYS = ("datasets", "sys_prompt", "metadata")
 _DATA_SET_KEYS = ("path", "sampling_size")
 
@@ -104,7 +105,7 @@ def _recipe(file: Path, kind: Kind, number: int) -> Iterator[DataSet | Finding]:
     yield from findings
     items = document.data.get("datasets")
     if not isinstance(items, list) or not items:
-        yield _finding(document, ("datasets",), "`datasets` has to be a list of data sets, at least one")
+        yield _finding(document, ("datasets",), "`datasets` has to be a list of data sets, at least one", _EXAMPLE)
         return
     prompt = None if findings else _system_prompt(document.data)
     for index, item in enumerate(items):
@@ -119,7 +120,7 @@ def _recipe(file: Path, kind: Kind, number: int) -> Iterator[DataSet | Finding]:
 def _data_set_findings(document: Document, index: int, item: Any) -> Iterator[Finding]:
     where: KeyPath = ("datasets", index)
     if not isinstance(item, dict):
-        yield _finding(document, where, "a data set is a mapping with `path` and `sampling_size`")
+        yield _finding(document, where, "a data set is a mapping with `path` and `sampling_size`", _EXAMPLE)
         return
     unknown = list(_unknown(document, where, _DATA_SET_KEYS))
     yield from unknown

@@ -20,6 +20,7 @@ __all__ = ["MOST_FINDINGS", "Checked", "Chunk", "check", "chunks", "is_plain", "
 MOST_FINDINGS = 20
 """Findings that are told of one file."""
 
+_HINT = 'a row is a conversation as `ilab model train` reads it: {"messages": [{"role": …, "content": …}, …]}'
 _LONGEST_LINE = 64 * 2**20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decode = json.JSONDecoder().raw_decode  # json.loads without its guesses about encodings: half the time
@@ -125,4 +126,4 @@ def _findings(row: bytes, position: Position) -> list[Finding]:
         value = json.loads(row)
     except (ValueError, RecursionError) as error:
         return [replace(not_json(error, position), path="")]
-    return [Finding("data-line", problem, position=position) for problem in problems_of(value)]
+    return [Finding("data-line", problem, position=position, hint=_HINT) for problem in problems_of(value)]

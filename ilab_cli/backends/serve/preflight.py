@@ -115,7 +115,7 @@ def _unheard(choice: servers.Choice, serve: Serve) -> Iterator[Finding]:
         message = f"{folder}: transformers serve takes what follows @ for a revision"
         yield Finding("bad-model-path", message, _MODEL, hint="rename the folder")
     config = folder / "generation_config.json"
-    if folder.is_dir() and not _load(config).get("do_sample"):
+    if (folder / "config.json").is_file() and not _load(config).get("do_sample"):
         yield Finding(
             "always-the-same-answer",
             "the model always takes the likeliest word, whatever temperature a request asks for",
