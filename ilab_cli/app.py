@@ -2,18 +2,22 @@
 
 Typer loads pydantic as soon as an option of a command, or of a group above it, is looked at, if only ``--help``. So
 groups on the way to a command have no options, and those that go anywhere (``--quiet``) are taken out beforehand.
+Typer itself is loaded where Ctrl-C is heard.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
-
-import typer
+from typing import TYPE_CHECKING
 
 from ilab_cli import output
 from ilab_cli.words import is_completion, tidy_completion, words
+
+if TYPE_CHECKING:
+    import typer
 
 __all__ = ["main"]
 
@@ -34,6 +38,7 @@ def make_app() -> typer.Typer:
         "Generate data for, train and evaluate language models, with settings from one profile.",
         helps=at_root,
         completes=at_root,
+        also="--version tells the version. ",
     )
     for name, about in GROUPS.items():
         below = _group(about, helps=not is_completion() and (not command or command.startswith("-")))
@@ -45,10 +50,12 @@ def make_app() -> typer.Typer:
     return app
 
 
-def _group(about: str, *, helps: bool, completes: bool = False) -> typer.Typer:
+def _group(about: str, *, helps: bool, completes: bool = False, also: str = "") -> typer.Typer:
+    import typer
+
     return typer.Typer(
         help=about,
-        epilog="Anywhere: --quiet, --verbose, and --debug for the traceback of an error in the program.",
+        epilog=f"{also}Anywhere: --quiet, --verbose, and --debug for the traceback of an error in the program.",
         add_help_option=helps,
         add_completion=completes,
         no_args_is_help=True,
@@ -61,9 +68,7 @@ def _group(about: str, *, helps: bool, completes: bool = False) -> typer.Typer:
 def main() -> None:
     """Run ``ilab`` with the arguments of this process; flags may be written with ``_`` for ``-``."""
     try:
-        if is_completion():
-            _prepare_completion()
-        make_app()(list(words()), prog_name="ilab")
+        _run()
     except KeyboardInterrupt:
         sys.exit(output.INTERRUPTED)
     except BrokenPipeError:  # who read our output has read enough
@@ -76,6 +81,19 @@ def main() -> None:
             sys.exit(output.FAILED)
         output.warn([f"ilab failed: {type(error).__name__}: {error}", "--debug shows where"])
         sys.exit(output.FAILED)
+
+
+def _run() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # not every name of a file can be written there
+    if is_completion():
+        _prepare_completion()
+    if words() == ("--version",):
+        from ilab_cli.extras import versions
+
+        print(f"ilab {versions()['ilab-profiles'] or '(not installed, so of no version)'}")
+        return
+    make_app()(list(words()), prog_name="ilab")
 
 
 def _prepare_completion() -> None:

@@ -1,12 +1,13 @@
-"""Which optional part of the distribution a command needs, and one clear line where it is not installed."""
+"""What is installed: which optional part of the distribution a command needs, and the versions that there are."""
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from ilab_profiles import Finding
 
-__all__ = ["missing_extra"]
+__all__ = ["missing_extra", "versions"]
 
 _MODULES = {
     "train": ("torch", "transformers", "accelerate", "peft"),
@@ -15,6 +16,23 @@ _MODULES = {
     "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
     "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
 }
+
+_DISTRIBUTIONS = (
+    *("ilab-profiles", "torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval"),
+    *("aiohttp", "jinja2"),
+)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the program and of what its optional parts rest on; ``None`` for what is not installed."""
+    return {name: _version(name) for name in _DISTRIBUTIONS}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def missing_extra(extra: str, needed_by: str) -> list[Finding]:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ilab_cli.flags import Given, read_words
+from ilab_cli.flags import read_words
 from ilab_cli.table import table
 from ilab_cli.words import words
 from ilab_profiles import catalog
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Glance", "glance"]
 
-OWN = {"--profile": True, "--config": True, "--dry-run": False, "--help": False, "--help-all": False}
-"""Flags that commands have beside those made from fields, and whether each takes a value."""
 LEVELS = ("basic", "advanced", "expert")
 
 
@@ -54,17 +52,12 @@ class Glance(NamedTuple):
 def glance(section: str) -> Glance:
     """The settings in force for a section, the words of the command line included."""
     flags = table().flags[section]
-    given = read_words(words(), flags, OWN)
+    given = read_words(words(), flags, {})
     more = "" if any("config" in flag.names for flag in flags) else _after("--config")
     found = _without_flags(section, _after("--profile"), more)
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in given.values.items()}
     return found._replace(values=found.values | typed)
-
-
-def unknown_flags(section: str, arguments: list[str]) -> Given:
-    """What arguments say of the flags of a section, before they are parsed."""
-    return read_words(arguments, table().flags[section], OWN)
 
 
 def _after(flag: str) -> str:
@@ -79,35 +72,20 @@ def _after(flag: str) -> str:
 
 
 def _without_flags(section: str, profile: str, more: str) -> Glance:
+    from ilab_cli.settings import chosen
     from ilab_profiles.diagnostics import InputError
 
     try:
-        name = profile or os.environ.get("ILAB_PROFILE")
-        if name and not Path(name).suffix:
-            catalog.find(name)  # one that is not there, or typed in part, is refused before the models are loaded
-        name = name or _named_in_config()
-        if name is not None and _is_built_in(name) and not more and not _is_set_by_environment():
-            return _stored(name)
-        return _resolved(section, profile, more)._replace(profile=name or "of config.yaml")
+        held, source = chosen(profile)  # a name typed in part is refused here, before the models are loaded
+        if isinstance(held, str) and _is_built_in(held) and not more and not _is_set_by_environment():
+            return _stored(held)
+        return _resolved(section, profile, more)._replace(profile=held if isinstance(held, str) else f"of {source}")
     except InputError as error:
         return _stored(catalog.DEFAULT)._replace(refused=str(error.findings[0]).splitlines()[0])
 
 
 def _is_set_by_environment() -> bool:
     return any(name.startswith("ILAB_") and name not in catalog.RESERVED for name in os.environ)
-
-
-def _named_in_config() -> str | None:
-    """The profile that config.yaml names, or ``None`` if it says more than a name."""
-    from ilab_cli.settings import config_path
-
-    path = config_path()
-    if not path.is_file():
-        return catalog.DEFAULT if "ILAB_CONFIG" not in os.environ else None
-    from ilab_profiles.document import read
-
-    chosen = read(path).data.get("profile") or catalog.DEFAULT
-    return chosen if isinstance(chosen, str) else None
 
 
 def _is_built_in(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -115,16 +115,19 @@ class _SettingsCommand(TyperCommand):
         return page(self.get_usage(ctx), self.help or "", own, self.section)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from ilab_cli.glance import unknown_flags
+        from ilab_cli.flags import read_words
+        from ilab_cli.table import table
 
         if ctx.resilient_parsing:  # for completion, which needs no values
             return []
-        if unknown := unknown_flags(self.section, args).unknown:
-            _refuse(unknown, [option for param in self.get_params(ctx) for option in param.opts])
+        known: Any = {option: param for param in self.get_params(ctx) for option in param.opts}
+        others = {option: not param.is_flag for option, param in known.items()}
+        if unknown := read_words(args, table().flags[self.section], others).unknown:
+            _refuse(unknown, known)
         return super().parse_args(ctx, args)
 
 
-def _refuse(unknown: list[str], known: list[str]) -> None:
+def _refuse(unknown: Iterable[str], known: Iterable[str]) -> None:
     from ilab_profiles.diagnostics import Finding, Position, nearest
 
     findings = [

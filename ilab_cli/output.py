@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-import typer
-
 from ilab_cli.words import asked
 
 if TYPE_CHECKING:
@@ -98,7 +96,7 @@ def print_json(data: Any) -> None:
     """Print a result for a program to read."""
     import json
 
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json.dumps(data, indent=2))
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -115,6 +113,8 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(*arguments: Any, **options: Any) -> None:
+        import typer
+
         from ilab_profiles.diagnostics import InputError
 
         try:
@@ -123,7 +123,7 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             warn(error.findings)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            say("interrupted; the same command goes on from what was complete")
+            say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return call

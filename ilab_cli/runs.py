@@ -14,17 +14,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.extras import versions
 from ilab_cli.table import table
 from ilab_cli.words import dashed
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.document import read
 from ilab_profiles.explanation import MASK
-from ilab_profiles.files import read_bytes, replace
+from ilab_profiles.files import make_folder, read_bytes, replace
 from ilab_profiles.render import dump, scalar, to_data
 
 __all__ = ["Run", "write_atomically"]
@@ -47,17 +47,13 @@ _INPUTS = {
     "generate.mix": ("knowledge_recipes", "skill_recipes"),
 }
 _MADE_ANEW = {"generate", "generate.mix"}
-_PACKAGES = (
-    *("ilab-profiles", "torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval"),
-    *("aiohttp", "jinja2"),
-)
 
 
 class Run:
     """A run of one section in its folder; the section is named by its dotted path."""
 
     def __init__(self, folder: str, section: str, effective: Effective) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = Path(os.path.expanduser(folder))
         self.section = section
         self.effective = effective
 
@@ -81,16 +77,16 @@ class Run:
         found: dict[str, str] = {}
         for name in _INPUTS[self.section]:
             given = self.settings[name] or ()
-            paths = [Path(path).expanduser() for path in ((given,) if isinstance(given, str) else given)]
+            paths = [Path(os.path.expanduser(path)) for path in ((given,) if isinstance(given, str) else given)]
             if paths and all(path.exists() for path in paths):
                 found[name] = _hash(paths)
         return found
 
     def conflicts(self, *, resume: bool) -> list[Finding]:
         """Why this run must not use its folder; nothing if it may."""
-        if self.folder.is_file():
+        if os.path.isfile(self.folder):
             return [self._finding("it is a file, not a folder")]
-        if not self.folder.is_dir() or not any(self.folder.iterdir()):
+        if not os.path.isdir(self.folder) or not any(self.folder.iterdir()):
             return []
         if not self.manifest.is_file():
             return [self._finding("it is not empty, and no run of ilab made it")]
@@ -130,8 +126,12 @@ class Run:
         )
 
     def begin(self) -> None:
-        """Make the folder and write ``run.yaml``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder and write ``run.yaml``.
+
+        Raises:
+            InputError: if that is not possible.
+        """
+        make_folder(self.manifest)
         self._write("running")
 
     def end(self, code: int) -> None:
@@ -144,6 +144,7 @@ class Run:
             for path in self.effective.settings
             if path.startswith(f"{self.section}.") and (setting := self.effective.origin(path))
         }
+        installed = {name: version for name, version in versions().items() if version}
         data = {
             "section": self.section,
             "status": status,
@@ -152,7 +153,7 @@ class Run:
             "settings": self.settings,
             "origins": origins,
             "inputs": self.inputs,
-            "versions": _versions(),
+            "versions": {"python": platform.python_version(), **installed},
             "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
         }
         write_atomically(self.manifest, dump(data))
@@ -178,7 +179,7 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    replace(path, text.encode(), expected=read_bytes(path) if path.exists() else None)
+    replace(path, text.encode(), expected=read_bytes(path) if os.path.exists(path) else None)
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -210,13 +211,3 @@ def _files(path: Path) -> Iterator[Path]:
         for name in sorted(names):
             if not name.startswith(".") and (file := Path(folder, name)).is_file():
                 yield file
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -13,18 +13,87 @@ if TYPE_CHECKING:
     from ilab_profiles import Effective
     from ilab_profiles.config import General, Serve
 
-__all__ = ["config_file", "config_path", "derived_values", "in_force", "serve_section", "shown"]
+__all__ = [
+    "chosen",
+    "config_file",
+    "config_path",
+    "derived_values",
+    "existing_config",
+    "in_force",
+    "in_words",
+    "serve_section",
+    "shown",
+]
 
 
 def config_path() -> Path:
     """Where the config file is looked for: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
-    return Path(os.environ.get("ILAB_CONFIG", "config.yaml")).expanduser()
+    return Path(os.path.expanduser(os.environ.get("ILAB_CONFIG") or "config.yaml"))
 
 
 def config_file() -> Path | None:
     """The config file, if there is one, or there should be."""
     path = config_path()
-    return path if path.is_file() or "ILAB_CONFIG" in os.environ else None
+    return path if os.path.lexists(path) or os.environ.get("ILAB_CONFIG") else None
+
+
+def existing_config() -> Path:
+    """The config file.
+
+    Raises:
+        InputError: if there is none.
+    """
+    from ilab_profiles import Finding, InputError, Position
+
+    path = config_path()
+    if not os.path.exists(path):
+        place, hint = Position(str(path)), "make one with `ilab config init`"
+        raise InputError(Finding("no-config", "there is no such file", position=place, hint=hint))
+    return path
+
+
+def chosen(profile: str | None = None) -> tuple[Any, str]:
+    """The profile that is chosen, as it is written, and what chooses it.
+
+    Args:
+        profile: the one that the command line names, if it names one.
+
+    Raises:
+        InputError: if the command line or the environment names none that is there, or config.yaml cannot be read.
+    """
+    from ilab_profiles import catalog
+
+    if named := _named(profile):
+        return named
+    file = config_file()
+    if file is None:
+        return catalog.DEFAULT, "default"
+    from ilab_profiles.document import read
+
+    return read(file).data.get("profile", catalog.DEFAULT), str(file)
+
+
+def _named(profile: str | None) -> tuple[str, str] | None:
+    """The profile that the command line or the environment names, and which of them; ``None`` if neither does.
+
+    Raises:
+        InputError: if there is no such profile.
+    """
+    from ilab_profiles import Position, catalog
+
+    for name, source in ((profile, "--profile"), (os.environ.get("ILAB_PROFILE"), "ILAB_PROFILE")):
+        if name:
+            catalog.find(name, asked_at=(Position(source), ""))
+            return name, source
+    return None
+
+
+def in_words(held: Any) -> str:
+    """A chosen profile, which may be a name or settings, for a person to read."""
+    if not isinstance(held, Mapping):
+        return str(held)
+    base = held.get("extends")
+    return f"{base} with other settings" if base else "settings of its own"
 
 
 def in_force(section: str, given: Mapping[str, Any], profile: str | None, more: str | None = None) -> Effective:
@@ -43,8 +112,9 @@ def in_force(section: str, given: Mapping[str, Any], profile: str | None, more: 
     from ilab_profiles import resolve
 
     names = {flag.path: f"--{flag.names[0]}" for flag in table().flags.get(section, ())}
-    extra = Path(more).expanduser() if more else None
+    extra = Path(os.path.expanduser(more)) if more else None
     path = config_file()
+    _named(profile)
     effective = resolve(profile, config_file=path, settings_file=extra, section=section, flags=given, flag_name=names)
     if path is not None:
         output.configure(general(path).log_level)

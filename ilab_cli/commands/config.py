@@ -17,7 +17,7 @@ from ilab_cli.options import add
 if TYPE_CHECKING:
     from ilab_profiles import Effective
 
-__all__ = ["add_to", "chosen"]
+__all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -49,9 +49,10 @@ def init(
     from ilab_profiles.files import make_folder
 
     path = config_path()
-    is_elsewhere = path.parent.resolve() != Path.cwd() and Path(profile).expanduser().is_file()
-    text = render_config(os.path.abspath(Path(profile).expanduser()) if is_elsewhere else profile)
-    if path.exists() and not force:
+    file = os.path.expanduser(profile)
+    is_elsewhere = path.parent.resolve() != Path.cwd() and os.path.isfile(file)
+    text = render_config(os.path.abspath(file) if is_elsewhere else profile)
+    if os.path.exists(path) and not force:
         _ask_to_overwrite(path)
     make_folder(path)
     write_atomically(path, text)
@@ -74,7 +75,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
 
     That may be config.yaml, its profile or the environment; secrets are masked.
     """
-    from ilab_cli.settings import config_file, in_force
+    from ilab_cli.settings import chosen, config_file, in_force, in_words
     from ilab_profiles.paths import fields
     from ilab_profiles.render import dump, to_data
 
@@ -82,7 +83,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
     data, origins = _config()
     data["profile"] = to_data(effective.profile)
     origins |= {f"profile.{path}": who for path in fields() if (who := _who(effective, path))}
-    name, source = chosen()
+    held, source = chosen()
+    name = in_words(held)
     if as_json:
         file = config_file()
         chosen_by = {"name": name, "from": source}
@@ -112,28 +114,6 @@ def _config() -> tuple[dict[str, Any], dict[str, str]]:
     return to_data(read_config(file)[0]), {path: str(given[path].position()) for path in given if path != "profile"}
 
 
-def chosen() -> tuple[str, str]:
-    """The profile that is chosen for every command, in words, and what chooses it.
-
-    Raises:
-        InputError: if the config file cannot be read.
-    """
-    from ilab_cli.settings import config_file
-    from ilab_profiles.catalog import DEFAULT
-    from ilab_profiles.config import read_config
-
-    if name := os.environ.get("ILAB_PROFILE"):
-        return name, "ILAB_PROFILE"
-    file = config_file()
-    if file is None:
-        return DEFAULT, "default"
-    held = read_config(file)[0].profile
-    if isinstance(held, str):
-        return held, str(file)
-    base = held.get("extends")
-    return f"{base} with other settings" if base else "settings of its own", str(file)
-
-
 # --- validate ---------------------------------------------------------------------------------------------------------
 
 
@@ -149,4 +129,4 @@ def validate(
 
     Findings go to stdout. The exit code is 2 if it is refused.
     """
-    checking.validate_config(file or config_edit.config_to_edit(), form, fix=fix, strict=strict)
+    checking.validate_config(file, form, fix=fix, strict=strict)

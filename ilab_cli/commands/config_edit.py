@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -16,7 +17,7 @@ from ilab_cli.commands.asking import confirm, on_terminal
 from ilab_cli.commands.validate import findings_in
 from ilab_cli.options import add
 
-__all__ = ["add_to", "config_to_edit"]
+__all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -29,9 +30,10 @@ def edit() -> None:
 
     The file changes only if the result is valid.
     """
+    from ilab_cli.settings import existing_config
     from ilab_profiles.files import exclusive, read_bytes, replace
 
-    path = config_to_edit()
+    path = existing_config()
     editor = _editor()
     old = read_bytes(path)
     copy = _copy(path, old)
@@ -46,25 +48,10 @@ def edit() -> None:
         if copy.is_file() and copy.read_bytes() != old:
             output.warn([f"{path} is as it was; your text is kept in {copy}"])
         else:
-            copy.unlink(missing_ok=True)
+            with suppress(OSError):
+                copy.unlink()
         raise
     copy.unlink()
-
-
-def config_to_edit() -> Path:
-    """The config file.
-
-    Raises:
-        InputError: if there is none.
-    """
-    from ilab_cli.settings import config_path
-    from ilab_profiles import Finding, InputError, Position
-
-    path = config_path()
-    if not path.exists():
-        place, hint = Position(str(path)), "make one with `ilab config init`"
-        raise InputError(Finding("no-config", "there is no such file", position=place, hint=hint))
-    return path
 
 
 def _editor() -> list[str]:

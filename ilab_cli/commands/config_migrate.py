@@ -40,7 +40,7 @@ def migrate(
     """
     from ilab_profiles.migrate import migrate as convert
 
-    old, folder = old.expanduser(), folder.expanduser()
+    old, folder = (Path(os.path.expanduser(path)) for path in (old, folder))
     done = convert(old)
     texts = {folder / PROFILE: done.profile_yaml(), folder / CONFIG: done.config_yaml(PROFILE)}
     _write(texts, old, force=force)

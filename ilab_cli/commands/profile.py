@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,7 +46,7 @@ def list_(as_json: Json = False) -> None:
         output.print_json(rows)
         return
     cells = [
-        (row["name"], row["extends"] or "", _machine(row["hardware"]), ", ".join(row["on"]), row["description"])
+        (row["name"], row["extends"] or "", _machine(row["hardware"]), ", ".join(row["on"]), _line(row["description"]))
         for row in rows
     ]
     print(output.columns(("NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"), cells))
@@ -62,7 +64,8 @@ def _row(name: str) -> dict[str, Any]:
         row["extends"] = _extended(path)
         profile = load(str(path))
     except InputError:
-        return row | {"description": f"refused: see `ilab profile validate {name}`", "valid": False}
+        how = f"ilab profile validate {shlex.quote(name)}"
+        return row | {"description": f"refused: see `{how}`", "valid": False}
     hardware = to_data(profile.hardware)
     return row | {"hardware": hardware, "on": _on(profile), "description": profile.description, "valid": True}
 
@@ -87,6 +90,10 @@ def _on(profile: Profile) -> list[str]:
     quantized = [train.deepspeed.quantize_dtype] if train.deepspeed.quantize_dtype else []
     phases = [f"{len(train.phases)} phases"] if train.phases else []
     return [*sections, *quantized, *phases, *profile.evaluate.benchmarks]
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _machine(hardware: dict[str, Any] | None) -> str:
@@ -178,5 +185,5 @@ def schema(
     if to is None:
         output.print_json(json_schema(kind))
     else:
-        write_atomically(to.expanduser(), json.dumps(json_schema(kind), indent=2) + "\n")
+        write_atomically(Path(os.path.expanduser(to)), json.dumps(json_schema(kind), indent=2) + "\n")
         output.say(f"wrote {to}")

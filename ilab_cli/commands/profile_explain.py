@@ -9,11 +9,10 @@ import typer
 
 from ilab_cli import completion, output
 from ilab_cli.commands.cells import cell
-from ilab_cli.commands.validate import findings_of
 from ilab_cli.options import add
 
 if TYPE_CHECKING:
-    from ilab_profiles import Difference, Effective, Explanation, Finding, Profile
+    from ilab_profiles import Difference, Effective, Explanation, Profile
 
 __all__ = ["add_to"]
 
@@ -126,17 +125,12 @@ def diff(left: Name, right: Name, as_json: Json = False) -> None:
 
 def _both(left: str, right: str) -> tuple[Profile, Profile]:
     """Two profiles, or the findings of both."""
-    from ilab_profiles import InputError, load
+    from ilab_profiles import InputError, check, load
 
-    try:
-        first = load(left)
-    except InputError as error:
-        raise InputError(dict.fromkeys([*error.findings, *_errors(right)])) from None
-    return first, load(right)
-
-
-def _errors(name: str) -> Iterator[Finding]:
-    return (finding for finding in findings_of(name) if finding.severity == "error")
+    errors = [finding for name in (left, right) for finding in check(name) if finding.severity == "error"]
+    if errors:
+        raise InputError(dict.fromkeys(errors))
+    return load(left), load(right)
 
 
 def _compared(found: Iterable[Difference]) -> Iterator[tuple[str, str, str, str]]:

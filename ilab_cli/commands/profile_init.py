@@ -118,12 +118,13 @@ def _place(file: str) -> Path:
     from ilab_profiles.catalog import built_in_files, user_folder
 
     if file.endswith(SUFFIXES):
-        return Path(file).expanduser()
+        return Path(os.path.expanduser(file))
     name = file.replace("-", "_")
     if name in built_in_files():
         raise InputError(Finding("name-taken", f"{file!r} is a built-in profile", hint="choose another name"))
     parts = name.split("/")
-    if any(not part or part.startswith((".", "~")) or part != part.strip() for part in parts) or "\\" in name:
+    is_word = name.isprintable() and "\\" not in name
+    if not is_word or any(not part or part.startswith((".", "~")) or part != part.strip() for part in parts):
         hint = "a name is a word such as mine or mine/big; for a file, end it in .yaml"
         raise InputError(Finding("bad-name", f"{file!r} can be no name of a profile", hint=hint))
     return user_folder() / f"{name}.yaml"
@@ -145,6 +146,8 @@ def _ask_and_write(file: str, extends: str, settings: dict[str, str]) -> None:
     """Ask for what is not given, again if the answers are refused; nothing is written before they are accepted."""
     from ilab_profiles import InputError
 
+    if file:
+        _check_place(file)
     base = extends or _accepted("Profile to start from", DEFAULT, _check_base, told=_profiles_told())
     name = file or _accepted("Name of the new profile, or a file for it", "", _check_place)
     while True:

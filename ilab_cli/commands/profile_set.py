@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ilab_cli import completion, output
-from ilab_cli.commands.config_edit import config_to_edit
 from ilab_cli.options import add
 
 __all__ = ["add_to"]
@@ -50,11 +49,12 @@ def set_(
 
     Only if the file is sound as a whole afterwards; comments stay.
     """
+    from ilab_cli.settings import existing_config
     from ilab_profiles import Finding, InputError, Position, edit
 
     if value.startswith("--"):
         raise InputError(Finding("unknown-flag", "there is no such flag", position=Position(value)))
-    path = _own(profile) if profile else config_to_edit()
+    path = _own(profile) if profile else existing_config()
     edit.set_value(path, key, value)
     output.say(f"set {key} in {path}")
 

@@ -12,8 +12,6 @@ from ilab_cli.options import add
 
 __all__ = ["add_to", "match"]
 
-ENGINES = ("torch", "transformers", "accelerate", "peft", "bitsandbytes", "deepspeed", "lm_eval", "aiohttp")
-"""Distributions that the optional parts of the program rest on."""
 QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 SHARE = 0.9
 """Least share of its nominal memory that a GPU reports; the rest is kept for error correction."""
@@ -33,12 +31,16 @@ def info(
 
     Its GPUs and engines, the profile in force, and the one made for exactly this hardware.
     """
+    from ilab_cli.extras import versions
+
     gpus, trouble = _gpus()
+    engines = versions()
     found = _machine() | {
+        "ilab": engines.pop("ilab-profiles"),
         "gpus": gpus,
         "no_gpus_because": trouble,
         "made_for_this": match(gpus),
-        "engines": _engines(),
+        "engines": engines,
         **_choices(),
     }
     if ask_torch:
@@ -92,31 +94,17 @@ def _number(text: str) -> int | None:
     return int(text) if text.strip().isdecimal() else None
 
 
-def _engines() -> dict[str, str | None]:
-    """Versions of the engines; ``None`` for one that is not installed. Imports none of them."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, str | None] = {}
-    for name in ENGINES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def _choices() -> dict[str, Any]:
     """What is chosen here: a config file, a profile, and where profiles of one's own lie."""
-    from ilab_cli.commands.config import chosen
-    from ilab_cli.settings import config_file, in_force
+    from ilab_cli.settings import chosen, config_file, in_force, in_words
     from ilab_profiles import InputError
     from ilab_profiles.catalog import user_folder
 
     file = config_file()
     found = {"config_file": file and str(file.resolve()), "profile_folder": str(user_folder())}
     try:
-        name, source = chosen()
-        found |= {"profile": name, "profile_from": source}
+        held, source = chosen()
+        found |= {"profile": in_words(held), "profile_from": source}
         in_force("", {}, None)
     except InputError as error:
         output.warn(error.findings)
@@ -197,6 +185,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     gpus = [f"{gpu['name']}, {gpu['memory_mib']} MiB" for gpu in found["gpus"]]
     made = found["made_for_this"]
     rows = [
+        ("ilab", found["ilab"] or "not installed"),
         ("Python", found["python"]),
         ("Platform", found["platform"]),
         ("Cores", str(found["cores"])),
@@ -219,6 +208,6 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _profile(found: dict[str, Any]) -> str:
     if "profile" not in found:
-        return "none: the config file is refused"
+        return "none: what chooses it is refused"
     refused = "" if found["valid"] else "; refused as it stands"
     return f"{found['profile']}, chosen by {found['profile_from']}{refused}"

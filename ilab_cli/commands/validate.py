@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,7 +22,7 @@ from ilab_cli import output
 if TYPE_CHECKING:
     from ilab_profiles import Finding
 
-__all__ = ["FixOption", "FormatOption", "StrictOption", "findings_in", "findings_of", "validate", "validate_config"]
+__all__ = ["FixOption", "FormatOption", "StrictOption", "findings_in", "validate", "validate_config"]
 
 Format = Literal["text", "json", "sarif", "github"]
 FormatOption = Annotated[Format, typer.Option("--format", help="How findings are told")]
@@ -30,6 +31,7 @@ StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what has wa
 
 STDIN = "-"
 _SUFFIXES = (".yaml", ".yml")
+_READ = (*_SUFFIXES, ".json")
 
 
 def validate(targets: Sequence[str], form: Format, *, fix: bool, strict: bool) -> None:
@@ -46,24 +48,29 @@ def validate(targets: Sequence[str], form: Format, *, fix: bool, strict: bool) -
     """
     names, findings = _expand(targets)
     for name in names:
-        findings += _mended(name) if fix else findings_of(name)
+        findings += _mended(name) if fix else _findings_of(name)
     if not targets:
         findings.extend(_cannot_fix("the settings in force", "name a file") if fix else _in_force())
     about = f"{len(names)} files" if len(names) > 1 else names[0] if names else "the settings in force"
     _publish(findings, form, strict=strict, about=about)
 
 
-def validate_config(file: Path, form: Format, *, fix: bool, strict: bool) -> None:
-    """The same for one file that is surely a ``config.yaml``.
+def validate_config(file: Path | None, form: Format, *, fix: bool, strict: bool) -> None:
+    """The same for one file that is surely a ``config.yaml``, by default the one in force.
 
     Raises:
-        InputError: if it cannot be read.
         typer.Exit: with 2, if it is refused.
     """
+    from ilab_cli.settings import existing_config
+    from ilab_profiles import InputError
     from ilab_profiles.files import read_bytes
 
-    refused = _fix(file) if fix else ()
-    found = _joined(findings_in(read_bytes(file), file, is_config=True), refused)
+    try:
+        file = file or existing_config()
+        refused = _fix(file) if fix else ()
+        found = _joined(findings_in(read_bytes(file), file, is_config=True), refused)
+    except InputError as error:
+        found = [*error.findings]
     _publish(found, form, strict=strict, about=str(file))
 
 
@@ -117,26 +124,38 @@ def _expand(targets: Sequence[str]) -> tuple[list[str], list[Finding]]:
 
 
 def _meant(target: str) -> Iterator[str]:
-    from ilab_profiles import names
-
-    if os.path.isdir(target) and target.replace("-", "_") not in names():
+    if os.path.isdir(target) and not _is_name(target):
         below = os.path.join(glob.escape(target), "**", "*")
         yield from sorted(path for suffix in _SUFFIXES for path in glob.glob(below + suffix, recursive=True))
     elif glob.has_magic(target) and not os.path.lexists(target):
         for path in sorted(glob.glob(target, recursive=True)):
-            yield from _meant(path) if os.path.isdir(path) else (path,)
-    else:
+            yield from _meant(path)
+    elif not os.path.isfile(target) or target.endswith(_READ) or _is_name(target):
         yield target
+
+
+def _is_name(target: str) -> bool:
+    from ilab_profiles import names
+
+    return target.replace("-", "_") in names()
 
 
 # --- what is wrong ----------------------------------------------------------------------------------------------------
 
 
-def findings_of(name: str) -> Iterable[Finding]:
+def _findings_of(name: str) -> Iterable[Finding]:
     """What is wrong with a profile or a file of settings, by name or path; ``-`` stands for standard input."""
-    from ilab_profiles import check
+    from ilab_profiles import Position, check
 
-    return findings_in(sys.stdin.buffer.read(), Path("<stdin>")) if name == STDIN else check(name)
+    if name == STDIN:
+        return findings_in(sys.stdin.buffer.read(), Path("<stdin>")) if sys.stdin else [_closed()]
+    return [replace(finding, position=finding.position or Position(name)) for finding in check(name)]
+
+
+def _closed() -> Finding:
+    from ilab_profiles import Finding, Position
+
+    return Finding("unreadable-file", "cannot be read: it is closed", position=Position("<stdin>"))
 
 
 def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[Finding]:
@@ -148,16 +167,14 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
         is_config: whether it is surely a ``config.yaml``.
     """
     from ilab_profiles import InputError
-    from ilab_profiles.config import config_layers
+    from ilab_profiles.config import config_layers, layers_of
     from ilab_profiles.document import parse
-    from ilab_profiles.inheritance import BESIDE_PROFILE, extend
     from ilab_profiles.merge import merge
 
     try:
         document = parse(raw, str(file))
-        if is_config or not set(BESIDE_PROFILE).isdisjoint(document.data):
-            return merge(config_layers(document, file)[1]).warnings
-        return merge(extend(document, above=(file.resolve(),))).warnings
+        layers = config_layers(document, file)[1] if is_config else layers_of(document, file)
+        return merge(layers).warnings
     except InputError as error:
         return error.findings
 
@@ -188,7 +205,7 @@ def _mended(name: str) -> Iterable[Finding]:
         return error.findings
     ours = path.resolve().is_relative_to(built_in_folder().resolve())
     refused = () if ours else _fix(path)
-    return _joined(findings_of(name), refused)
+    return _joined(_findings_of(name), refused)
 
 
 def _fix(path: Path) -> Sequence[Finding]:

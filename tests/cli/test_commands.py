@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ilab_cli.runs import Run
+from ilab_profiles import InputError, resolve
 from ilab_profiles.document import parse
 from tests.cli.conftest import Ilab
 
@@ -33,6 +35,7 @@ def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ila
         (["model", "train", "--num-epochs", "many"], "--num-epochs: error[bad-value]"),
         (["model", "train", "--quantize-dtype", "nf4"], "error[quantize-needs-lora]"),
         (["model", "train", "--cpu-offload-optimizer"], "error[optimizer-offload-needs-deepspeed]"),
+        (["model", "train", "--profile", "multi-gpo"], "--profile: error[unknown-profile]"),
         (["model", "train", "--profile", "multi-gpo"], "did you mean multi_gpu?"),
         (["model", "train", "--devide", "cuda"], "--device"),
         (["model", "train"], "train.data_path"),
@@ -117,3 +120,18 @@ def test_every_unknown_flag_is_reported_at_once_and_none_is_guessed(ilab: Ilab) 
 def test_the_log_level_of_the_config_file_is_obeyed(ilab: Ilab, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("general: {log_level: LOUD}\n")
     assert "config.yaml:1:22: error[bad-value]" in ilab("model", "train", "--dry-run").stderr
+
+
+def test_a_profile_that_the_environment_names_is_refused_at_its_variable(ilab: Ilab) -> None:
+    done = ilab("model", "train", ILAB_PROFILE="multi-gpo")
+    assert done.returncode == 2
+    assert "ILAB_PROFILE: error[unknown-profile]" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a file/below", "long" * 100], ids=["below a file", "a long name"])
+def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a file").touch()
+    run = Run(str(tmp_path / name), "generate.mix", resolve(environ={}))
+    assert run.conflicts(resume=True) == []
+    with pytest.raises(InputError, match="unwritable-file"):
+        run.begin()

@@ -130,8 +130,49 @@ def test_validate_takes_the_file_for_a_config_file(ilab: Ilab, tmp_path: Path) -
 def test_a_config_file_that_is_missing(ilab: Ilab, command: str) -> None:
     done = ilab("config", command)
     assert done.returncode == 2
-    assert "config.yaml: error[no-config]" in done.stderr
-    assert "ilab config init" in done.stderr
+    assert "config.yaml: error[no-config]" in done.stdout + done.stderr
+    assert "ilab config init" in done.stdout + done.stderr
+
+
+def test_what_cannot_be_read_is_a_finding_for_other_programs_too(ilab: Ilab, tmp_path: Path) -> None:
+    for arguments in ([], ["missing.yaml"], [str(tmp_path)]):
+        done = ilab("config", "validate", "--format", "json", *arguments)
+        assert (done.returncode, done.stderr) == (2, "")
+        assert len(json.loads(done.stdout)) == 1
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_config_file_that_is_no_file_is_not_passed_over(ilab: Ilab, tmp_path: Path, is_link: bool) -> None:
+    path = tmp_path / "config.yaml"
+    path.symlink_to("nowhere") if is_link else path.mkdir()
+    for command in (["config", "show"], ["model", "train", "--dry-run"], ["profile", "show"]):
+        done = ilab(*command)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "config.yaml: error[unreadable-file]" in done.stderr
+    assert "which are refused: config.yaml" in " ".join(ilab("model", "train", "--help").stdout.split())
+
+
+def test_an_empty_variable_names_no_config_file(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("profile: single_gpu\n")
+    found = json.loads(ilab("config", "show", "--json", ILAB_CONFIG="").stdout)
+    assert found["chosen"] == {"name": "single_gpu", "from": "config.yaml"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["config", "init", "--profile", "{}"],
+        ["config", "migrate", "{}"],
+        ["model", "train", "--config", "{}", "--dry-run"],
+        ["profile", "schema", "--output", "{}"],
+        ["profile", "init", "{}", "--extends", "cpu_only"],
+    ],
+)
+def test_the_home_of_nobody_is_a_folder_that_is_not_there(ilab: Ilab, arguments: list[str]) -> None:
+    done = ilab(*[word.format("~no-such-user/a/b.yaml") for word in arguments])
+    assert "failed" not in done.stderr
+    assert done.returncode == (0 if "init" in arguments and "--extends" in arguments else 2)
+    assert "~no-such-user/a/b.yaml" in done.stderr
 
 
 # --- edit -------------------------------------------------------------------------------------------------------------

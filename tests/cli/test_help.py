@@ -137,6 +137,7 @@ def _agree(section: str, page: str, settings: Any) -> None:
         ("profile: singel_gpu\n", "config.yaml:1:10: error[unknown-profile]"),
         ("profile: [\n", "config.yaml:"),
         ("profile: {train: {num_epochs: many}}\n", "config.yaml:1:31: error[bad-value]"),
+        ('profile: ""\n', "config.yaml:1:10: error[unknown-profile]"),
     ],
 )
 def test_help_shows_although_the_settings_are_refused_and_says_so(

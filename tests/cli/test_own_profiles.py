@@ -107,6 +107,13 @@ def test_init_asks_only_for_what_is_not_given(tmp_path: Path) -> None:
     assert "GPUs (" not in done.shown
 
 
+def test_init_asks_nothing_for_a_name_that_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: cpu_only\n")
+    done = talk(tmp_path, ["profile", "init", "mine.yaml"], [])
+    assert done.returncode == 2
+    assert done.shown == "mine.yaml: error[file-exists] exists already\n"
+
+
 @pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
 def test_whoever_gives_up_ends_with_130_and_nothing_written(tmp_path: Path, key: str) -> None:
     done = talk(tmp_path, ["profile", "init", "mine"], [("start from [cpu_only]: ", key)])

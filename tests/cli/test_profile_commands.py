@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -34,12 +35,16 @@ def test_list_has_profiles_of_ones_own_and_those_that_are_refused(ilab: Ilab, tm
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.yaml").write_text("extends: cpu_only\ndescription: mine\n")
+    (own / "two lines.yaml").write_text('extends: cpu_only\ndescription: "one\\ntwo"\n')
     (own / "broken.yaml").write_text("train: [\n")
+    (own / "broken too.yaml").write_text("train: [\n")
     done = ilab("profile", "list", "--json")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert (rows["mine"]["extends"], rows["mine"]["description"], rows["mine"]["valid"]) == ("cpu_only", "mine", True)
     assert not rows["broken"]["valid"]
-    assert "ilab profile validate broken" in rows["broken"]["description"]
+    assert "ilab profile validate broken`" in rows["broken"]["description"]
+    assert "ilab profile validate 'broken too'`" in rows["broken too"]["description"]
+    assert len(ilab("profile", "list").stdout.splitlines()) == len(rows) + 1
     assert rows["single_gpu"]["on"] == ["lora", "deepspeed", "nf4", "mmlu"]
     assert rows["single_gpu/l4"]["hardware"] == {"gpu": "L4", "count": 1, "memory": 24}
 
@@ -101,6 +106,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "below" / "broken.yaml").write_text(BROKEN)
     (tmp_path / "typo.yml").write_text(TYPO)
     (tmp_path / "good.yaml").write_text("profile: {extends: multi-gpu}\n")
+    (tmp_path / "notes.txt").write_text("no settings\n")
     return tmp_path
 
 
@@ -115,6 +121,8 @@ def files(tmp_path: Path) -> Path:
         (["."], ["quantize-needs-lora", "unknown-key"]),
         (["below"], ["quantize-needs-lora"]),
         (["none*.yaml", "nowhere.yaml", "cpu_onli"], ["no-such-file", "unknown-profile", "unknown-profile"]),
+        (["notes.txt"], ["no-such-file"]),
+        (["*"], ["quantize-needs-lora", "unknown-key"]),
     ],
 )
 def test_validate_takes_files_names_patterns_and_folders(
@@ -122,7 +130,9 @@ def test_validate_takes_files_names_patterns_and_folders(
 ) -> None:
     done = ilab("profile", "validate", *targets, "--format", "json")
     assert done.returncode == (2 if rules else 0)
-    assert sorted(finding["rule"] for finding in json.loads(done.stdout)) == sorted(rules)
+    findings = json.loads(done.stdout)
+    assert sorted(finding["rule"] for finding in findings) == sorted(rules)
+    assert all(finding["position"]["source"] for finding in findings)
     assert "Traceback" not in done.stderr
 
 
@@ -149,6 +159,12 @@ def test_validate_reads_standard_input(tmp_path: Path, text: str, code: int) -> 
     done = subprocess.run(command, cwd=tmp_path, input=text, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert ("<stdin>:3:19: error[quantize-needs-lora]" in done.stdout) == bool(code)
+
+
+def test_standard_input_that_is_closed_is_refused(tmp_path: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "ilab_cli", "profile", "validate", "-"])
+    done = subprocess.run(["sh", "-c", f"{command} <&-"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "<stdin>: error[unreadable-file] cannot be read: it is closed\n")
 
 
 def test_without_a_target_the_settings_in_force_are_checked(ilab: Ilab, tmp_path: Path) -> None:
@@ -276,7 +292,7 @@ def test_equal_profiles_have_no_difference(ilab: Ilab) -> None:
         (["show", "cpu_onli"], ["did you mean cpu_only?"]),
         (["show", "-k", "train.lora.rank"], ["did you mean train.lora"]),
         (["explain", "train.num_epoch"], ["did you mean train.num_epochs?"]),
-        (["explain", "train.seed", "--profile", "multi-gpo"], ["did you mean multi_gpu?"]),
+        (["explain", "train.seed", "--profile", "multi-gpo"], ["--profile: error", "did you mean multi_gpu?"]),
         (["diff", "cpu_onli", "multi_gpo"], ["did you mean cpu_only?", "did you mean multi_gpu?"]),
         (["diff", "cpu_only"], ["NAME"]),
         (["schema", "--kind", "other"], ["--kind"]),
@@ -288,6 +304,7 @@ def test_equal_profiles_have_no_difference(ilab: Ilab) -> None:
         (["init", "mine", "--extends", "single_gpu", "--set", "train.lora.enabled=false"], ["quantize-needs-lora"]),
         (["init", "cpu-only", "--extends", "cpu_only"], ["name-taken"]),
         (["init", "../mine", "--extends", "cpu_only"], ["bad-name"]),
+        (["init", "mi\nne", "--extends", "cpu_only"], ["bad-name"]),
         (["set", "train.seed", "3"], ["config.yaml: error[no-config]", "ilab config init"]),
         (["set", "train.seed", "3", "--profile", "cpu-only"], ["ilab profile init NAME --extends cpu-only"]),
         (["set", "train.seed", "--profle"], ["--profle: error[unknown-flag]"]),

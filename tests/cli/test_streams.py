@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,19 @@ import sys
 import ilab_profiles.config
 from ilab_cli.app import main
 ilab_profiles.config.render_config = lambda *_: 1 / 0
+main()
+"""
+
+STOPPED_WHILE_LOADING = """
+import sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stop())
+from ilab_cli.app import main
 main()
 """
 
@@ -191,3 +205,26 @@ def test_quiet_keeps_what_is_refused(ilab: Ilab) -> None:
     done = ilab("--quiet", "model", "train", "--devide=cuda")
     assert done.returncode == 2
     assert "did you mean --device?" in done.stderr
+
+
+def test_ctrl_c_while_modules_load_is_no_traceback(start: Start) -> None:
+    process = start("profile", "list", code=STOPPED_WHILE_LOADING)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+
+
+def test_version(ilab: Ilab) -> None:
+    done = ilab("--version", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ilab ")
+    assert "--version" in ilab("--help").stdout
+
+
+def test_names_that_cannot_be_written_are_written_otherwise(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "gemüse.yaml").write_text("extends: cpu_only\n")
+    text = ilab("profile", "list", PYTHONIOENCODING="ascii")
+    assert (text.returncode, text.stderr) == (0, "")
+    assert "gem\\xfcse" in text.stdout
+    rows = json.loads(ilab("profile", "list", "--json", PYTHONIOENCODING="ascii").stdout)
+    assert "gemüse" in [row["name"] for row in rows]

@@ -53,6 +53,7 @@ def test_info_tells_what_is_here(ilab: Ilab, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("profile: single-gpu\n")
     found = json.loads(ilab("system", "info", "--json").stdout)
     assert found["python"] == platform.python_version()
+    assert "ilab" in found
     assert found["cores"] > 0
     assert (found["profile"], found["profile_from"], found["valid"]) == ("single-gpu", "config.yaml", True)
     assert (found["config_file"], found["profile_folder"]) == (str(tmp_path / "config.yaml"), str(tmp_path / "own"))
