@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,18 @@ _MADE_ANEW = {"generate", "generate.mix"}
 class Run:
     """A run of one section in its folder; the section is named by its dotted path."""
 
-    def __init__(self, folder: str, section: str, effective: Effective) -> None:
-        self.folder = Path(os.path.expanduser(folder))
+    def __init__(self, section: str, effective: Effective) -> None:
         self.section = section
         self.effective = effective
+
+    @cached_property
+    def _model(self) -> Any:
+        return attrgetter(self.section)(self.effective.profile).at_home()
+
+    @cached_property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self._model.output_dir)
 
     @property
     def manifest(self) -> Path:
@@ -76,8 +85,8 @@ class Run:
         """SHA-256 of the files that the run reads, by the setting that names them."""
         found: dict[str, str] = {}
         for name in _INPUTS[self.section]:
-            given = self.settings[name] or ()
-            paths = [Path(os.path.expanduser(path)) for path in ((given,) if isinstance(given, str) else given)]
+            given = getattr(self._model, name) or ()
+            paths = [Path(path) for path in ((given,) if isinstance(given, str) else given)]
             if paths and all(path.exists() for path in paths):
                 found[name] = _hash(paths)
         return found
@@ -121,7 +130,7 @@ class Run:
             message,
             f"{self.section}.output_dir",
             Position(str(self.folder)),
-            hint="choose another folder with --output-dir",
+            hint=f"choose another folder for {self.section}.output_dir",
             severity=severity,
         )
 

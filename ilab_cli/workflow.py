@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
@@ -55,10 +54,9 @@ def perform(
     section: str,
     settings: Any,
     *,
-    folder: str,
     resume: bool = True,
     dry_run: bool,
-    beside: Mapping[str, str] = MappingProxyType({}),
+    beside: Sequence[str] = (),
 ) -> None:
     """Show or launch what a section asks for, in a run folder of its own.
 
@@ -67,10 +65,9 @@ def perform(
         effective: the settings in force.
         section: its dotted path.
         settings: what the backend gets.
-        folder: the run folder.
         resume: whether a run that is in the folder may go on.
         dry_run: whether it is only shown.
-        beside: sections that are run along with this one, and their folders.
+        beside: dotted paths of sections that are run along with this one.
 
     Raises:
         InputError: if it cannot be run as it stands; nothing is written then.
@@ -84,7 +81,7 @@ def perform(
         print(shown(effective, section), end="")
         print(derived_values(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
-    together = [runs.Run(path, name, effective) for name, path in {section: folder, **beside}.items()]
+    together = [runs.Run(name, effective) for name in (section, *beside)]
     conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
     findings = _placed([*backend.preflight(settings), *conflicts], effective)
     if any(finding.severity == "error" for finding in findings):

@@ -7,10 +7,11 @@ belongs here.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -50,6 +51,21 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False, hide_input_in_errors=True
     )
+
+    def at_home(self) -> Self:
+        """The settings with ``~`` replaced in every path, as a shell would have done it; it stays where no home is."""
+        changes: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            match getattr(self, name):
+                case Section() as below:
+                    changes[name] = below.at_home()
+                case (Section(), *_) as items:
+                    changes[name] = tuple(item.at_home() for item in items)
+                case str(path) if is_path(info):
+                    changes[name] = os.path.expanduser(path)
+                case (str(), *_) as paths if is_path(info):
+                    changes[name] = tuple(map(os.path.expanduser, paths))
+        return self.model_copy(update=changes)
 
 
 def setting(

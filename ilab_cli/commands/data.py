@@ -27,9 +27,8 @@ def generate(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run
     from ilab_cli.settings import in_force
 
     effective = in_force("generate", given, profile)
-    settings = effective.profile.generate
-    beside = {"generate.mix": settings.mix.output_dir}
-    perform(launch, effective, "generate", settings, folder=settings.output_dir, dry_run=dry_run, beside=beside)
+    settings = effective.profile.generate.at_home()
+    perform(launch, effective, "generate", settings, dry_run=dry_run, beside=["generate.mix"])
 
 
 def mix(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
@@ -39,8 +38,8 @@ def mix(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: Dry
     from ilab_cli.settings import in_force
 
     effective = in_force("generate.mix", given, profile)
-    settings = with_own_recipes(effective.profile.generate)
-    perform(launch, effective, "generate.mix", settings, folder=settings.mix.output_dir, dry_run=dry_run)
+    settings = with_own_recipes(effective.profile.generate.at_home())
+    perform(launch, effective, "generate.mix", settings, dry_run=dry_run)
 
 
 def validate(

@@ -32,8 +32,8 @@ def train(
     from ilab_cli.settings import in_force
 
     effective = in_force("train", given, profile, config)
-    train = effective.profile.train
-    perform(launch, effective, "train", train, folder=train.output_dir, resume=train.resume, dry_run=dry_run)
+    train = effective.profile.train.at_home()
+    perform(launch, effective, "train", train, resume=train.resume, dry_run=dry_run)
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
     from ilab_profiles import Finding, InputError
 
     effective = in_force("evaluate", given, profile, config)
-    evaluate = effective.profile.evaluate
+    evaluate = effective.profile.evaluate.at_home()
     if not evaluate.benchmarks:
         raise InputError(
             Finding(
@@ -55,7 +55,7 @@ def evaluate(
                 hint="switch it on with --benchmarks mmlu, or with `evaluate: {benchmarks: [mmlu]}` in the profile",
             )
         )
-    perform(launch, effective, "evaluate", evaluate, folder=evaluate.output_dir, dry_run=dry_run)
+    perform(launch, effective, "evaluate", evaluate, dry_run=dry_run)
 
 
 class _Serve(TyperCommand):
@@ -80,8 +80,8 @@ def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     from ilab_cli.settings import in_force, serve_section
     from ilab_profiles import InputError
 
-    generate = in_force("generate", {}, profile).profile.generate
-    settings = serve_section()
+    generate = in_force("generate", {}, profile).profile.generate.at_home()
+    settings = serve_section().at_home()
     if dry_run:
         print(typed(launch.environment(settings, generate), launch.command(settings, generate)))
     findings = launch.preflight(settings, generate)

@@ -10,7 +10,7 @@ import pytest
 from ilab_cli.runs import Run
 from ilab_profiles import InputError, resolve
 from ilab_profiles.document import parse
-from tests.cli.conftest import Ilab
+from tests.programs import Ilab
 
 
 def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ilab, tmp_path: Path) -> None:
@@ -131,7 +131,14 @@ def test_a_profile_that_the_environment_names_is_refused_at_its_variable(ilab: I
 @pytest.mark.parametrize("name", ["a file/below", "long" * 100], ids=["below a file", "a long name"])
 def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "a file").touch()
-    run = Run(str(tmp_path / name), "generate.mix", resolve(environ={}))
+    run = Run("generate.mix", resolve(environ={}, flags={"generate.mix.output_dir": str(tmp_path / name)}))
     assert run.conflicts(resume=True) == []
     with pytest.raises(InputError, match="unwritable-file"):
         run.begin()
+
+
+def test_a_path_may_begin_at_home(ilab: Ilab, tmp_path: Path) -> None:
+    done = ilab("model", "train", "--data-path=~/d", "--output-dir=~/run", "--dry-run", HOME=str(tmp_path))
+    assert f'"output_dir": "{tmp_path}/run"' in done.stdout
+    assert f"{tmp_path}/d" in done.stderr
+    assert not (tmp_path / "~").exists()

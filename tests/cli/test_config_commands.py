@@ -8,8 +8,8 @@ import pytest
 
 from ilab_profiles import check, load
 from ilab_profiles.document import parse, read
-from tests.cli.conftest import Ilab
 from tests.cli.terminal import CTRL_D, talk
+from tests.programs import Ilab
 
 OLD = """version: 1.0.0
 generate: {num_instructions: -1}

@@ -17,7 +17,7 @@ from ilab_cli.flags import make_flags
 from ilab_cli.glance import LEVELS
 from ilab_profiles.catalog import built_in_files
 from ilab_profiles.document import parse
-from tests.cli.conftest import Ilab
+from tests.programs import Ilab
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {"train": ["model", "train"], "evaluate": ["model", "evaluate", "--benchmarks", "mmlu"]}

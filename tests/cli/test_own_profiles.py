@@ -6,8 +6,8 @@ import pytest
 
 from ilab_profiles import load
 from ilab_profiles.document import read
-from tests.cli.conftest import Ilab
 from tests.cli.terminal import CTRL_C, CTRL_D, talk
+from tests.programs import Ilab
 
 
 def test_a_plain_name_makes_a_profile_that_is_found_by_it(ilab: Ilab, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from ilab_profiles import json_schema, load, names
 from ilab_profiles.document import parse
 from ilab_profiles.paths import fields
-from tests.cli.conftest import Ilab
+from tests.programs import Ilab
 
 BROKEN = "extends: single_gpu\ntrain:\n  lora: {enabled: false}\n"
 TYPO = "extends: single_gpu\ntrain:\n  epoch: 3  # not yet\n"

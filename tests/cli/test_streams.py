@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ilab_profiles.document import parse
-from tests.cli.conftest import Ilab
+from tests.programs import Ilab
 
 ROOT = Path(__file__).parents[2]
 SAYING = [

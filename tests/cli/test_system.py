@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ilab_cli.commands.system import match
-from tests.cli.conftest import Ilab
+from tests.programs import Ilab
 
 
 def gpus(name: str, mib: int, count: int = 1) -> list[dict[str, Any]]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ilab_profiles.document import read
+from tests.programs import EXAMPLES, Ilab, ilab_in
 
 for module in ("aiohttp", "jinja2", "accelerate", "peft", "lm_eval"):
     pytest.importorskip(module)
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-Ilab = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -34,19 +31,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ilab(work: Path) -> Ilab:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ilab_cli", *arguments],
-            cwd=work,
-            env={name: value for name, value in os.environ.items() if not name.startswith("ILAB_")},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    return ilab_in(work)
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ilab_profiles.document import read
+from tests.programs import EXAMPLES, Ilab, ilab_in
 
 for module in ("accelerate", "peft", "lm_eval"):
     pytest.importorskip(module)
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo"
-Ilab = Callable[..., "subprocess.CompletedProcess[str]"]
 QUICK = shlex.split("--num-epochs 2 --effective-batch-size 8 --max-seq-len 128 --warmup-steps 1 --learning-rate 1e-3")
 
 
@@ -26,29 +23,16 @@ QUICK = shlex.split("--num-epochs 2 --effective-batch-size 8 --max-seq-len 128 -
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a student, 24 conversations, and a config file."""
     folder = tmp_path_factory.mktemp("work")
-    maker = Path(__file__).parents[2] / "examples" / "tiny_student.py"
+    maker = EXAMPLES / "tiny_student.py"
     subprocess.run([sys.executable, str(maker), "student"], cwd=folder, check=True, capture_output=True)
-    lines = (DEMO / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = (EXAMPLES / "demo" / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "train.jsonl").write_text("".join(lines[:24]), encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
 def ilab(work: Path) -> Ilab:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("ILAB_")}
-        return subprocess.run(
-            [sys.executable, "-m", "ilab_cli", *arguments],
-            cwd=work,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-
-    return run
+    return ilab_in(work)
 
 
 def losses(folder: Path) -> list[float]:
@@ -84,7 +68,7 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
 
     scored = ilab(
         *shlex.split("model evaluate --benchmarks mmlu --input-dir first --few-shots 0 --batch-size 4"),
-        *("--tasks", "brindlemoor_streets", "--data-dir", str(DEMO / "mmlu"), "--output-dir", "scores"),
+        *("--tasks", "brindlemoor_streets", "--data-dir", str(EXAMPLES / "demo" / "mmlu"), "--output-dir", "scores"),
     )
     assert scored.returncode == 0, scored.stderr
     assert "brindlemoor_streets" in scored.stdout

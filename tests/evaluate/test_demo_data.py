@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,19 +10,14 @@ from types import ModuleType
 
 import pytest
 
-from tests.evaluate.conftest import ROOT
+from tests.programs import EXAMPLES, example
 
-DEMO = ROOT / "examples" / "demo"
+DEMO = EXAMPLES / "demo"
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_data", DEMO / "make_data.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example("demo/make_data.py")
 
 
 def test_the_files_are_what_the_script_writes(script: ModuleType, tmp_path: Path) -> None:
@@ -50,6 +44,6 @@ def test_what_is_asked_was_taught_in_other_words(script: ModuleType) -> None:
 
 
 def test_the_student_is_the_same_every_time(student: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, ROOT / "examples" / "tiny_student.py", tmp_path], check=True, capture_output=True)
+    subprocess.run([sys.executable, EXAMPLES / "tiny_student.py", tmp_path], check=True, capture_output=True)
     for path in student.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes()

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,21 +18,10 @@ from ilab_cli.backends.generate import launch
 from ilab_profiles import Generate, Profile
 from tests.generate.stub import close
 from tests.generate.taxonomies import commit, put
+from tests.programs import Ilab, example, ilab_in
 
-Ilab = Callable[..., "subprocess.CompletedProcess[str]"]
 Run = Callable[..., int]
 BIRDS = ("wren", "heron", "magpie", "plover")
-
-
-def offline_teacher() -> ModuleType:
-    """The module of that name in ``examples``."""
-    path = Path(__file__).parents[2] / "examples" / "offline_teacher.py"
-    spec = importlib.util.spec_from_file_location("offline_teacher", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclass
@@ -77,7 +62,7 @@ class Teacher:
                 return web.json_response({"error": {"message": "no"}}, status=self.status)
             return await handler(request)
 
-        application: web.Application = offline_teacher().application()
+        application: web.Application = example("offline_teacher.py").application()
         application.middlewares.append(remember)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
@@ -216,20 +201,7 @@ def run(settings: dict[str, Any]) -> Run:
 @pytest.fixture
 def ilab(tmp_path: Path, settings: dict[str, Any]) -> Ilab:
     """Run ``ilab`` as a user does, in the working folder."""
-
-    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ilab_cli", *arguments],
-            cwd=tmp_path / "work",
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return call
+    return ilab_in(tmp_path / "work")
 
 
 @pytest.fixture

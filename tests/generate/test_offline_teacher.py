@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -19,9 +18,10 @@ import pytest
 from ilab_cli.backends.generate.client.requests import Answer, Request
 from ilab_cli.backends.generate.pipeline import Row, load
 from ilab_profiles.generate import Generate
+from tests.programs import EXAMPLES, example
 
 ROOT = Path(__file__).parents[2]
-TEACHER = ROOT / "examples" / "offline_teacher.py"
+TEACHER = EXAMPLES / "offline_teacher.py"
 UPSTREAM = ROOT.parent / "shared" / "upstream" / "pipelines" / "simple"
 
 DOCUMENT = """\
@@ -56,12 +56,7 @@ ROWS = {row["kind"]: row for row in (KNOWLEDGE, GROUNDED, FREEFORM)}
 
 @pytest.fixture(scope="module")
 def teacher() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("offline_teacher", TEACHER)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example("offline_teacher.py")
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from ilab_cli.backends.evaluate.mmlu import prepare
 from ilab_cli.backends.generate import launch
 from ilab_profiles.document import read
 from ilab_profiles.evaluate import Mmlu
-from tests.generate.conftest import Ilab, Run, Teacher, content, generate_of, lines, mixed, pairs
+from tests.generate.conftest import Run, Teacher, content, generate_of, lines, mixed, pairs
 from tests.generate.taxonomies import put
+from tests.programs import Ilab
 
 GENERATED = Path("generated")
 

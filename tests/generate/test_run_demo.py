@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -11,18 +10,14 @@ import pytest
 
 from ilab_cli.backends.generate.qna import check
 from tests.generate.conftest import Run, lines
+from tests.programs import EXAMPLES, example
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo"
+DEMO = EXAMPLES / "demo"
 
 
 @pytest.fixture
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_taxonomy", DEMO / "make_taxonomy.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example("demo/make_taxonomy.py")
 
 
 def test_the_files_are_what_the_script_writes(script: ModuleType, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from ilab_profiles import Profile
 from ilab_profiles.config import Serve
 from ilab_profiles.render import dump
 from ilab_profiles.rules import violations
-from tests.generate.conftest import BIRDS, Ilab, Run, Teacher, document, generate_of, knowledge_leaf, pairs
+from tests.generate.conftest import BIRDS, Run, Teacher, document, generate_of, knowledge_leaf, pairs
 from tests.generate.taxonomies import commit, put
+from tests.programs import Ilab
 
 Make = Callable[[], Teacher]
 

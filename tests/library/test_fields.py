@@ -108,3 +108,14 @@ def test_unknown_keys_are_refused_at_every_level() -> None:
     for model in sections(Profile):
         with pytest.raises(ValidationError, match="extra_forbidden"):
             model.model_validate({"no_such_setting": 1})
+
+
+def test_paths_at_home_are_as_a_shell_would_have_made_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    given = {"taxonomy_path": "~/t", "mix": {"knowledge_recipes": ["~/a.yaml", "b.yaml"], "output_dir": "~no-user/x"}}
+    generate = Profile.from_dict({"generate": given}).generate.at_home()
+    assert (generate.taxonomy_path, generate.config) == ("/home/me/t", None)
+    assert generate.mix.knowledge_recipes == ("/home/me/a.yaml", "b.yaml")
+    assert generate.mix.output_dir == "~no-user/x"
+    train = Profile.from_dict({"train": {"phases": [{"data_path": "~/d"}], "model_path": "~/m"}}).train.at_home()
+    assert (train.phases[0].data_path, train.model_path) == ("/home/me/d", "/home/me/m")

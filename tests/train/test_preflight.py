@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.train.launch import command, environment, preflight, read_settings, run
+from ilab_cli.backends.train.launch import command, environment, preflight, run
 from ilab_cli.backends.train.phases import expand
 from ilab_profiles import InputError, Position, Train
 from tests.train.conftest import ROOT, conversation, write_jsonl
@@ -95,9 +95,9 @@ def test_the_home_folder_is_meant_as_in_a_shell(
     monkeypatch.setenv("HOME", str(tmp_path))
     write_jsonl(tmp_path / "d.jsonl", [conversation(number) for number in range(9)])
     shutil.copytree(model_dir, tmp_path / "m")
-    assert rules(settings(model_path="~/m", data_path="~/d.jsonl", phases=[{"data_path": "~/d.jsonl"}])) == []
-    *_, text = command(settings(output_dir="~/run"))
-    assert read_settings(text).output_dir == str(tmp_path / "run")
+    train = settings(model_path="~/m", data_path="~/d.jsonl", output_dir="~/run", phases=[{"data_path": "~/d.jsonl"}])
+    assert rules(train.at_home()) == []
+    assert train.at_home().output_dir == str(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     if "mmlu" in evaluate.benchmarks:
         missing = missing_extra("evaluate", "ilab model evaluate")
         findings += missing + _check_model(evaluate) + ([] if missing else _check_tasks(evaluate))
-    output = Path(os.path.expanduser(evaluate.output_dir))
+    output = Path(evaluate.output_dir)
     solid = next((place for place in (output, *output.parents) if os.path.exists(place)), Path())
     if not solid.is_dir():
         message = f"{solid} is a file, so no folder can be made there"

@@ -97,7 +97,7 @@ def prepare(mmlu: Mmlu) -> Selection:
         why = "the tasks that lm-eval brings take their questions from a hub, which is not reached from here"
         hint = "name the folder with --data-dir"
         raise InputError(Finding("no-task-folder", message, "evaluate.mmlu.data_dir", why=why, hint=hint))
-    path = Path(os.path.expanduser(mmlu.data_dir))
+    path = Path(mmlu.data_dir)
     if not os.path.isdir(path):
         raise InputError(Finding("no-such-folder", f"there is no folder {path}", "evaluate.mmlu.data_dir"))
     folder = read_folder(path)

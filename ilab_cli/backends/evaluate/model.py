@@ -54,7 +54,7 @@ def find_model(evaluate: Evaluate) -> Model:
     if not name:
         hint = "name it with --model, or its folder with --input-dir"
         raise InputError(Finding("no-model", "no model is given", setting, hint=hint))
-    path = Path(os.path.expanduser(name))
+    path = Path(name)
     if not os.path.exists(path):
         if setting != "evaluate.input_dir" and re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
             return Model(name, name, None, name)

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import logging
-import os
 import sys
 import warnings
 from functools import partial
@@ -75,7 +74,7 @@ def evaluate_mmlu(evaluate: Evaluate) -> str:
         "apply_chat_template": evaluate.mmlu.apply_chat_template,
         "versions": {name: version(name) for name in _VERSIONS},
     }
-    output = Path(os.path.expanduser(evaluate.output_dir))
+    output = Path(evaluate.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     for task in selection.tasks:
         rows = report.answers(results["samples"][task.name])

@@ -18,7 +18,7 @@ __all__ = ["mix", "preflight", "with_own_recipes"]
 
 def with_own_recipes(generate: Generate) -> Generate:
     """The settings with the recipes in the run folder beside those of the user that do not name the same data."""
-    folder = Path(generate.output_dir).expanduser()
+    folder = Path(generate.output_dir)
     named = {data_set.file.resolve() for data_set in _data_sets(generate)}
     recipes = {setting: tuple(getattr(generate.mix, setting)) for setting in KINDS.values()}
     for kind, setting in KINDS.items():
@@ -32,7 +32,7 @@ def preflight(generate: Generate) -> list[Finding]:
     """What can be known to be wrong with the user's recipes before there are generated data. Never writes."""
     if not any(getattr(generate.mix, setting) for setting in KINDS.values()):
         return []
-    folder = Path(generate.output_dir).expanduser()
+    folder = Path(generate.output_dir)
     to_be_made = {train_file(folder, kind).resolve() for kind in KINDS}
     if any(data_set.file.resolve() in to_be_made for data_set in _data_sets(generate)):
         return []

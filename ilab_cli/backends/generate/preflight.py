@@ -20,7 +20,7 @@ def preflight(generate: Generate) -> list[Finding]:
     findings: list[Finding] = []
     leaves: list[Leaf] = []
     try:
-        leaves = read_taxonomy(Path(generate.taxonomy_path).expanduser(), generate.taxonomy_base)
+        leaves = read_taxonomy(Path(generate.taxonomy_path), generate.taxonomy_base)
         findings += _leaves(leaves, generate)
     except InputError as error:
         findings += error.findings
@@ -45,7 +45,7 @@ def _leaves(leaves: list[Leaf], generate: Generate) -> Iterator[Finding]:
 
 
 def _pipelines(generate: Generate, kinds: set[str]) -> list[Finding]:
-    config = str(Path(generate.config).expanduser()) if generate.config else None
+    config = generate.config
     try:
         pipelines = load(config, generate.pipeline, generate)
     except InputError as error:
@@ -54,7 +54,7 @@ def _pipelines(generate: Generate, kinds: set[str]) -> list[Finding]:
 
 
 def _folder(generate: Generate) -> Iterator[Finding]:
-    folder = Path(generate.output_dir).expanduser()
+    folder = Path(generate.output_dir)
     solid = next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
     if not solid.is_dir():
         yield Finding("not-a-folder", f"{solid} is a file, so no folder can be made there", "generate.output_dir")

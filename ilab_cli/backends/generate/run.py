@@ -58,10 +58,10 @@ def start(generate: Generate) -> Job:
     Raises:
         InputError: with all that is wrong with them.
     """
-    leaves = read_taxonomy(Path(generate.taxonomy_path).expanduser(), generate.taxonomy_base)
-    config = str(Path(generate.config).expanduser()) if generate.config else None
+    leaves = read_taxonomy(Path(generate.taxonomy_path), generate.taxonomy_base)
+    config = generate.config
     pipelines = load(config, generate.pipeline, generate)
-    cache = Path(generate.output_dir).expanduser() / DOCUMENTS
+    cache = Path(generate.output_dir) / DOCUMENTS
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
     plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples) for leaf in leaves]
     return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
@@ -88,7 +88,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
         Stopped: if the run cannot go on.
     """
     begun = monotonic()
-    journal = Path(generate.output_dir).expanduser() / JOURNAL
+    journal = Path(generate.output_dir) / JOURNAL
     async with Client(generate, journal) as client, View(job.plan, client) as view:
         await ask(job, generate, client, view.progress)
     say("\n".join(summary(job.plan, client, monotonic() - begun)))
@@ -156,7 +156,7 @@ def finish(job: Job, generate: Generate) -> int:
     Raises:
         InputError: if a file cannot be written.
     """
-    folder = Path(generate.output_dir).expanduser()
+    folder = Path(generate.output_dir)
     pairs = job.plan.pairs
     output.write(folder, pairs, job.leaves)
     asked = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]

@@ -66,7 +66,7 @@ def run(generate: Generate) -> int:
     from ilab_cli.backends.mix.plan import make_plan
     from ilab_cli.backends.mix.shuffle import DataChangedError
 
-    folder = Path(generate.mix.output_dir).expanduser()
+    folder = Path(generate.mix.output_dir)
     try:
         with stoppable():
             plan = make_plan(generate)
@@ -96,7 +96,7 @@ def _output_findings(generate: Generate, plan: Plan) -> Iterator[Finding]:
     from ilab_cli.backends.mix.mix import output_name
     from ilab_cli.backends.mix.recipes import KINDS
 
-    folder = Path(generate.mix.output_dir).expanduser()
+    folder = Path(generate.mix.output_dir)
     place = Position(str(folder))
     outputs = {(folder / output_name(kind)).resolve() for kind in KINDS}
     for share in plan.shares:

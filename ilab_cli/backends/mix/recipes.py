@@ -74,7 +74,7 @@ def read_recipes(mix: Mix) -> tuple[list[DataSet], list[Finding]]:
     findings: list[Finding] = []
     for kind, setting in KINDS.items():
         for number, name in enumerate(getattr(mix, setting)):
-            for item in _recipe(Path(name).expanduser(), kind, number):
+            for item in _recipe(Path(name), kind, number):
                 if isinstance(item, Finding):
                     findings.append(item)
                 else:

@@ -99,7 +99,7 @@ def _program(name: str) -> str | None:
 
 def model_path(serve: Serve) -> Path:
     """The model's folder or file, absolute. Servers take its text as the name of the model too."""
-    return Path(serve.model_path).expanduser().absolute()
+    return Path(serve.model_path).absolute()
 
 
 def on_cpu(serve: Serve, gpus: Gpus = None) -> bool:

@@ -8,12 +8,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, TypeVar
 
 from ilab_cli.backends.train.phases import expand
 from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, InputError, Profile, Train
-from ilab_profiles.fields import Section, is_path
 
 __all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "read_settings", "run"]
 
@@ -22,7 +20,6 @@ FAILURE = "failure.txt"
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
 _LOG = "train.log"
-SectionT = TypeVar("SectionT", bound=Section)
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
 vocabulary of 32,000 words that takes two thirds of the time. It keeps the memory instead."""
@@ -32,21 +29,7 @@ def preflight(train: Train) -> list[Finding]:
     """All that can be known to be wrong before the launch, warnings included. Never writes."""
     from ilab_cli.backends.train.preflight import preflight
 
-    return preflight(at_home(train))
-
-
-def at_home(section: SectionT) -> SectionT:
-    """The settings with ``~`` replaced in every path, as a shell would have done it."""
-    changes: dict[str, Any] = {}
-    for name, info in type(section).model_fields.items():
-        match getattr(section, name):
-            case Section() as below:
-                changes[name] = at_home(below)
-            case (Section(), *_) as items:
-                changes[name] = tuple(map(at_home, items))
-            case str(path) if is_path(info):
-                changes[name] = os.path.expanduser(path)
-    return section.model_copy(update=changes)
+    return preflight(train)
 
 
 def command(train: Train) -> list[str]:
@@ -70,7 +53,7 @@ def read_settings(text: str) -> Train:
     Raises:
         InputError: with everything that is wrong with them.
     """
-    return at_home(Profile.from_dict({"train": json.loads(text)}).train)
+    return Profile.from_dict({"train": json.loads(text)}).train
 
 
 def _machines(train: Train) -> list[str]:
@@ -113,7 +96,7 @@ def run(train: Train) -> int:
 
     with stoppable():
         try:
-            for phase in expand(at_home(train)):
+            for phase in expand(train):
                 prepare(phase)
                 if code := _launch(phase):
                     return code

@@ -110,9 +110,10 @@ class Endpoint:
     async def _exchange(
         self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout | None = None
     ) -> bytes:
+        timeout = timeout or self._session.timeout
         try:
             async with self._session.request(
-                method, self.url + path, data=content, allow_redirects=False, timeout=timeout or self._session.timeout
+                method, self.url + path, data=content, allow_redirects=False, timeout=timeout
             ) as response:
                 got: bytes = await response.read()
         except aiohttp.ClientConnectorError as error:
@@ -120,7 +121,8 @@ class Endpoint:
         except aiohttp.ConnectionTimeoutError:
             raise Failure(Kind.UNREACHABLE, "no connection", "nothing answers at this address") from None
         except TimeoutError:
-            raise Failure(Kind.OVERLOAD, "no answer in time") from None
+            detail = f"none came within {timeout.total:g} s, generate.request_timeout"
+            raise Failure(Kind.OVERLOAD, "no answer in time", detail) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Failure(Kind.OVERLOAD, "connection broke off", type(error).__name__) from None
         if response.status != 200:
