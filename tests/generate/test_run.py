@@ -42,6 +42,10 @@ def test_a_taxonomy_becomes_data(ilab: Ilab, flags: list[str]) -> None:
     assert "knowledge/birds/wren: 5 of 5 pairs" in done.stderr, "a line for each leaf where there is no terminal"
     assert "accepted  wanted  rejected" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+    *told, whole = lines(GENERATED / "metrics.jsonl")
+    assert {row["leaf"]: row["accepted"] for row in told} == leaves(pairs())
+    assert (whole["leaf"], whole["accepted"], whole["wanted"]) == (None, 20, 20)
+    assert f"{whole['calls']} calls in" in done.stderr
     manifest = read(GENERATED / "run.yaml").data
     assert (manifest["section"], manifest["status"]) == ("generate", "complete")
     assert set(manifest["inputs"]) == {"taxonomy_path"}
@@ -193,6 +197,9 @@ def test_refused_answers_are_counted_and_shown(
     told = capsys.readouterr().err
     assert "compositional_skills/boxes: gave out after 0 pairs" in told
     assert "keep: " in told
+    barren = next(row for row in lines(GENERATED / "metrics.jsonl") if row["leaf"] == "compositional_skills/boxes")
+    assert (barren["accepted"], barren["gave_out"]) == (0, 1)
+    assert any(reason.startswith("keep: ") for reason in barren["rejected"])
     assert leaves(pairs()) == dict.fromkeys(leaves(pairs()), 4), "the others took over its share"
 
 

@@ -24,14 +24,16 @@ from ilab_cli.backends.generate.pipeline import Pipeline, load
 from ilab_cli.backends.generate.plan import LeafPlan, Plan
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
-from ilab_cli.backends.generate.view import View, summary
+from ilab_cli.backends.generate.view import View, metrics, summary
 from ilab_cli.output import say, warn
 from ilab_profiles import Generate
 
-__all__ = ["DOCUMENTS", "JOURNAL", "Job", "ask", "finish", "generate_all", "start"]
+__all__ = ["DOCUMENTS", "JOURNAL", "METRICS", "Job", "ask", "finish", "generate_all", "start"]
 
 JOURNAL = "journal.jsonl"
 """File in the run folder with every answer of the teacher."""
+METRICS = "metrics.jsonl"
+"""File in the run folder that says what became of each leaf, and on its last line of the whole run."""
 DOCUMENTS = "documents"
 """Folder in the run folder with the documents that were fetched."""
 
@@ -91,7 +93,9 @@ async def generate_all(job: Job, generate: Generate) -> int:
     journal = Path(generate.output_dir) / JOURNAL
     async with Client(generate, journal) as client, View(job.plan, client) as view:
         await ask(job, generate, client, view.progress)
-    say("\n".join(summary(job.plan, client, monotonic() - begun)))
+    seconds = monotonic() - begun
+    say("\n".join(summary(job.plan, client, seconds)))
+    output.put(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
     if not job.plan.accepted:
         warn([f"generation failed: no pair was accepted\n    hint: see what the teacher answered in {journal}"])
         return 1

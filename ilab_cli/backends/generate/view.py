@@ -1,11 +1,13 @@
 """What people see of a generation: a live view on a terminal, a line for each leaf elsewhere, and a table at the end.
 
-All of it goes to stderr. Nothing here changes what is generated.
+All of it goes to stderr; what the table says is there for programs too, as ``metrics.jsonl``. Nothing here changes what
+is generated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,7 @@ from ilab_cli.output import columns, lively, say
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Figures", "View", "summary"]
+__all__ = ["Figures", "View", "metrics", "summary"]
 
 _PAUSE = 0.25
 """Seconds between two pictures."""
@@ -140,13 +142,37 @@ def summary(plan: Plan, client: Figures, seconds: float) -> Iterator[str]:
     yield f"{client.calls} calls in {_duration(seconds)}{rate}{besides}"
 
 
+def metrics(plan: Plan, client: Figures, seconds: float) -> str:
+    """The same for programs, as JSON lines: one for each leaf, and a last one, whose leaf is ``null``, for all."""
+    whole = {
+        **_figures(None, plan.leaves),
+        "wanted": plan.total,
+        "seconds": round(seconds, 3),
+        "calls": client.calls,
+        "tried_again": client.retries,
+        "from_journal": client.replayed,
+        "cut_short": client.cut,
+    }
+    return "".join(f"{json.dumps(row)}\n" for row in (*(_figures(leaf.name, [leaf]) for leaf in plan.leaves), whole))
+
+
+def _figures(name: str | None, leaves: Sequence[LeafPlan]) -> dict[str, Any]:
+    return {
+        "leaf": name,
+        "accepted": sum(leaf.accepted for leaf in leaves),
+        "wanted": sum(leaf.share for leaf in leaves),
+        "rows": sum(leaf.rows for leaf in leaves),
+        "gave_out": sum(leaf.dry for leaf in leaves),
+        "rejected": dict(sum((leaf.rejected for leaf in leaves), Counter[str]())),
+    }
+
+
 def _line(name: str, leaves: Sequence[LeafPlan]) -> list[str]:
     """Leaves together as one line of the table."""
-    accepted = sum(leaf.accepted for leaf in leaves)
-    wanted, rows = sum(leaf.share for leaf in leaves), sum(leaf.rows for leaf in leaves)
-    rejected, dry = sum(leaf.rejected.total() for leaf in leaves), sum(leaf.dry for leaf in leaves)
-    note = "" if not dry else "gave out" if len(leaves) == 1 else f"{dry} gave out"
-    return [name, f"{accepted:8}", f"{wanted:6}", f"{rejected:8}", f"{rows:6}", note]
+    of = _figures(name, leaves)
+    note = "" if not of["gave_out"] else "gave out" if len(leaves) == 1 else f"{of['gave_out']} gave out"
+    rejected = sum(of["rejected"].values())
+    return [name, f"{of['accepted']:8}", f"{of['wanted']:6}", f"{rejected:8}", f"{of['rows']:6}", note]
 
 
 def _reasons(rejected: Counter[str], most: int = 3) -> str:
