@@ -29,6 +29,7 @@ from ilab_cli.backends.generate.client import Client
 from ilab_cli.backends.generate.client.requests import Request
 from ilab_cli.backends.generate.client.stream import run
 from ilab_profiles import Generate
+from tests.generate.asking import texts
 
 CALLS = 3
 PROMPT = "Write a question about the following text, and answer it. " * 20
@@ -79,7 +80,7 @@ async def row(client: Client, number: int) -> None:
     """Three calls, one after the other."""
     text = f"{number}"
     for block in range(CALLS):
-        text = (await client.ask(Request(str(number), f"block{block}", body(number, block, text))))[0].text
+        [text] = texts(await client.ask(Request(str(number), f"block{block}", body(number, block, text))))
 
 
 async def drive(url: str, most: int, rows: int, journal: Path) -> Client:

@@ -17,13 +17,13 @@ from pathlib import Path
 from ilab_cli.backends.generate.client import Client, stream
 from ilab_cli.backends.generate.client.requests import Stopped
 from ilab_profiles import Generate
-from tests.generate.asking import request
+from tests.generate.asking import request, texts
 
 
 async def row(client: Client, number: int) -> str:
     text = str(number)
     for block in range(3):
-        text = (await client.ask(request(number, f"{block}: {text}", f"block{block}", seed=number)))[0].text
+        [text] = texts(await client.ask(request(number, f"{block}: {text}", f"block{block}", seed=number)))
     return text
 
 

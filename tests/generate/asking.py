@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ilab_cli.backends.generate.client import Client
-from ilab_cli.backends.generate.client.requests import Request
+from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
 from ilab_profiles import Generate
 from tests.generate.stub import Stub
 
@@ -18,6 +18,13 @@ T = TypeVar("T")
 
 def request(row: int | str = 0, text: str = "What is a comet?", block: str = "questions", **body: Any) -> Request:
     return Request(str(row), block, {"messages": [{"role": "user", "content": text}], "max_tokens": 64, **body})
+
+
+def texts(outcomes: Iterable[Answer | Refused]) -> list[str]:
+    """The texts of answers, none of which was refused."""
+    answers = [outcome for outcome in outcomes if isinstance(outcome, Answer)]
+    assert answers == outcomes
+    return [answer.text for answer in answers]
 
 
 def against(

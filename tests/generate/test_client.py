@@ -14,16 +14,16 @@ import pytest
 from ilab_cli.backends.generate.client import Client, stream
 from ilab_cli.backends.generate.client.addresses import base_urls
 from ilab_cli.backends.generate.client.capacity import Capacity
-from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Request
+from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused, Request
 from ilab_profiles import InputError
-from tests.generate.asking import against, request
+from tests.generate.asking import against, request, texts
 from tests.generate.stub import Stub
 
 
-def ask(*requests: Request, samples: int = 1) -> Callable[[Client], Awaitable[list[list[Answer]]]]:
+def ask(*requests: Request, samples: int = 1) -> Callable[[Client], Awaitable[list[list[Answer | Refused]]]]:
     """Work that asks all requests at once."""
 
-    async def work(client: Client) -> list[list[Answer]]:
+    async def work(client: Client) -> list[list[Answer | Refused]]:
         return list(await asyncio.gather(*(client.ask(each, samples) for each in requests)))
 
     return work
@@ -84,7 +84,7 @@ def test_a_raw_prompt_goes_to_the_completions(tmp_path: Path) -> None:
 def test_samples_come_in_one_call_where_the_endpoint_honours_n(tmp_path: Path) -> None:
     stub = Stub()
     found, client = against(stub, tmp_path / "j", ask(request(seed=7), samples=3))
-    assert [answer.text[-1] for answer in found[0]] == ["7", "8", "9"]
+    assert [text[-1] for text in texts(found[0])] == ["7", "8", "9"]
     assert client.calls == 1
     assert stub.asked[0]["n"] == 3
 
@@ -92,19 +92,47 @@ def test_samples_come_in_one_call_where_the_endpoint_honours_n(tmp_path: Path) -
 def test_an_endpoint_that_ignores_n_is_noticed_and_asked_for_each_sample_alone(tmp_path: Path) -> None:
     stub = Stub(honours_n=False)
 
-    async def work(client: Client) -> list[list[Answer]]:
+    async def work(client: Client) -> list[list[Answer | Refused]]:
         return [await client.ask(request(row, seed=7), 3) for row in range(4)]
 
     found, client = against(stub, tmp_path / "j", work)
-    assert all([answer.text[-1] for answer in answers] == ["7", "8", "9"] for answers in found)
+    assert all([text[-1] for text in texts(answers)] == ["7", "8", "9"] for answers in found)
     assert client.calls == 12
     assert sum("n" in body for body in stub.asked) == 1
 
 
-def test_an_endpoint_that_refuses_n_is_asked_for_each_sample_alone(tmp_path: Path) -> None:
-    found, client = against(Stub(faults=deque(["400"])), tmp_path / "j", ask(request(), samples=2))
-    assert len(found[0]) == 2
-    assert not client.refused
+@pytest.mark.parametrize("fault", ["400", "500"])
+def test_an_endpoint_that_refuses_n_is_noticed_at_once_and_asked_for_each_sample_alone(
+    fault: str, tmp_path: Path
+) -> None:
+    stub = Stub(faults=deque([fault]))
+
+    async def work(client: Client) -> list[list[Answer | Refused]]:
+        return [await client.ask(request(row), 3) for row in range(4)]
+
+    found, client = against(stub, tmp_path / "j", work)
+    assert [len(texts(answers)) for answers in found] == [3] * 4
+    assert (client.calls, client.retries) == (13, 0), "one call for several samples, and never again"
+    assert not any("n" in body for body in stub.asked)
+
+
+def test_an_endpoint_that_honours_n_is_asked_so_again_after_a_fault(tmp_path: Path) -> None:
+    stub = Stub(faults=deque(["", "500"]))
+
+    async def work(client: Client) -> list[list[Answer | Refused]]:
+        return [await client.ask(request(row), 3) for row in range(4)]
+
+    found, client = against(stub, tmp_path / "j", work)
+    assert [len(texts(answers)) for answers in found] == [3] * 4
+    assert (client.calls, client.retries) == (4, 1)
+
+
+def test_what_became_of_each_sample_stands_in_its_place(tmp_path: Path) -> None:
+    stub = Stub(honours_n=False, faults=deque(["", "400"]))
+    found, _ = against(stub, tmp_path / "j", ask(request(seed=7), samples=3), max_concurrency=1)
+    assert [outcome.text[-1] if isinstance(outcome, Answer) else outcome for outcome in found[0]] == [
+        *("7", Refused("HTTP 400"), "9")
+    ]
 
 
 def test_calls_in_flight_never_exceed_the_setting(tmp_path: Path) -> None:

@@ -17,19 +17,21 @@ import pytest
 
 from ilab_cli.backends.generate.client import Client
 from ilab_cli.backends.generate.client.journal import Journal
-from ilab_cli.backends.generate.client.requests import Answer, JournalFailed, Request
+from ilab_cli.backends.generate.client.requests import Answer, JournalFailed, Refused, Request
 from ilab_profiles import InputError
-from tests.generate.asking import against, request
+from tests.generate.asking import against, request, texts
 from tests.generate.stub import Stub
 
 KILLS = 20
 
 
-def ask(journal: Path, *requests: Request, samples: int = 1, **settings: Any) -> tuple[list[list[Answer]], int, Client]:
+def ask(
+    journal: Path, *requests: Request, samples: int = 1, **settings: Any
+) -> tuple[list[list[Answer | Refused]], int, Client]:
     """The answers, how many calls a new stub got for them, and the client."""
     stub = Stub()
 
-    async def work(client: Client) -> list[list[Answer]]:
+    async def work(client: Client) -> list[list[Answer | Refused]]:
         return [await client.ask(each, samples) for each in requests]
 
     answers, client = against(stub, journal, work, **settings)
@@ -48,7 +50,7 @@ def test_only_samples_that_are_missing_are_asked_for(tmp_path: Path) -> None:
     few, _, _ = ask(tmp_path / "j", request(seed=7), samples=2)
     more, calls, client = ask(tmp_path / "j", request(seed=7), samples=4)
     assert more[0][:2] == few[0]
-    assert [answer.text[-2:].strip() for answer in more[0]] == ["7", "8", "9", "10"]
+    assert [text[-2:].strip() for text in texts(more[0])] == ["7", "8", "9", "10"]
     assert (calls, client.replayed) == (1, 2)
 
 

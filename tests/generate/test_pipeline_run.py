@@ -38,16 +38,18 @@ ALL = "system: Hello\ngeneration: '{{ document }}'\n"
 class Teacher:
     """Answers with what it is given, one list for each block, and remembers what it was asked."""
 
-    def __init__(self, **answers: list[str] | Exception | Callable[[Request], str]) -> None:
+    def __init__(self, **answers: list[str] | Exception | Refused | Callable[[Request], str]) -> None:
         self.answers = answers
         self.requests: list[tuple[Request, int]] = []
 
-    async def __call__(self, request: Request, samples: int) -> list[Answer]:
+    async def __call__(self, request: Request, samples: int) -> list[Answer | Refused]:
         self.requests.append((request, samples))
         await asyncio.sleep(0)
         given = self.answers[request.block]
         if isinstance(given, Exception):
             raise given
+        if isinstance(given, Refused):
+            return [given]
         texts = [given(request)] if callable(given) else given
         return [Answer(text.removesuffix("…"), "length" if text.endswith("…") else "stop") for text in texts]
 
@@ -369,7 +371,7 @@ def test_each_row_goes_on_without_waiting_for_the_others(tmp_path: Path) -> None
     order: list[str] = []
 
     class Slow(Teacher):
-        async def __call__(self, request: Request, samples: int) -> list[Answer]:
+        async def __call__(self, request: Request, samples: int) -> list[Answer | Refused]:
             if request.block == "judge":
                 order.append("begun")
                 await asyncio.sleep(0.02 * len(order))

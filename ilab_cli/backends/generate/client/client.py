@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from time import monotonic
@@ -43,7 +43,6 @@ class Client:
         retries: calls that were sent again.
         replayed: samples that came from the journal.
         cut: samples that ended at ``max_tokens``.
-        refused: samples without a usable answer, by reason.
         said: what the endpoint said last, by reason.
         model: name of the model that is asked.
 
@@ -55,14 +54,13 @@ class Client:
     def __init__(self, generate: Generate, journal: Path) -> None:
         self.generate = generate
         self.calls = self.retries = self.replayed = self.cut = 0
-        self.refused: Counter[str] = Counter()
         self.said: dict[str, str] = {}
         self.model = generate.model or ""
         self._urls = base_urls(generate.model_endpoint_url)
         self._key = _key(generate)
         self._journal = Journal(journal)
         self._exits = AsyncExitStack()
-        self._honours_n = True
+        self._honours_n: bool | None = None  # nobody knows yet
         self._recent: deque[float] = deque()
         self.line = Line([], 0)
 
@@ -99,60 +97,63 @@ class Client:
         while self._recent and self._recent[0] < now - _RECENT:
             self._recent.popleft()
 
-    async def ask(self, request: Request, samples: int = 1) -> list[Answer]:
-        """The answers to a request, fewer than ``samples`` if some were refused, in the order of the samples.
+    async def ask(self, request: Request, samples: int = 1) -> list[Answer | Refused]:
+        """What became of each sample, in their order.
 
         Raises:
-            Refused: if there is none.
             Stopped: if the run must stop.
         """
         if turn.get() is None:  # a row works in a task of its own, whose parts inherit its turn
             turn.set(Turn())
         payload = Payload(request, self.model)
-        found = {sample: answer for sample in range(samples) if (answer := self._journal.get(payload.key(sample)))}
+        found: dict[int, Answer | Refused] = {}
+        for sample in range(samples):
+            if answer := self._journal.get(payload.key(sample)):
+                found[sample] = answer
         self.replayed += len(found)
         missing = [sample for sample in range(samples) if sample not in found]
-        if len(missing) > 1 and self._honours_n:
+        if len(missing) > 1 and self._honours_n is not False:
             found |= await self._ask_together(payload, missing)
             missing = [sample for sample in missing if sample not in found]
-        refusals = [refusal for refusal in await self._ask_singly(payload, missing, found) if refusal]
-        self.refused.update(refusal.reason for refusal in refusals)
-        if refusals and not found:
-            raise refusals[0]
-        return [found[sample] for sample in sorted(found)]
+        found |= await self._ask_singly(payload, missing)
+        return [found[sample] for sample in range(samples)]
 
-    async def _ask_together(self, payload: Payload, samples: Sequence[int]) -> dict[int, Answer]:
-        """The answers that one call for several samples brings; none if the endpoint refuses it."""
+    async def _ask_together(self, payload: Payload, samples: Sequence[int]) -> Mapping[int, Answer | Refused]:
+        """What one call for several samples brings; those that it lacks are to be asked for one by one."""
         try:
             found = await self._call(payload, samples)
-        except Refused:
-            return {}
-        self._honours_n &= len(found) > 1
+        except Failure as failed:
+            if failed.kind in (Kind.WRONG, Kind.BROKEN):
+                self._honours_n = self._honours_n or False
+                return {}
+            return dict.fromkeys(samples, Refused(failed.reason))
+        self._honours_n = len(found) > 1
         return found
 
-    async def _ask_singly(
-        self, payload: Payload, samples: Sequence[int], found: dict[int, Answer]
-    ) -> list[Refused | None]:
-        """Ask for each sample alone, all at the same time; answers go to ``found``, refusals are returned."""
+    async def _ask_singly(self, payload: Payload, samples: Sequence[int]) -> Mapping[int, Answer | Refused]:
+        """What becomes of each sample, asked for alone and all at the same time."""
 
-        async def one(sample: int) -> Refused | None:
+        async def one(sample: int) -> Answer | Refused:
             try:
-                found.update(await self._call(payload, [sample]))
-            except Refused as refusal:
-                return refusal
-            return None
+                return (await self._call(payload, [sample]))[sample]
+            except Failure as failed:
+                return Refused(failed.reason)
 
         if len(samples) < 2:  # a task costs more than a call
-            return [await one(sample) for sample in samples]
+            return {sample: await one(sample) for sample in samples}
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(sample)) for sample in samples]
+                tasks = {sample: group.create_task(one(sample)) for sample in samples}
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return {sample: task.result() for sample, task in tasks.items()}
 
     async def _call(self, payload: Payload, samples: Sequence[int]) -> dict[int, Answer]:
-        """One call, sent until it is answered; its answers are in the journal then."""
+        """One call, sent until it is answered; its answers are in the journal then.
+
+        Raises:
+            Failure: if it is given up.
+        """
         content = payload.content(samples[0], len(samples))
         place = turn.get() or Turn()
         failures = 0
@@ -168,12 +169,13 @@ class Client:
             finally:
                 self.line.advance()
             failures += failed.counts
-            await self._judge(failed, endpoint, payload.model, failures)
+            is_trial = len(samples) > 1 and self._honours_n is None and failed.kind is Kind.BROKEN
+            await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.generate.max_retries)
             self.retries += 1
             if failed.counts:
                 await asyncio.sleep(delay(failures, failed.wait))
 
-    async def _judge(self, failed: Failure, endpoint: Endpoint, model: str, failures: int) -> None:
+    async def _judge(self, failed: Failure, endpoint: Endpoint, model: str, *, give_up: bool) -> None:
         """Raise what a failed call comes to; return if it is to be sent again."""
         detail = self._hide_key(failed.detail)
         if failed.kind is Kind.KEY:
@@ -184,10 +186,10 @@ class Client:
             troubles = (f"{each.url}: {self._hide_key(each.trouble)}" for each in self.line.endpoints)
             raise EndpointFailed(f"no endpoint answers any more: {'; '.join(troubles)}")
         too_long = (failed.wait or 0) > LONGEST_WAIT
-        if failed.kind is Kind.WRONG or too_long or failures > self.generate.max_retries:
+        if failed.kind is Kind.WRONG or too_long or give_up:
             self.calls += 1
             self.said[failed.reason] = detail
-            raise Refused(failed.reason, detail)
+            raise failed
 
     async def _judge_model(self, failed: Failure, endpoint: Endpoint, model: str, detail: str) -> None:
         """Stop if the endpoint does not serve the model, or nothing at its address takes calls."""

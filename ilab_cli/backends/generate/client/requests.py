@@ -37,17 +37,15 @@ class Answer:
     finish_reason: str | None = None
 
 
-class Refused(Exception):
-    """A request got no usable answer; other requests may go on.
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What stands in the place of a sample that got no usable answer.
 
     Args:
         reason: why, in a few words that are the same for the same cause, so that refusals can be counted by them.
-        detail: what the endpoint said.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
-        self.reason = reason
-        super().__init__(f"{reason}: {detail}" if detail else reason)
+    reason: str
 
 
 class Stopped(Exception):

@@ -6,14 +6,14 @@ The blocks themselves stand beside this file: those that ask the teacher in ``ll
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ilab_cli.backends.generate.client.requests import Answer, Request
+from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
 from ilab_profiles import Finding
 from ilab_profiles.diagnostics import Position, Severity, nearest
 from ilab_profiles.document import Document, KeyPath
@@ -27,8 +27,8 @@ Row = dict[str, Any]
 ROW_KEY = "row_key"
 """The column that tells a row from all others of a run; requests are named by it."""
 
-Ask = Callable[[Request, int], Awaitable[list[Answer]]]
-"""Asks the teacher: a request and the number of samples; the answers come in the order of the samples."""
+Ask = Callable[[Request, int], Awaitable[Sequence[Answer | Refused]]]
+"""Asks the teacher: a request and the number of samples; what became of each comes in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from ilab_cli.backends.generate.client.requests import Answer, Request
+from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source
 from ilab_cli.backends.generate.pipeline.families import Family, family_of
 from ilab_cli.backends.generate.pipeline.options import GenKwargs, ParserKwargs
@@ -49,10 +49,11 @@ class _Asking(Block):
     def open(self, source: Source) -> None:
         self._settings = source.settings
 
-    async def _answers(self, row: Row, ask: Ask, prompt: dict[str, Any]) -> list[Answer]:
+    async def _answers(self, row: Row, ask: Ask, prompt: dict[str, Any]) -> list[Answer | Rejected]:
         key = str(row[ROW_KEY])
         body = prompt | self.gen_kwargs.body(self._settings, key, self.name)
-        return await ask(Request(key, self.name, body), self.gen_kwargs.samples(self._settings))
+        outcomes = await ask(Request(key, self.name, body), self.gen_kwargs.samples(self._settings))
+        return [Rejected(f"{self.name}: {each.reason}") if isinstance(each, Refused) else each for each in outcomes]
 
 
 class LLM(_Asking):
@@ -140,6 +141,9 @@ class LLM(_Asking):
         outcomes: list[Row | Rejected] = []
         for answer in await self._answers(row, ask, body):
             found: list[Values | Rejected]
+            if isinstance(answer, Rejected):
+                outcomes.append(answer)
+                continue
             answer = without_thoughts(answer)
             if self._pattern:
                 cleanup = self.parser_kwargs.parser_cleanup_tags or ()
@@ -224,7 +228,8 @@ class LLMMessages(_Asking):
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         answers = await self._answers(row, ask, {"messages": messages})
-        texts = [answer.text for answer in answers]
+        rejected: list[Row | Rejected] = [answer for answer in answers if isinstance(answer, Rejected)]
+        texts = [answer.text for answer in answers if isinstance(answer, Answer)]
         if not any(text.strip() for text in texts):
-            return [Rejected(f"{self.name}: the answer is empty")]
-        return [{**row, self.output_col: texts if len(texts) > 1 else texts[0]}]
+            return rejected or [Rejected(f"{self.name}: the answer is empty")]
+        return [*rejected, {**row, self.output_col: texts if len(answers) > 1 else texts[0]}]

@@ -10,7 +10,6 @@ from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ilab_cli.backends.generate.client.requests import Refused
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row
 from ilab_cli.backends.generate.pipeline.columns import SetToMajorityValue
 from ilab_cli.backends.generate.pipeline.parse import finished
@@ -87,7 +86,7 @@ class Pipeline:
             rejected for which reason.
 
         Raises:
-            Stopped: if the run has to stop; a refused request only rejects its row.
+            Stopped: if the run has to stop.
         """
         rejected: Counter[str] = Counter()
         seen: Seen = set()
@@ -145,10 +144,7 @@ async def _run(block: Block, row: Row, ask: Ask) -> list[Row | Rejected]:
     missing = next((column for column, place in block.reads() if place is None and column not in row), None)
     if missing is not None:
         return [Rejected(f"{block.name}: the row has no column {missing}")]
-    try:
-        return await block.run(row, ask)
-    except Refused as refused:
-        return [Rejected(f"{block.name}: {refused.reason}")]
+    return await block.run(row, ask)
 
 
 async def _together(works: Iterable[Coroutine[Any, Any, list[T]]]) -> list[T]:
