@@ -38,6 +38,7 @@ class Stub:
         key: key that it wants.
         models: names that it serves.
         faults: faults of the next calls, one each; an empty text is none.
+        loading: status that whoever asks for its models gets; none if empty.
     """
 
     slots: int = 64
@@ -49,6 +50,7 @@ class Stub:
     honours_n: bool = True
     key: str = ""
     models: tuple[str, ...] = ("teacher",)
+    loading: str = ""
     port: int = 0
     seed: int = 0
     faults: deque[str] = field(default_factory=deque)
@@ -88,6 +90,8 @@ class Stub:
     async def _models(self, request: web.Request) -> web.Response:
         if refused := self._refuses_key(request):
             return refused
+        if self.loading:
+            return _error(int(self.loading), "not now", {"Location": "http://there/v1/models"})
         return web.json_response({"object": "list", "data": [{"id": name} for name in self.models]})
 
     async def _stats(self, request: web.Request) -> web.Response:

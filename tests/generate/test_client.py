@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ilab_cli.backends.generate.client import Client, stream
-from ilab_cli.backends.generate.client.addresses import base_urls
-from ilab_cli.backends.generate.client.capacity import Capacity
+from ilab_cli.backends.generate.client.addresses import base_urls, proxy_for
 from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused, Request
 from ilab_profiles import InputError
 from tests.generate.asking import against, request, texts
@@ -58,6 +57,18 @@ def test_every_wrong_address_is_found_and_no_password_is_shown() -> None:
     assert "geheim" not in str(caught.value)
     with pytest.raises(InputError):
         base_urls(" , ")
+
+
+def test_a_proxy_is_for_endpoints_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert proxy_for("https://teacher.example/v1") is None
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert proxy_for("https://teacher.example/v1") == "http://proxy:3128"
+    for url in ("https://inside.example/v1", "https://localhost/v1", "https://127.0.0.1:1/v1", "https://[::1]:1/v1"):
+        assert proxy_for(url) is None
 
 
 def test_the_endpoint_gets_the_body_with_the_model_it_serves(tmp_path: Path) -> None:
@@ -148,31 +159,6 @@ def test_the_limit_finds_an_endpoint_that_refuses_what_is_too_much(tmp_path: Pat
     assert len(stub.asked) == 600
     assert client.limit <= 12
     assert stub.refused < 200
-
-
-def test_the_limit_stops_growing_where_answers_slow_down() -> None:
-    capacity = Capacity(1000)
-    slots, now, ends = 40, 0.0, [0.0] * 40
-    line: list[tuple[float, float]] = []
-    for _ in range(20_000):
-        while capacity.free:
-            capacity.begin()
-            slot = min(range(slots), key=ends.__getitem__)
-            ends[slot] = max(now, ends[slot]) + 1.0
-            line.append((ends[slot], now))
-        end, begun = line.pop(0)
-        now = end
-        capacity.answered("block", end - begun)
-    assert slots <= capacity.limit <= 3 * slots
-
-
-def test_rare_refusals_do_not_shrink_the_limit() -> None:
-    capacity = Capacity(64)
-    for number in range(4000):
-        while capacity.free:
-            capacity.begin()
-        capacity.refused() if number % 20 == 0 else capacity.answered("block", 0.5)
-    assert capacity.limit > 60
 
 
 def test_endpoints_share_the_work_by_what_they_can_do(tmp_path: Path) -> None:

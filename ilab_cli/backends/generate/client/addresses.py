@@ -1,13 +1,17 @@
-"""Addresses of endpoints as people write them, and the address that calls go to. Nothing here opens a connection."""
+"""Addresses of endpoints as people write them, and where calls go: to which address, and through which proxy.
+
+Nothing here opens a connection.
+"""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ilab_profiles import Finding, InputError
 
-__all__ = ["base_urls"]
+__all__ = ["base_urls", "proxy_for"]
 
 _CALLS = re.compile(r"(/chat)?/completions$|/models$")
 
@@ -26,6 +30,14 @@ def base_urls(text: str) -> list[str]:
     if findings or not written:
         raise InputError(findings or _finding(text))
     return list(dict.fromkeys(_base_url(part) for part in written))
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL, as ``https_proxy`` does; none for this machine."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    return None if here or proxy_bypass(host) else getproxies().get(parts.scheme)
 
 
 def _base_url(written: str) -> str:

@@ -1,12 +1,13 @@
 """How many calls an endpoint gets at once, found out from its answers alone.
 
 The limit starts low and grows by one with each answer, so that it doubles while each call is answered once. That ends
-where answers slow down or are refused. From then on an answer adds a tenth of a call and a refusal takes a whole one:
-the limit settles where one answer in eleven is a refusal at the most, and refusals that are rarer than that, and so
-have nothing to do with load, do not shrink it. Queues inside the endpoint show as latency: a block's answers are
-compared with the quickest that the block has seen. While they take twice as long, the limit shrinks by a fifth at a
-time; should that not help, then it is the calls that have become longer, and what counts as quick is learned anew. No
-more is known here: neither HTTP, nor time-outs, nor other endpoints.
+where answers slow down or are refused. From then on an answer adds a tenth of a call, and a refusal takes a whole one
+while more than one call in eleven is refused. Refusals that are rarer than that, and so have nothing to do with load,
+do not shrink it; should many be refused at half the limit still, then load is not why, and their share is borne from
+then on. Queues inside the endpoint show as latency: a block's answers are compared with the quickest that the block has
+seen. While they take twice as long, the limit shrinks by a fifth at a time; should that not help, then it is the calls
+that have become longer, and what counts as quick is learned anew. No more is known here: neither HTTP, nor time-outs,
+nor other endpoints.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ __all__ = ["Capacity"]
 _START = 16
 _STEP = 0.1
 _REFUSED = 0.15
-"""Share of refusals among recent answers above which the quick search ends."""
+"""Share of refusals among recent calls above which the quick search ends."""
+_BORNE = 1 / 11
+"""Share of refusals that does not shrink the limit."""
+_LEAST_HALVED = 4
+"""Limit from which on halving it says something."""
 _SLOW, _QUEUED = 1.5, 2.0
 """Mean latency over the least one: above the first the limit stays, above the second it shrinks."""
 _SHRINK = 0.8
@@ -66,6 +71,8 @@ class Capacity:
         self.in_flight = 0
         self._searching = True
         self._refused = 0.0
+        self._borne = _BORNE
+        self._before = 0.0
         self._settling = 0
         self._blocks: dict[str, _Latency] = {}
 
@@ -81,10 +88,11 @@ class Capacity:
     def answered(self, block: str, seconds: float) -> None:
         """End a call that was answered; ``block`` names calls that are alike, ``seconds`` is how long it took."""
         full = self.in_flight >= int(self.limit)
-        self.in_flight -= 1
+        settled = self._end()
         self._refused -= self._refused / _WINDOW
-        if self._settling:  # it was sent before the limit shrank
-            self._settling -= 1
+        if self._refused < self._borne:
+            self._before = 0.0
+        if not settled:
             return
         latency = self._blocks.setdefault(block, _Latency())
         stretch = latency.add(seconds)
@@ -99,19 +107,36 @@ class Capacity:
 
     def refused(self) -> None:
         """End a call that was refused for lack of room, or not answered in time."""
-        self.in_flight -= 1
+        if not self._end():
+            return
         self._refused += (1 - self._refused) / _WINDOW
         if self._refused > _REFUSED:
             self._searching = False
-        self.limit = max(1.0, self.limit - 1)
+        if self._refused > self._borne:
+            self._shrink()
 
     def failed(self) -> None:
         """End a call that failed for a reason that has nothing to do with load."""
-        self.in_flight -= 1
+        self._end()
 
     def restart(self) -> None:
         """Search anew from a single call: the endpoint was away."""
         self.limit = 1.0
         self._searching = True
-        self._refused = 0.0
-        self._settling = 0
+        self._refused = self._before = 0.0
+        self._settling = self.in_flight
+
+    def _end(self) -> bool:
+        """End a call; whether it tells of the present limit, and was not sent before that shrank."""
+        self.in_flight -= 1
+        settled = not self._settling
+        self._settling -= not settled
+        return settled
+
+    def _shrink(self) -> None:
+        """Take a call from the limit; give all of them back if that does not help."""
+        self._before = self._before or self.limit
+        self.limit = max(1.0, self.limit - 1)
+        if self._before > _LEAST_HALVED and self.limit <= self._before / 2:
+            self.limit, self._before = self._before, 0.0
+            self._borne = min(1.0, self._refused + _BORNE)

@@ -19,7 +19,7 @@ from ilab_cli.backends.generate.client.line import Line, Turn, turn
 from ilab_cli.backends.generate.client.models import find_model, model_names
 from ilab_cli.backends.generate.client.payload import Payload
 from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused, Request
-from ilab_cli.backends.generate.client.retry import LONGEST_WAIT, delay
+from ilab_cli.backends.generate.client.retry import delay
 from ilab_profiles import Finding, Generate, InputError
 
 __all__ = ["Client"]
@@ -62,6 +62,7 @@ class Client:
         self._exits = AsyncExitStack()
         self._honours_n: bool | None = None  # nobody knows yet
         self._recent: deque[float] = deque()
+        self._begun = monotonic()
         self.line = Line([], 0)
 
     async def __aenter__(self) -> Client:
@@ -69,8 +70,8 @@ class Client:
             await exits.enter_async_context(self._journal)
             session = await exits.enter_async_context(self._session())
             most, patience = self.generate.max_concurrency, self.generate.max_retries
-            self.line = Line([Endpoint(url, session, most, patience) for url in self._urls], most)
-            self.model = await self._find_model()
+            self.line = Line([Endpoint(url, session, self._key, most, patience) for url in self._urls], most)
+            self.model = await find_model(self.line.endpoints, self.generate)
             self._exits = exits.pop_all()
         return self
 
@@ -90,8 +91,9 @@ class Client:
     @property
     def calls_per_second(self) -> float:
         """Answered calls a second, over the last ten seconds."""
-        self._forget_old(monotonic())
-        return len(self._recent) / _RECENT
+        now = monotonic()
+        self._forget_old(now)
+        return len(self._recent) / min(_RECENT, max(now - self._begun, 1.0))
 
     def _forget_old(self, now: float) -> None:
         while self._recent and self._recent[0] < now - _RECENT:
@@ -173,33 +175,29 @@ class Client:
             await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.generate.max_retries)
             self.retries += 1
             if failed.counts:
-                await asyncio.sleep(delay(failures, failed.wait))
+                await asyncio.sleep(delay(failures))
 
     async def _judge(self, failed: Failure, endpoint: Endpoint, model: str, *, give_up: bool) -> None:
         """Raise what a failed call comes to; return if it is to be sent again."""
-        detail = self._hide_key(failed.detail)
         if failed.kind is Kind.KEY:
-            raise EndpointFailed(f"{endpoint.url} refuses the key ({failed.reason}): {detail}")
-        if failed.kind is Kind.NOT_FOUND or (failed.kind is Kind.WRONG and "model" in detail.lower()):
-            await self._judge_model(failed, endpoint, model, detail)
+            raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
+        if failed.kind is Kind.NOT_FOUND or (failed.kind is Kind.WRONG and "model" in failed.detail.lower()):
+            await self._judge_model(failed, endpoint, model)
         if all(each.lost for each in self.line.endpoints):
-            troubles = (f"{each.url}: {self._hide_key(each.trouble)}" for each in self.line.endpoints)
+            troubles = (f"{each.url}: {each.trouble}" for each in self.line.endpoints)
             raise EndpointFailed(f"no endpoint answers any more: {'; '.join(troubles)}")
-        too_long = (failed.wait or 0) > LONGEST_WAIT
-        if failed.kind is Kind.WRONG or too_long or give_up:
+        if failed.kind is Kind.WRONG or give_up:
             self.calls += 1
-            self.said[failed.reason] = detail
+            self.said[failed.reason] = failed.detail
             raise failed
 
-    async def _judge_model(self, failed: Failure, endpoint: Endpoint, model: str, detail: str) -> None:
+    async def _judge_model(self, failed: Failure, endpoint: Endpoint, model: str) -> None:
         """Stop if the endpoint does not serve the model, or nothing at its address takes calls."""
         names = await model_names(endpoint)
         if names and model not in names:
             raise EndpointFailed(f"{endpoint.url} does not serve the model {model!r}; it serves: {', '.join(names)}")
         if failed.kind is Kind.NOT_FOUND:
-            raise EndpointFailed(
-                f"{endpoint.url} is no endpoint for this, or lacks {model!r} ({failed.reason}): {detail}"
-            )
+            raise EndpointFailed(f"{endpoint.url} is no endpoint for this, or lacks {model!r}: {failed}")
 
     def _keep(self, payload: Payload, answers: dict[int, Answer]) -> dict[int, Answer]:
         """Put answers into the journal, and count them."""
@@ -213,25 +211,12 @@ class Client:
             self.cut += answer.finish_reason == "length"
         return answers
 
-    async def _find_model(self) -> str:
-        try:
-            return await find_model(self.line.endpoints, self.generate.model, self.generate.request_timeout)
-        except Failure as error:
-            detail = self._hide_key(error.detail)
-            raise EndpointFailed(f"the key (generate.api_key) is refused ({error.reason}): {detail}") from None
-
-    def _hide_key(self, text: str) -> str:
-        return text.replace(self._key, "…") if self._key else text
-
     def _session(self) -> aiohttp.ClientSession:
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
         seconds = self.generate.request_timeout
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.generate.max_concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
+            headers={"Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT)),
         )
 

@@ -10,6 +10,7 @@ from time import monotonic
 
 import aiohttp
 
+from ilab_cli.backends.generate.client.addresses import proxy_for
 from ilab_cli.backends.generate.client.capacity import Capacity
 from ilab_cli.backends.generate.client.failures import Failure, Kind, answers, failure
 from ilab_cli.backends.generate.client.requests import Answer
@@ -18,7 +19,7 @@ from ilab_cli.backends.generate.client.retry import LONGEST_WAIT, pause
 __all__ = ["Endpoint"]
 
 _IN_A_ROW = 4
-"""Refusals with no answer between them after which an endpoint is set aside."""
+"""Refusals with no answer between them, and more than there are calls under way, after which it is set aside."""
 
 
 class Endpoint:
@@ -26,7 +27,8 @@ class Endpoint:
 
     Args:
         url: the base URL.
-        session: sends the calls; holds the key and the time-out.
+        session: sends the calls; holds the time-out.
+        key: the key that calls carry; empty if there is none. What the endpoint says of it is never shown.
         most: calls that may ever be in flight here.
         patience: attempts after which an endpoint that is away counts as lost.
 
@@ -37,13 +39,16 @@ class Endpoint:
         back_at: when it may be called again, in seconds of the monotonic clock.
     """
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, most: int, patience: int) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, key: str, most: int, patience: int) -> None:
         self.url = url
         self.capacity = Capacity(most)
         self.pauses = 0
         self.trouble = ""
         self.back_at = 0.0
         self._session = session
+        self._key = key
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._proxy = proxy_for(url)
         self._patience = patience
         self._in_a_row = 0
         self._aside_since = 0.0
@@ -66,7 +71,7 @@ class Endpoint:
         """
         begun = monotonic()
         try:
-            found = answers(await self._exchange("POST", path, content))
+            found = answers(await self._exchange("POST", path, content), self._key)
         except Failure as error:
             self._note(error, begun)
             raise
@@ -74,8 +79,8 @@ class Endpoint:
             self.capacity.failed()
             raise
         self.capacity.answered(block, monotonic() - begun)
-        self._in_a_row = self.pauses = 0
-        self.back_at = 0.0
+        if begun >= self._aside_since:
+            self._in_a_row = self.pauses = 0
         return found
 
     async def models(self, seconds: float) -> bytes:
@@ -91,11 +96,14 @@ class Endpoint:
         self.pauses += 1
         self.trouble = trouble
         self._aside_since = monotonic()
-        self.back_at = self._aside_since + pause(self.pauses, wait)
+        self.back_at = max(self.back_at, self._aside_since + pause(self.pauses, wait))
         self.capacity.restart()
 
     def _note(self, error: Failure, begun: float) -> None:
         """Learn from a failure; one of a call begun before the endpoint was set aside says nothing new."""
+        self.trouble = str(error)
+        if error.wait:
+            self.back_at = max(self.back_at, monotonic() + error.wait)
         if error.kind not in (Kind.UNREACHABLE, Kind.OVERLOAD):
             self.capacity.failed()
             return
@@ -104,8 +112,9 @@ class Endpoint:
             error.counts = False
             return
         self._in_a_row += 1
-        if error.kind is Kind.UNREACHABLE or self._in_a_row >= _IN_A_ROW or self.pauses:
-            self.set_aside(str(error), error.wait)
+        all_refused = self._in_a_row >= max(_IN_A_ROW, self.capacity.in_flight + 1)
+        if error.kind is Kind.UNREACHABLE or all_refused or self.pauses:
+            self.set_aside(self.trouble, error.wait)
 
     async def _exchange(
         self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout | None = None
@@ -113,9 +122,17 @@ class Endpoint:
         timeout = timeout or self._session.timeout
         try:
             async with self._session.request(
-                method, self.url + path, data=content, allow_redirects=False, timeout=timeout
+                method,
+                self.url + path,
+                data=content,
+                headers=self._headers,
+                proxy=self._proxy,
+                allow_redirects=False,
+                timeout=timeout,
             ) as response:
                 got: bytes = await response.read()
+        except aiohttp.ClientSSLError as error:
+            raise Failure(Kind.UNREACHABLE, "no secure connection", _why_insecure(error)) from None
         except aiohttp.ClientConnectorError as error:
             raise Failure(Kind.UNREACHABLE, "no connection", _why(error.os_error)) from None
         except aiohttp.ConnectionTimeoutError:
@@ -126,10 +143,16 @@ class Endpoint:
         except (aiohttp.ClientError, OSError) as error:
             raise Failure(Kind.OVERLOAD, "connection broke off", type(error).__name__) from None
         if response.status != 200:
-            raise failure(response.status, response.headers, got)
+            raise failure(response.status, response.headers, got, self._key)
         return got
 
 
 def _why(error: OSError) -> str:
     """The system's own words: asyncio puts addresses in their place."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
+def _why_insecure(error: aiohttp.ClientSSLError) -> str:
+    """What is wrong with the certificate, or else with the handshake."""
+    found = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error.os_error
+    return str(getattr(found, "verify_message", "") or getattr(found, "reason", "") or found)

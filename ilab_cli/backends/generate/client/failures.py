@@ -13,13 +13,14 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
-from ilab_cli.backends.generate.client.requests import Answer
+from ilab_cli.backends.generate.client.requests import Answer, whole
 
 __all__ = ["Failure", "Kind", "answers", "failure", "message", "retry_after"]
 
 _OVERLOAD = {408, 425, 429, 502, 503, 504, 529}
 _KEY = {401, 403}
-_NOT_FOUND = {301, 302, 303, 307, 308, 404, 405, 410}
+_MOVED = {301, 302, 303, 307, 308}
+_NOT_FOUND = {*_MOVED, 404, 405, 410}
 _SHOWN = 200
 
 
@@ -60,20 +61,24 @@ class Failure(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-def answers(content: bytes) -> list[Answer]:
+def answers(content: bytes, key: str = "") -> list[Answer]:
     """The samples in the body of a successful answer, in order; choices without text are left out.
+
+    Args:
+        content: the body.
+        key: the key, which no failure shows.
 
     Raises:
         Failure: of kind ``BROKEN``, if there are none.
     """
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         reason = "answer is a web page" if content.lstrip()[:1] == b"<" else "answer is not whole JSON"
-        raise Failure(Kind.BROKEN, reason, message(content)) from None
+        raise Failure(Kind.BROKEN, reason, message(content, key)) from None
     choices = data.get("choices") if isinstance(data, dict) else None
     if not isinstance(choices, list):
-        raise Failure(Kind.BROKEN, "answer without choices", message(content))
+        raise Failure(Kind.BROKEN, "answer without choices", message(content, key))
     if not choices:
         raise Failure(Kind.BROKEN, "answer with no choice in it")
     found = [answer for choice in choices if (answer := _answer(choice))]
@@ -88,10 +93,10 @@ def _answer(choice: Any) -> Answer | None:
         return None
     said = choice.get("message")
     text = said.get("content") if isinstance(said, dict) else choice.get("text")
-    return Answer(text, choice.get("finish_reason")) if isinstance(text, str) else None
+    return Answer(whole(text), choice.get("finish_reason")) if isinstance(text, str) else None
 
 
-def failure(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
+def failure(status: int, headers: Mapping[str, str], content: bytes, key: str = "") -> Failure:
     """What an answer with another status than 200 means."""
     if status in _KEY:
         kind = Kind.KEY
@@ -101,7 +106,9 @@ def failure(status: int, headers: Mapping[str, str], content: bytes) -> Failure:
         kind = Kind.OVERLOAD
     else:
         kind = Kind.BROKEN if status >= 500 else Kind.WRONG
-    return Failure(kind, f"HTTP {status}", message(content), retry_after(headers.get("Retry-After")))
+    location = headers.get("Location")
+    detail = f"it is at {location} now" if location and status in _MOVED else message(content, key)
+    return Failure(kind, f"HTTP {status}", detail, retry_after(headers.get("Retry-After")))
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -120,12 +127,16 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
     return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
 
 
-def message(content: bytes) -> str:
-    """What an endpoint says went wrong, in one short line: the ``message`` of its JSON, or its text without tags."""
+def message(content: bytes, key: str = "") -> str:
+    """What an endpoint says went wrong, in one short line: the ``message`` of its JSON, or its text without tags.
+
+    The key is not in it, nor a part of one where the line is cut off.
+    """
+    content = content.replace(key.encode(), "…".encode()) if key else content
     text = content[:10_000].decode("utf-8", "replace")
     try:
         data = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     for name in ("error", "message", "detail"):
         if isinstance(data, dict) and name in data:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.generate.client.requests import Answer, JournalFailed
+from ilab_cli.backends.generate.client.requests import Answer, JournalFailed, whole
 from ilab_profiles import Finding, InputError, Position
 from ilab_profiles.files import make_folder
 
@@ -79,7 +79,7 @@ class Journal:
         if (place := self._places.get(key)) is None:
             return None
         entry = json.loads(os.pread(self._handle, place[1], place[0]))
-        return Answer(entry["text"], entry["finish_reason"])
+        return Answer(whole(entry["text"]), entry["finish_reason"])
 
     def put(self, key: str, answer: Answer, about: dict[str, Any]) -> None:
         """Keep an answer; ``about`` says in the file, for people, what was asked.

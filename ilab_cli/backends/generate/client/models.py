@@ -9,27 +9,29 @@ from collections.abc import Sequence
 from ilab_cli.backends.generate.client.endpoint import Endpoint
 from ilab_cli.backends.generate.client.failures import Failure, Kind
 from ilab_cli.backends.generate.client.requests import EndpointFailed
+from ilab_cli.backends.generate.client.retry import LONGEST_WAIT, delay
+from ilab_profiles import Generate
 
 __all__ = ["find_model", "model_names"]
 
 _SECONDS = 10.0
 
 
-async def find_model(endpoints: Sequence[Endpoint], wanted: str | None, timeout: float) -> str:
-    """The model to ask: the wanted one, else the first that an endpoint names. Endpoints that are away are set aside.
+async def find_model(endpoints: Sequence[Endpoint], generate: Generate) -> str:
+    """The model to ask: ``generate.model``, else the first that an endpoint names. Who is away is set aside.
 
     Raises:
-        EndpointFailed: if no endpoint is there, or none is wanted and none is named.
-        Failure: of kind ``KEY``, if an endpoint refuses the key.
+        EndpointFailed: if no endpoint is there, the key is refused, or none is wanted and none is named.
     """
-    outcomes = await asyncio.gather(*(_ask(endpoint, min(timeout, _SECONDS)) for endpoint in endpoints))
-    away = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    if len(away) == len(endpoints):
-        raise EndpointFailed("; ".join(away))
-    named = [name for outcome in outcomes if not isinstance(outcome, str) for name in outcome]
-    if not wanted and not named:
-        raise EndpointFailed(f"{endpoints[0].url} does not say which models it serves: set generate.model (--model)")
-    return wanted or named[0]
+    outcomes = await asyncio.gather(*(_ask(endpoint, generate) for endpoint in endpoints))
+    if all(endpoint.pauses for endpoint in endpoints):
+        raise EndpointFailed("; ".join(f"{endpoint.url}: {endpoint.trouble}" for endpoint in endpoints))
+    named = [name for outcome in outcomes for name in outcome]
+    if not generate.model and not named:
+        why = f" ({endpoints[0].trouble})" if endpoints[0].trouble else ""
+        message = f"{endpoints[0].url} does not say which models it serves{why}"
+        raise EndpointFailed(f"{message}: set generate.model (--model)")
+    return generate.model or named[0]
 
 
 async def model_names(endpoint: Endpoint) -> list[str]:
@@ -40,21 +42,29 @@ async def model_names(endpoint: Endpoint) -> list[str]:
         return []
 
 
-async def _ask(endpoint: Endpoint, seconds: float) -> list[str] | str:
-    """The models of an endpoint, or why it is set aside."""
-    try:
-        return _names(await endpoint.models(seconds))
-    except Failure as error:
-        if error.kind is Kind.KEY:
-            raise
-        if error.reason.startswith("HTTP"):
+async def _ask(endpoint: Endpoint, generate: Generate) -> list[str]:
+    """The models of an endpoint, which is set aside if it is away, or goes on saying that it is not ready."""
+    tries = 0
+    while True:
+        try:
+            return _names(await endpoint.models(min(generate.request_timeout, _SECONDS)))
+        except Failure as error:
+            failed = error
+        tries += 1
+        endpoint.trouble = str(failed)
+        if failed.kind is Kind.KEY:
+            raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
+        if failed.kind in (Kind.NOT_FOUND, Kind.WRONG):
             return []
-        endpoint.set_aside(str(error))
-        return f"{endpoint.url}: {error}"
+        wait = failed.wait or 0.0
+        if not failed.reason.startswith("HTTP") or tries > generate.max_retries or wait > LONGEST_WAIT:
+            endpoint.set_aside(str(failed), failed.wait)
+            return []
+        await asyncio.sleep(wait + delay(tries))
 
 
 def _names(content: bytes) -> list[str]:
     try:
         return [str(model["id"]) for model in json.loads(content)["data"]]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Refused", "Request", "Stopped"]
+__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Refused", "Request", "Stopped", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,15 @@ class Refused:
     """
 
     reason: str
+
+
+def whole(text: str) -> str:
+    """A text with U+FFFD for each half of a character (of a surrogate pair), which no file could hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 class Stopped(Exception):

@@ -12,13 +12,13 @@ _CALL, _CALL_MOST = 0.5, 30.0
 _ENDPOINT, _ENDPOINT_MOST = 1.0, 60.0
 
 
-def delay(tries: int, asked: float | None = None) -> float:
+def delay(tries: int) -> float:
     """Seconds until a call is tried again after so many failed tries.
 
     Drawn evenly between zero and half a second, doubled with each further try ("full jitter"), so that calls that
-    failed together do not come back together. Where the endpoint asked for a wait, no call comes back sooner.
+    failed together do not come back together. An endpoint that asks for a wait gets no call at all for so long.
     """
-    return (asked or 0.0) + random.uniform(0, min(_CALL_MOST, _CALL * 2.0 ** (tries - 1)))
+    return random.uniform(0, min(_CALL_MOST, _CALL * 2.0 ** (tries - 1)))
 
 
 def pause(failures: int, asked: float | None = None) -> float:
