@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -20,6 +20,7 @@ class Client:
     retries: int = 5
     replayed: int = 0
     cut: int = 0
+    said: dict[str, str] = field(default_factory=dict)
     in_flight: int = 60
     limit: int = 64
     calls_per_second: float = 123.4
@@ -49,6 +50,16 @@ def test_a_few_leaves_have_a_line_each() -> None:
     assert (barren[0], barren[1], barren[-2:]) == ("skills/[b]0", "0", ["gave", "out"])
     assert total[:3] == ["all", "2", "2"]
     assert rejected[0] == "rejected"
+
+
+def test_what_the_endpoint_said_stands_beside_the_reason() -> None:
+    plan = Plan(1, [LeafPlan("skills/a", lambda _: iter([{}]), 1)])
+    taken = plan.take()
+    assert taken
+    plan.finish(*taken[:2], [], Counter({"ask: HTTP 400": 2, "ask: the answer is empty": 1}))
+    told = [*summary(plan, Client(said={"HTTP 400": "max_tokens is too large"}), 10.0)]
+    assert "rejected 2: ask: HTTP 400 (max_tokens is too large)" in told
+    assert "rejected 1: ask: the answer is empty" in told
 
 
 def test_of_many_leaves_those_that_gave_out_are_told() -> None:

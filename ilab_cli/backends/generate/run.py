@@ -97,7 +97,8 @@ async def generate_all(job: Job, generate: Generate) -> int:
     say("\n".join(summary(job.plan, client, seconds)))
     output.put(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
     if not job.plan.accepted:
-        warn([f"generation failed: no pair was accepted\n    hint: see what the teacher answered in {journal}"])
+        hint = f"\n    hint: see what the teacher answered in {journal}" if journal.stat().st_size else ""
+        warn([f"generation failed: no pair was accepted{hint}"])
         return 1
     if job.plan.accepted < job.plan.total:
         missing = f"{job.plan.accepted} of {job.plan.total} pairs"

@@ -38,6 +38,7 @@ class Figures(Protocol):
     retries: int
     replayed: int
     cut: int
+    said: dict[str, str]
 
     @property
     def in_flight(self) -> int:
@@ -135,7 +136,9 @@ def summary(plan: Plan, client: Figures, seconds: float) -> Iterator[str]:
     total = _line(f"all {len(plan.leaves)} leaves" if many else "all", plan.leaves)
     total[2] = f"{plan.total:6}"
     yield columns(["leaf", "accepted", "wanted", "rejected", "  rows", ""], [*lines, total])
-    yield from (f"rejected {number}: {reason}" for reason, number in plan.rejected.most_common())
+    for reason, number in plan.rejected.most_common():
+        said = next((text for short, text in client.said.items() if text and reason.endswith(f": {short}")), "")
+        yield f"rejected {number}: {reason}" + (f" ({said})" if said else "")
     rate = f", {client.calls / seconds:.1f} a second" if client.calls else ""
     more = {"tried again": client.retries, "answers from the journal": client.replayed, "answers cut short": client.cut}
     besides = "".join(f", {number} {what}" for what, number in more.items() if number)
