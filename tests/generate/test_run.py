@@ -203,6 +203,21 @@ def test_refused_answers_are_counted_and_shown(
     assert leaves(pairs()) == dict.fromkeys(leaves(pairs()), 4), "the others took over its share"
 
 
+def test_what_people_wrote_to_test_with_is_never_trained_on(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parrot = (
+        'version: "1.0"\nblocks:\n  - {name: repeat, type: RenameColumnsBlock, config: '
+        "{columns_map: {seed_question: question, seed_response: response}}}\n"
+    )
+    put(tmp_path / "pipeline", {"freeform_skills.yaml": parrot})
+    assert run(config=str(tmp_path / "pipeline")) == 0
+    tested = [row["messages"] for row in lines(GENERATED / "test_skills.jsonl")]
+    assert len(tested) == 10
+    assert not [pair for pair in pairs() if pair["messages"] in tested]
+    assert "repeats a seed example" in capsys.readouterr().err
+
+
 def test_all_that_is_wrong_is_told_before_anything_is_written(
     ilab: Ilab, flags: list[str], taxonomy: Path, teacher: Teacher
 ) -> None:

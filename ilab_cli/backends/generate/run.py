@@ -65,7 +65,10 @@ def start(generate: Generate) -> Job:
     pipelines = load(config, generate.pipeline, generate)
     cache = Path(generate.output_dir) / DOCUMENTS
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
-    plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples) for leaf in leaves]
+    plans = [
+        LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, output.seed_pairs(leaf))
+        for leaf in leaves
+    ]
     return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
 
 
