@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilab_profiles.files import make_folder, read_bytes, replace
+from ilab_cli.runs import write_atomically
 from ilab_profiles.render import dump
 
 if TYPE_CHECKING:
     from ilab_cli.backends.generate.qna import Leaf
 
-__all__ = ["KINDS", "Pair", "put", "recipe_file", "seed_pairs", "train_file", "write"]
+__all__ = ["KINDS", "Pair", "recipe_file", "seed_pairs", "train_file", "write"]
 
 KINDS = ("knowledge", "skills")
 """The kinds of data that lie apart; skills are grounded and free-form ones."""
@@ -79,7 +79,7 @@ def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
         _put_pairs(test, [pair for pair in tests if _side(pair) == kind])
         recipe = recipe_file(folder, kind)
         if train.exists():
-            put(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
+            write_atomically(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
         else:
             recipe.unlink(missing_ok=True)
 
@@ -94,22 +94,12 @@ def recipe_file(folder: Path, kind: str) -> Path:
     return folder / f"recipe_{kind}.yaml"
 
 
-def put(path: Path, text: str) -> None:
-    """Put a text in the place of a file, atomically.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    make_folder(path)
-    replace(path, text.encode(), expected=read_bytes(path) if path.exists() else None)
-
-
 def _side(pair: Pair) -> str:
     return "knowledge" if pair.kind == "knowledge" else "skills"
 
 
 def _put_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     if pairs:
-        put(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
+        write_atomically(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
     else:
         path.unlink(missing_ok=True)

@@ -24,8 +24,11 @@ from ilab_cli.backends.generate.pipeline import Pipeline, load
 from ilab_cli.backends.generate.plan import LeafPlan, Plan
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
+from ilab_cli.backends.generate.taxonomy import printable
 from ilab_cli.backends.generate.view import View, metrics, summary
+from ilab_cli.backends.train.conversations import problems_of
 from ilab_cli.output import say, warn
+from ilab_cli.runs import write_atomically
 from ilab_profiles import Generate
 
 __all__ = ["DOCUMENTS", "JOURNAL", "METRICS", "Job", "ask", "finish", "generate_all", "start"]
@@ -98,7 +101,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
         await ask(job, generate, client, view.progress)
     seconds = monotonic() - begun
     say("\n".join(summary(job.plan, client, seconds)))
-    output.put(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
+    write_atomically(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
     if not job.plan.accepted:
         warn([f"generation failed: no pair was accepted\n    hint: see what the teacher answered in {journal}"])
         return 1
@@ -129,7 +132,7 @@ async def ask(job: Job, generate: Generate, client: Client, progress: Progress) 
 
 
 async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pair], Counter[str]]:
-    """What a row brings; which of it other rows brought before is for the plan to say."""
+    """What a row brings that a student could read; which of it other rows brought before is for the plan to say."""
     rows, rejected = await pipeline.run(row, client.ask)
     name = _name(pipeline)
     pairs = [
@@ -144,14 +147,16 @@ async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pai
         )
         for found in rows
     ]
-    return pairs, rejected
+    wrong = [next(problems_of(pair.conversation()), "") for pair in pairs]
+    sound = [pair for pair, problem in zip(pairs, wrong, strict=True) if not problem]
+    return sound, rejected + Counter(filter(None, wrong))
 
 
 def _name(pipeline: Pipeline) -> str:
     """How data tell which pipeline made them: ``simple/knowledge`` for a built-in one, else its file."""
     built_in = Path(ilab_cli.__path__[0], "pipelines")
     path = Path(pipeline.source)
-    return path.relative_to(built_in).with_suffix("").as_posix() if path.is_relative_to(built_in) else str(path)
+    return path.relative_to(built_in).with_suffix("").as_posix() if path.is_relative_to(built_in) else printable(path)
 
 
 def finish(job: Job, generate: Generate) -> int:
