@@ -264,6 +264,34 @@ def test_mixing_takes_the_generated_data_and_those_of_the_user(ilab: Ilab, flags
     assert len(lines(Path("generated/mixed/skills_train.jsonl"))) == 10
 
 
+def test_what_keeps_data_from_being_mixed_is_told_before_anything_is_asked(
+    ilab: Ilab, flags: list[str], teacher: Teacher
+) -> None:
+    names = ("generated/train_knowledge.jsonl", "missing.jsonl")
+    data_sets = ", ".join(f"{{path: {name}, sampling_size: 1.0}}" for name in names)
+    put(Path(), {"recipe.yaml": f"datasets: [{data_sets}]\n", "mixed/other.jsonl": "{}\n"})
+    done = ilab("data", "generate", *flags, "--knowledge-recipes=recipe.yaml", "--mix-output-dir=mixed")
+    assert done.returncode == 2
+    assert "missing.jsonl cannot be read" in done.stderr
+    assert "other.jsonl lies there already" in done.stderr
+    done = ilab("data", "generate", *flags, "--mix-output-dir=generated/../generated")
+    assert done.returncode == 2
+    assert done.stderr.count("error[") == done.stderr.count("error[output-folder-in-use]") == 1
+    assert not GENERATED.exists()
+    assert not teacher.asked
+
+
+def test_recipes_may_name_what_is_still_to_be_made(ilab: Ilab, flags: list[str]) -> None:
+    put(Path(), {"recipe.yaml": "datasets: [{path: generated/train_skills.jsonl, sampling_size: 2.0}]\n"})
+    recipes = ["--knowledge-recipes=generated/recipe_knowledge.yaml", "--skill-recipes=recipe.yaml"]
+    done = ilab("data", "generate", *flags, *recipes)
+    assert done.returncode == 0, done.stderr
+    assert {name: len(text.splitlines()) for name, text in mixed().items()} == {
+        "knowledge_train.jsonl": 10,
+        "skills_train.jsonl": 20,
+    }
+
+
 def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:
     assert ilab("model", "generate", *flags, "--dry-run").stdout == ilab("data", "generate", *flags, "--dry-run").stdout
 
