@@ -281,6 +281,17 @@ def test_what_keeps_data_from_being_mixed_is_told_before_anything_is_asked(
     assert not teacher.asked
 
 
+@pytest.mark.parametrize("name", ["loop", "long" * 100, "file/below"])
+def test_a_folder_for_mixed_data_that_cannot_be_is_refused(
+    name: str, ilab: Ilab, flags: list[str], teacher: Teacher
+) -> None:
+    Path("loop").symlink_to("loop")
+    put(Path(), {"file": ""})
+    done = ilab("data", "generate", *flags, f"--mix-output-dir={name}")
+    assert (done.returncode, "error[unwritable-" in done.stderr) == (2, True), done.stderr
+    assert not teacher.asked
+
+
 def test_recipes_may_name_what_is_still_to_be_made(ilab: Ilab, flags: list[str]) -> None:
     put(Path(), {"recipe.yaml": "datasets: [{path: generated/train_skills.jsonl, sampling_size: 2.0}]\n"})
     recipes = ["--knowledge-recipes=generated/recipe_knowledge.yaml", "--skill-recipes=recipe.yaml"]
@@ -290,6 +301,16 @@ def test_recipes_may_name_what_is_still_to_be_made(ilab: Ilab, flags: list[str])
         "knowledge_train.jsonl": 10,
         "skills_train.jsonl": 20,
     }
+
+
+def test_another_run_is_told_that_it_replaces_the_mixed_data_of_the_first(ilab: Ilab, flags: list[str]) -> None:
+    for _ in range(2):
+        done = ilab("data", "generate", *flags)
+        assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    done = ilab("data", "generate", *flags, "--output-dir=second", "--seed=7")
+    assert done.returncode == 0, done.stderr
+    assert "generated/mixed: warning[output-folder-in-use]" in done.stderr
+    assert "made anew: generate.output_dir was generated, is second; seed was 42, is 7" in done.stderr
 
 
 def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:

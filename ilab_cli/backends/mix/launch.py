@@ -103,18 +103,18 @@ def _output_findings(generate: Generate, plan: Plan, to_be_made: Collection[str]
 
     folder = Path(generate.mix.output_dir)
     place = Position(str(folder))
-    outputs = {(folder / output_name(kind)).resolve() for kind in KINDS}
+    outputs = {os.path.realpath(folder / output_name(kind)) for kind in KINDS}
     for share in plan.shares:
-        if share.data_set.file.resolve() in outputs:
+        if os.path.realpath(share.data_set.file) in outputs:
             message = f"{share.data_set.path} is what this mix writes"
             yield Finding("output-is-input", message, _OUTPUT, share.data_set.position)
-    for file in sorted(folder.glob("*.jsonl")):
-        if file.resolve() not in outputs:
+    for file in sorted(folder.glob("*.jsonl")) if os.path.isdir(folder) else ():
+        if os.path.realpath(file) not in outputs:
             message = f"{file.name} lies there already, and would be trained on with the mixed data"
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
     yield from _unused(plan, alone=not to_be_made)
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         reason = "no files can be made in it" if existing.is_dir() else "it is not a folder"
         yield Finding("unwritable-folder", f"{existing}: {reason}", _OUTPUT, place, hint="choose another folder")
