@@ -16,6 +16,8 @@ import pytest
 
 from ilab_cli.backends.evaluate.mmlu import prepare
 from ilab_cli.backends.generate import launch
+from ilab_cli.workflow import perform
+from ilab_profiles import Generate, resolve
 from ilab_profiles.document import read
 from ilab_profiles.evaluate import Mmlu
 from tests.generate.conftest import Run, Teacher, content, generate_of, lines, mixed, pairs
@@ -123,6 +125,46 @@ def test_a_dry_run_writes_nothing_and_prints_a_command_that_does_the_same(ilab: 
     done = ilab("data", "generate", *flags, "--output-dir=real", "--mix-output-dir=real/mixed")
     assert done.returncode == 0, done.stderr
     assert (content(Path("real")), mixed(Path("real/mixed"))) == by_hand
+
+
+def status() -> str:
+    return str(read(GENERATED / "run.yaml").data["status"])
+
+
+def test_a_second_run_leaves_the_first_alone(ilab: Ilab, flags: list[str], teacher: Teacher) -> None:
+    teacher.delay = 0.5
+    command = [sys.executable, "-m", "ilab_cli", "data", "generate", *flags, "--max-concurrency=1"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
+        while not teacher.asked:
+            time.sleep(0.02)
+        before = read(GENERATED / "run.yaml").data
+        second = ilab("data", "generate", *flags, "--num-instructions=30")
+        assert (second.returncode, "error[journal-in-use]" in second.stderr) == (2, True)
+        assert read(GENERATED / "run.yaml").data == before
+        assert first.poll() is None
+        teacher.delay = 0
+    assert (first.returncode, status()) == (0, "complete")
+
+
+def test_a_run_that_cannot_be_is_not_said_to_be_running(ilab: Ilab, flags: list[str]) -> None:
+    assert ilab("data", "generate", *flags, f"--mix-output-dir={'long' * 100}").returncode == 2
+    assert status() == "failed"
+
+
+@pytest.mark.parametrize(("error", "said"), [(KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")])
+def test_whatever_ends_a_run_is_noted(
+    error: type[BaseException], said: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(generate: Generate) -> int:
+        assert status() == "running"
+        raise error
+
+    monkeypatch.setattr(launch, "run", fail)
+    monkeypatch.setattr("ilab_cli.output.share_level", lambda: None)  # it would outlast the test
+    effective = resolve(environ={}, flags={f"generate.{name}": value for name, value in settings.items()})
+    with pytest.raises(error):
+        perform(launch, effective, "generate", effective.profile.generate, dry_run=False)
+    assert status() == said
 
 
 def test_interrupted_it_says_how_to_go_on(teacher: Teacher, settings: dict[str, Any]) -> None:
