@@ -27,7 +27,8 @@ SKILL = Pair("How many?", "Two.", "compositional_skills/boxes", "grounded", "sim
 
 
 def test_knowledge_and_skills_lie_apart_as_conversations(tmp_path: Path, taxonomy: Path) -> None:
-    output.write(tmp_path, [KNOWN, SKILL], read_taxonomy(taxonomy, "empty"))
+    tests = [pair for leaf in read_taxonomy(taxonomy, "empty") for pair in output.seed_pairs(leaf)]
+    output.write(tmp_path, [KNOWN, SKILL], tests)
     assert lines(tmp_path / "train_knowledge.jsonl") == [
         {
             "messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "A wren."}],

@@ -8,21 +8,19 @@ made of them in :mod:`ilab_cli.backends.generate.tasks`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ilab_cli.backends.mix.recipes import KINDS
 from ilab_cli.runs import write_atomically
 from ilab_profiles.render import dump
 
 if TYPE_CHECKING:
     from ilab_cli.backends.generate.qna import Leaf
 
-__all__ = ["KINDS", "Pair", "recipe_file", "seed_pairs", "train_file", "write"]
-
-KINDS = ("knowledge", "skills")
-"""The kinds of data that lie apart; skills are grounded and free-form ones."""
+__all__ = ["Pair", "recipe_file", "seed_pairs", "train_file", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def seed_pairs(leaf: Leaf) -> list[Pair]:
     ]
 
 
-def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
+def write(folder: Path, pairs: Sequence[Pair], tests: Sequence[Pair]) -> None:
     """Write ``train_KIND.jsonl``, ``test_KIND.jsonl`` and ``recipe_KIND.yaml`` for each kind that there are pairs of.
 
     Files of a kind that there is none of are taken away, so that nothing of an earlier run stays behind.
@@ -72,7 +70,6 @@ def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
     Raises:
         InputError: if a file cannot be written; each file is all old or all new then.
     """
-    tests = [pair for leaf in leaves for pair in seed_pairs(leaf)]
     for kind in KINDS:
         train, test = train_file(folder, kind), folder / f"test_{kind}.jsonl"
         _put_pairs(train, [pair for pair in pairs if _side(pair) == kind])
@@ -95,6 +92,7 @@ def recipe_file(folder: Path, kind: str) -> Path:
 
 
 def _side(pair: Pair) -> str:
+    """The kind of data that a pair is among; skills are grounded and free-form ones."""
     return "knowledge" if pair.kind == "knowledge" else "skills"
 
 

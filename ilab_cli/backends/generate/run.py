@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import ilab_cli
 from ilab_cli.backends.generate import output, seeds, tasks
@@ -21,7 +20,7 @@ from ilab_cli.backends.generate.client.client import Client
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
-from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.taxonomy import printable
@@ -43,7 +42,6 @@ DOCUMENTS = "documents"
 _ROWS_A_CALL = 2
 """Rows in work for each call that may be under way: enough to keep the endpoint busy to the end."""
 
-Row = dict[str, Any]
 Progress = Callable[[LeafPlan], None]
 """Is told of each leaf of which a row is finished."""
 
@@ -170,6 +168,6 @@ def finish(job: Job, generate: Generate) -> int:
     """
     folder = Path(generate.output_dir)
     pairs = job.plan.pairs
-    output.write(folder, pairs, job.leaves)
     asked = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
+    output.write(folder, pairs, asked)
     return tasks.write(folder, asked, pairs, generate.seed)
