@@ -73,12 +73,12 @@ class Run:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The settings in force, secrets masked; with those of mixing, the seed that it takes from above."""
+        """The settings in force, secrets masked; with those of mixing, what it takes from those of generation."""
         above: dict[str, Any] = {}
         data: dict[str, Any] = to_data(self.effective.profile)
         for name in self.section.split("."):
             above, data = data, data[name]
-        return {**data, "seed": above["seed"]} if "seed" in above else data
+        return data | {"seed": above["seed"], "generate.output_dir": above["output_dir"]} if "seed" in above else data
 
     @cached_property
     def inputs(self) -> dict[str, str]:

@@ -89,12 +89,18 @@ def perform(
     output.warn(findings)
     if not dry_run:
         output.detail(f"running {_typed(backend, settings)}")
-        for run in together:
-            run.begin()
-        output.share_level()
-        code = backend.run(settings)
-        for run in together:
-            run.end(code)
+        code = 1
+        try:
+            for run in together:
+                run.begin()
+            output.share_level()
+            code = backend.run(settings)
+        except KeyboardInterrupt:
+            code = 130
+            raise
+        finally:
+            for run in together:
+                run.end(code)
         raise typer.Exit(code)
 
 

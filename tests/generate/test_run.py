@@ -16,6 +16,8 @@ import pytest
 
 from ilab_cli.backends.evaluate.mmlu import prepare
 from ilab_cli.backends.generate import launch
+from ilab_cli.workflow import perform
+from ilab_profiles import Generate, resolve
 from ilab_profiles.document import read
 from ilab_profiles.evaluate import Mmlu
 from tests.generate.conftest import Run, Teacher, content, generate_of, lines, mixed, pairs
@@ -125,6 +127,46 @@ def test_a_dry_run_writes_nothing_and_prints_a_command_that_does_the_same(ilab: 
     assert (content(Path("real")), mixed(Path("real/mixed"))) == by_hand
 
 
+def status() -> str:
+    return str(read(GENERATED / "run.yaml").data["status"])
+
+
+def test_a_second_run_leaves_the_first_alone(ilab: Ilab, flags: list[str], teacher: Teacher) -> None:
+    teacher.delay = 0.5
+    command = [sys.executable, "-m", "ilab_cli", "data", "generate", *flags, "--max-concurrency=1"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
+        while not teacher.asked:
+            time.sleep(0.02)
+        before = read(GENERATED / "run.yaml").data
+        second = ilab("data", "generate", *flags, "--num-instructions=30")
+        assert (second.returncode, "error[journal-in-use]" in second.stderr) == (2, True)
+        assert read(GENERATED / "run.yaml").data == before
+        assert first.poll() is None
+        teacher.delay = 0
+    assert (first.returncode, status()) == (0, "complete")
+
+
+def test_a_run_that_cannot_be_is_not_said_to_be_running(ilab: Ilab, flags: list[str]) -> None:
+    assert ilab("data", "generate", *flags, f"--mix-output-dir={'long' * 100}").returncode == 2
+    assert status() == "failed"
+
+
+@pytest.mark.parametrize(("error", "said"), [(KeyboardInterrupt, "interrupted"), (ZeroDivisionError, "failed")])
+def test_whatever_ends_a_run_is_noted(
+    error: type[BaseException], said: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(generate: Generate) -> int:
+        assert status() == "running"
+        raise error
+
+    monkeypatch.setattr(launch, "run", fail)
+    monkeypatch.setattr("ilab_cli.output.share_level", lambda: None)  # it would outlast the test
+    effective = resolve(environ={}, flags={f"generate.{name}": value for name, value in settings.items()})
+    with pytest.raises(error):
+        perform(launch, effective, "generate", effective.profile.generate, dry_run=False)
+    assert status() == said
+
+
 def test_interrupted_it_says_how_to_go_on(teacher: Teacher, settings: dict[str, Any]) -> None:
     teacher.delay = 0.2
     command = launch.command(generate_of(settings | {"num_instructions": 500, "max_concurrency": 2}))
@@ -203,6 +245,21 @@ def test_refused_answers_are_counted_and_shown(
     assert leaves(pairs()) == dict.fromkeys(leaves(pairs()), 4), "the others took over its share"
 
 
+def test_what_people_wrote_to_test_with_is_never_trained_on(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parrot = (
+        'version: "1.0"\nblocks:\n  - {name: repeat, type: RenameColumnsBlock, config: '
+        "{columns_map: {seed_question: question, seed_response: response}}}\n"
+    )
+    put(tmp_path / "pipeline", {"freeform_skills.yaml": parrot})
+    assert run(config=str(tmp_path / "pipeline")) == 0
+    tested = [row["messages"] for row in lines(GENERATED / "test_skills.jsonl")]
+    assert len(tested) == 10
+    assert not [pair for pair in pairs() if pair["messages"] in tested]
+    assert "repeats a seed example" in capsys.readouterr().err
+
+
 def test_all_that_is_wrong_is_told_before_anything_is_written(
     ilab: Ilab, flags: list[str], taxonomy: Path, teacher: Teacher
 ) -> None:
@@ -247,6 +304,55 @@ def test_mixing_takes_the_generated_data_and_those_of_the_user(ilab: Ilab, flags
     assert own.returncode == 0, own.stderr
     assert "the files of the run in it are made anew: skill_recipes was" in own.stderr
     assert len(lines(Path("generated/mixed/skills_train.jsonl"))) == 10
+
+
+def test_what_keeps_data_from_being_mixed_is_told_before_anything_is_asked(
+    ilab: Ilab, flags: list[str], teacher: Teacher
+) -> None:
+    names = ("generated/train_knowledge.jsonl", "missing.jsonl")
+    data_sets = ", ".join(f"{{path: {name}, sampling_size: 1.0}}" for name in names)
+    put(Path(), {"recipe.yaml": f"datasets: [{data_sets}]\n", "mixed/other.jsonl": "{}\n"})
+    done = ilab("data", "generate", *flags, "--knowledge-recipes=recipe.yaml", "--mix-output-dir=mixed")
+    assert done.returncode == 2
+    assert "missing.jsonl cannot be read" in done.stderr
+    assert "other.jsonl lies there already" in done.stderr
+    done = ilab("data", "generate", *flags, "--mix-output-dir=generated/../generated")
+    assert done.returncode == 2
+    assert done.stderr.count("error[") == done.stderr.count("error[output-folder-in-use]") == 1
+    assert not GENERATED.exists()
+    assert not teacher.asked
+
+
+@pytest.mark.parametrize("name", ["loop", "long" * 100, "file/below"])
+def test_a_folder_for_mixed_data_that_cannot_be_is_refused(
+    name: str, ilab: Ilab, flags: list[str], teacher: Teacher
+) -> None:
+    Path("loop").symlink_to("loop")
+    put(Path(), {"file": ""})
+    done = ilab("data", "generate", *flags, f"--mix-output-dir={name}")
+    assert (done.returncode, "error[unwritable-" in done.stderr) == (2, True), done.stderr
+    assert not teacher.asked
+
+
+def test_recipes_may_name_what_is_still_to_be_made(ilab: Ilab, flags: list[str]) -> None:
+    put(Path(), {"recipe.yaml": "datasets: [{path: generated/train_skills.jsonl, sampling_size: 2.0}]\n"})
+    recipes = ["--knowledge-recipes=generated/recipe_knowledge.yaml", "--skill-recipes=recipe.yaml"]
+    done = ilab("data", "generate", *flags, *recipes)
+    assert done.returncode == 0, done.stderr
+    assert {name: len(text.splitlines()) for name, text in mixed().items()} == {
+        "knowledge_train.jsonl": 10,
+        "skills_train.jsonl": 20,
+    }
+
+
+def test_another_run_is_told_that_it_replaces_the_mixed_data_of_the_first(ilab: Ilab, flags: list[str]) -> None:
+    for _ in range(2):
+        done = ilab("data", "generate", *flags)
+        assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    done = ilab("data", "generate", *flags, "--output-dir=second", "--seed=7")
+    assert done.returncode == 0, done.stderr
+    assert "generated/mixed: warning[output-folder-in-use]" in done.stderr
+    assert "made anew: generate.output_dir was generated, is second; seed was 42, is 7" in done.stderr
 
 
 def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:

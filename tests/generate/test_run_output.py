@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ilab_cli.backends.evaluate.mmlu import prepare
 from ilab_cli.backends.generate import output, tasks
 from ilab_cli.backends.generate.output import Pair
+from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row
 from ilab_cli.backends.generate.qna import read_taxonomy
+from ilab_cli.backends.generate.run import Job, ask, finish
 from ilab_cli.backends.mix.recipes import read_recipes
 from ilab_cli.backends.train.conversations import files_of, read
-from ilab_profiles import Mix
+from ilab_profiles import Generate, Mix
 from ilab_profiles.evaluate import Mmlu
 from tests.generate.conftest import lines
 
@@ -20,7 +27,8 @@ SKILL = Pair("How many?", "Two.", "compositional_skills/boxes", "grounded", "sim
 
 
 def test_knowledge_and_skills_lie_apart_as_conversations(tmp_path: Path, taxonomy: Path) -> None:
-    output.write(tmp_path, [KNOWN, SKILL], read_taxonomy(taxonomy, "empty"))
+    tests = [pair for leaf in read_taxonomy(taxonomy, "empty") for pair in output.seed_pairs(leaf)]
+    output.write(tmp_path, [KNOWN, SKILL], tests)
     assert lines(tmp_path / "train_knowledge.jsonl") == [
         {
             "messages": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "A wren."}],
@@ -56,6 +64,29 @@ def test_nothing_of_an_earlier_run_stays(tmp_path: Path) -> None:
     assert not (tmp_path / "train_knowledge.jsonl").exists()
     assert not (tmp_path / "recipe_knowledge.yaml").exists()
     assert (tmp_path / "train_skills.jsonl").exists()
+
+
+class Careless:
+    """A pipeline that leaves half of a surrogate pair in some of its texts, and whose file has an odd name."""
+
+    source = os.fsdecode(b"caf\xe9.yaml")
+
+    async def run(self, row: Row, ask: object) -> tuple[list[Row], Counter[str]]:
+        texts = ("Half \ud83d?", "Whole \U0001f600?")
+        return [{"question": text, "response": "yes"} for text in texts], Counter()
+
+
+def test_what_no_file_can_hold_is_rejected(tmp_path: Path) -> None:
+    plan = Plan(1, [LeafPlan("mine/boxes", lambda _: iter([{"leaf": "mine/boxes", "kind": "freeform"}]), 1)])
+    job = Job([], cast(Any, {"freeform": Careless()}), plan)
+    generate = Generate(output_dir=str(tmp_path))
+    asyncio.run(ask(job, generate, cast(Any, SimpleNamespace(ask=None)), lambda leaf: None))
+    finish(job, generate)
+    (row,) = lines(tmp_path / "train_skills.jsonl")
+    assert row["messages"][0]["content"] == "Whole \U0001f600?"
+    assert row["metadata"]["pipeline"] == "caf\\xe9.yaml"
+    (reason,) = plan.rejected
+    assert "half of a surrogate pair" in reason
 
 
 def questions(leaf: str, number: int) -> list[Pair]:

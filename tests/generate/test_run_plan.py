@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +102,20 @@ def test_no_more_is_asked_than_the_share_needs() -> None:
 def test_rounds_go_on_while_they_bring_something() -> None:
     world = World({"leaf": [[[f"round {n}"], ["same"]] for n in range(20)]})
     assert len(world.work(world.plan(18), 0, 3)) == 18
+
+
+def test_seed_examples_are_no_new_pairs() -> None:
+    seed = Pair("Who sings?", "A wren.", "leaf", "grounded", "seed", context="In wood 1.")
+    leaf = LeafPlan("leaf", lambda _: iter([{}] * 3), 1, [seed])
+    plan = Plan(9, [leaf])
+    again = replace(seed, question="who  SINGS?", response="Nobody.", pipeline="test")
+    elsewhere = replace(again, context="In wood 2.")
+    for found in ([again], [elsewhere], [elsewhere, again]):
+        taken = plan.take()
+        assert taken
+        plan.finish(leaf, taken[1], found, Counter())
+    assert plan.pairs == [elsewhere]
+    assert plan.rejected == {"repeats a seed example": 2, "asked before in this leaf": 1}
 
 
 def test_many_leaves_make_no_row_dear() -> None:

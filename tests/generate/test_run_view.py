@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -70,6 +71,25 @@ def test_of_many_leaves_those_that_gave_out_are_told() -> None:
     assert lines[5][-3:] == ["3", "gave", "out"]
     assert len(table(finished(0, 500))) < 40
     assert [line[0] for line in table(finished(500))[:2]] == ["leaf", "all"]
+
+
+def test_what_is_told_of_a_leaf_is_right_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    async def work() -> None:
+        good, barren = (LeafPlan(name, lambda _: iter([{}] * 20), 1) for name in ("good", "barren"))
+        plan = Plan(4, [good, barren])
+        async with View(plan, Client()) as view:
+            while taken := plan.take():
+                leaf, number, _ = taken
+                found = [Pair(f"q {number}", "a", "good", "knowledge", "test")] if leaf is good else []
+                plan.finish(leaf, number, found, Counter())
+                view.progress(leaf)
+
+    asyncio.run(work())
+    assert capsys.readouterr().err.splitlines() == [
+        "good: 2 of 2 pairs from 2 rows",
+        "good: 4 of 4 pairs from 4 rows",
+        "barren: gave out after 0 pairs from 20 rows",
+    ]
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -82,6 +82,12 @@ def test_a_taxonomy_below_the_top_of_a_repository(tmp_path: Path) -> None:
     assert new(tmp_path / "taxonomy", base) == [B]
 
 
+def test_leaves_in_a_repository_that_git_does_not_know(tmp_path: Path) -> None:
+    base = commit(tmp_path, {A: skill(1)})
+    commit(tmp_path / "compositional_skills/nested", {"b/qna.yaml": skill(2), "c/notes.txt": ""})
+    assert new(tmp_path, base) == ["compositional_skills/nested/b/qna.yaml"]
+
+
 def test_a_hook_that_runs_us_does_not_lend_us_its_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = commit(tmp_path / "mine", {A: SKILL})
     put(tmp_path / "mine", {B: SKILL})

@@ -43,6 +43,8 @@ def test_the_rows_of_all_chunks_are_those_of_the_file(lines: list[bytes], size: 
 
 @settings(deadline=None)
 @given(VALUES, st.sampled_from([b"", b"x", b" {}", b","]))
+@example({"messages": [{"role": "assistant", "content": "half of a pair \ud83d"}]}, b"")
+@example({"messages": [{"role": "assistant", "content": "a whole pair \U0001f600"}]}, b"")
 def test_a_row_passes_at_first_sight_only_if_training_reads_it_too(value: object, after: bytes) -> None:
     line = json.dumps(value).encode() + after
     with TemporaryDirectory() as folder:

@@ -5,13 +5,13 @@ How data are mixed is told in :mod:`ilab_cli.backends.mix`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 from ilab_cli.backends.generate.output import recipe_file, train_file
 from ilab_cli.backends.mix import launch
-from ilab_cli.backends.mix.recipes import KINDS, DataSet, read_recipes
-from ilab_profiles import Finding, Generate, InputError
+from ilab_cli.backends.mix.recipes import KINDS, read_recipes
+from ilab_profiles import Finding, Generate
 
 __all__ = ["mix", "preflight", "with_own_recipes"]
 
@@ -19,7 +19,7 @@ __all__ = ["mix", "preflight", "with_own_recipes"]
 def with_own_recipes(generate: Generate) -> Generate:
     """The settings with the recipes in the run folder beside those of the user that do not name the same data."""
     folder = Path(generate.output_dir)
-    named = {data_set.file.resolve() for data_set in _data_sets(generate)}
+    named = {data_set.file.resolve() for data_set in read_recipes(generate.mix)[0]}
     recipes = {setting: tuple(getattr(generate.mix, setting)) for setting in KINDS.values()}
     for kind, setting in KINDS.items():
         own = recipe_file(folder, kind)
@@ -29,14 +29,14 @@ def with_own_recipes(generate: Generate) -> Generate:
 
 
 def preflight(generate: Generate) -> list[Finding]:
-    """What can be known to be wrong with the user's recipes before there are generated data. Never writes."""
-    if not any(getattr(generate.mix, setting) for setting in KINDS.values()):
-        return []
+    """What can be known to be wrong with mixing before there are generated data. Never writes."""
     folder = Path(generate.output_dir)
-    to_be_made = {train_file(folder, kind).resolve() for kind in KINDS}
-    if any(data_set.file.resolve() in to_be_made for data_set in _data_sets(generate)):
-        return []
-    return launch.preflight(generate)
+    if os.path.realpath(folder) == os.path.realpath(generate.mix.output_dir):
+        message = f"mixed data would lie among the generated ones, in {folder}, and be trained on with them"
+        hint = "choose another folder for generate.mix.output_dir"
+        return [Finding("output-folder-in-use", message, "generate.mix.output_dir", hint=hint)]
+    made = {os.path.realpath(file(folder, kind)) for kind in KINDS for file in (recipe_file, train_file)}
+    return launch.preflight(generate, made)
 
 
 def mix(generate: Generate) -> int:
@@ -45,15 +45,4 @@ def mix(generate: Generate) -> int:
     Raises:
         InputError: if recipes, data sets or output folder cannot be used.
     """
-    generate = with_own_recipes(generate)
-    if errors := [finding for finding in launch.preflight(generate) if finding.severity == "error"]:
-        raise InputError(errors)
-    return launch.run(generate)
-
-
-def _data_sets(generate: Generate) -> Iterator[DataSet]:
-    """The data sets of the user's recipes; none if anything is wrong with them, which is told when they are mixed."""
-    try:
-        yield from read_recipes(generate.mix)[0]
-    except InputError:
-        return
+    return launch.run(with_own_recipes(generate))

@@ -8,21 +8,19 @@ made of them in :mod:`ilab_cli.backends.generate.tasks`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilab_profiles.files import make_folder, read_bytes, replace
+from ilab_cli.backends.mix.recipes import KINDS
+from ilab_cli.runs import write_atomically
 from ilab_profiles.render import dump
 
 if TYPE_CHECKING:
     from ilab_cli.backends.generate.qna import Leaf
 
-__all__ = ["KINDS", "Pair", "put", "recipe_file", "seed_pairs", "train_file", "write"]
-
-KINDS = ("knowledge", "skills")
-"""The kinds of data that lie apart; skills are grounded and free-form ones."""
+__all__ = ["Pair", "recipe_file", "seed_pairs", "train_file", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ def seed_pairs(leaf: Leaf) -> list[Pair]:
     ]
 
 
-def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
+def write(folder: Path, pairs: Sequence[Pair], tests: Sequence[Pair]) -> None:
     """Write ``train_KIND.jsonl``, ``test_KIND.jsonl`` and ``recipe_KIND.yaml`` for each kind that there are pairs of.
 
     Files of a kind that there is none of are taken away, so that nothing of an earlier run stays behind.
@@ -72,14 +70,13 @@ def write(folder: Path, pairs: Sequence[Pair], leaves: Iterable[Leaf]) -> None:
     Raises:
         InputError: if a file cannot be written; each file is all old or all new then.
     """
-    tests = [pair for leaf in leaves for pair in seed_pairs(leaf)]
     for kind in KINDS:
         train, test = train_file(folder, kind), folder / f"test_{kind}.jsonl"
         _put_pairs(train, [pair for pair in pairs if _side(pair) == kind])
         _put_pairs(test, [pair for pair in tests if _side(pair) == kind])
         recipe = recipe_file(folder, kind)
         if train.exists():
-            put(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
+            write_atomically(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
         else:
             recipe.unlink(missing_ok=True)
 
@@ -94,22 +91,13 @@ def recipe_file(folder: Path, kind: str) -> Path:
     return folder / f"recipe_{kind}.yaml"
 
 
-def put(path: Path, text: str) -> None:
-    """Put a text in the place of a file, atomically.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    make_folder(path)
-    replace(path, text.encode(), expected=read_bytes(path) if path.exists() else None)
-
-
 def _side(pair: Pair) -> str:
+    """The kind of data that a pair is among; skills are grounded and free-form ones."""
     return "knowledge" if pair.kind == "knowledge" else "skills"
 
 
 def _put_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     if pairs:
-        put(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
+        write_atomically(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
     else:
         path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
@@ -51,6 +51,7 @@ class LeafPlan:
         name: path of the leaf.
         rounds: gives its rows.
         expected: pairs that a row is expected to bring, before any is known.
+        seeds: its seed examples, which are no new pairs: the student is tested with them.
 
     Attributes:
         share: pairs wanted of it.
@@ -61,7 +62,7 @@ class LeafPlan:
         asked: rows that are asked and not finished.
     """
 
-    def __init__(self, name: str, rounds: Rounds, expected: float) -> None:
+    def __init__(self, name: str, rounds: Rounds, expected: float, seeds: Iterable[Pair] = ()) -> None:
         self.name = name
         self.share = 0
         self.pairs: list[Pair] = []
@@ -72,7 +73,7 @@ class LeafPlan:
         self._stream = enumerate(row for number in range(_ROUNDS) for row in (*rounds(number), None))
         self._finished: dict[int, list[Pair] | None] = {}
         self._cursor = self._rounds = self._fruitless = self._before_round = 0
-        self._seen: set[str] = set()
+        self._repeats = dict.fromkeys(map(_asked, seeds), "repeats a seed example")  # why not again, by what is asked
 
     @property
     def accepted(self) -> int:
@@ -136,12 +137,17 @@ class LeafPlan:
         self.dry = self._fruitless >= _PATIENCE or self._rounds >= _ROUNDS
 
     def _accept(self, pair: Pair) -> None:
-        asked = " ".join(f"{pair.context} {pair.question}".casefold().split())
-        if asked in self._seen:
-            self.rejected["asked before in this leaf"] += 1
+        asked = _asked(pair)
+        if asked in self._repeats:
+            self.rejected[self._repeats[asked]] += 1
         else:
-            self._seen.add(asked)
+            self._repeats[asked] = "asked before in this leaf"
             self.pairs.append(pair)
+
+
+def _asked(pair: Pair) -> str:
+    """What a pair asks, as it is compared."""
+    return " ".join(f"{pair.context} {pair.question}".casefold().split())
 
 
 class Plan:

@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import ilab_cli
 from ilab_cli.backends.generate import output, seeds, tasks
@@ -21,11 +20,14 @@ from ilab_cli.backends.generate.client.client import Client
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
-from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
+from ilab_cli.backends.generate.taxonomy import printable
 from ilab_cli.backends.generate.view import View, metrics, summary
+from ilab_cli.backends.train.conversations import problems_of
 from ilab_cli.output import say, warn
+from ilab_cli.runs import write_atomically
 from ilab_profiles import Generate
 
 __all__ = ["DOCUMENTS", "JOURNAL", "METRICS", "Job", "ask", "finish", "generate_all", "start"]
@@ -40,7 +42,6 @@ DOCUMENTS = "documents"
 _ROWS_A_CALL = 2
 """Rows in work for each call that may be under way: enough to keep the endpoint busy to the end."""
 
-Row = dict[str, Any]
 Progress = Callable[[LeafPlan], None]
 """Is told of each leaf of which a row is finished."""
 
@@ -65,7 +66,10 @@ def start(generate: Generate) -> Job:
     pipelines = load(config, generate.pipeline, generate)
     cache = Path(generate.output_dir) / DOCUMENTS
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
-    plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples) for leaf in leaves]
+    plans = [
+        LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, output.seed_pairs(leaf))
+        for leaf in leaves
+    ]
     return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
 
 
@@ -95,7 +99,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
         await ask(job, generate, client, view.progress)
     seconds = monotonic() - begun
     say("\n".join(summary(job.plan, client, seconds)))
-    output.put(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
+    write_atomically(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
     if not job.plan.accepted:
         hint = f"\n    hint: see what the teacher answered in {journal}" if journal.stat().st_size else ""
         warn([f"generation failed: no pair was accepted{hint}"])
@@ -127,7 +131,7 @@ async def ask(job: Job, generate: Generate, client: Client, progress: Progress) 
 
 
 async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pair], Counter[str]]:
-    """What a row brings; which of it other rows brought before is for the plan to say."""
+    """What a row brings that a student could read; which of it other rows brought before is for the plan to say."""
     rows, rejected = await pipeline.run(row, client.ask)
     name = _name(pipeline)
     pairs = [
@@ -142,14 +146,16 @@ async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pai
         )
         for found in rows
     ]
-    return pairs, rejected
+    wrong = [next(problems_of(pair.conversation()), "") for pair in pairs]
+    sound = [pair for pair, problem in zip(pairs, wrong, strict=True) if not problem]
+    return sound, rejected + Counter(filter(None, wrong))
 
 
 def _name(pipeline: Pipeline) -> str:
     """How data tell which pipeline made them: ``simple/knowledge`` for a built-in one, else its file."""
     built_in = Path(ilab_cli.__path__[0], "pipelines")
     path = Path(pipeline.source)
-    return path.relative_to(built_in).with_suffix("").as_posix() if path.is_relative_to(built_in) else str(path)
+    return path.relative_to(built_in).with_suffix("").as_posix() if path.is_relative_to(built_in) else printable(path)
 
 
 def finish(job: Job, generate: Generate) -> int:
@@ -163,6 +169,6 @@ def finish(job: Job, generate: Generate) -> int:
     """
     folder = Path(generate.output_dir)
     pairs = job.plan.pairs
-    output.write(folder, pairs, job.leaves)
     asked = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
+    output.write(folder, pairs, asked)
     return tasks.write(folder, asked, pairs, generate.seed)

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.generate.output import Pair, put
+from ilab_cli.backends.generate.output import Pair
+from ilab_cli.runs import write_atomically
 from ilab_profiles.evaluate import Mmlu
+from ilab_profiles.files import make_folder
 from ilab_profiles.render import dump
 
 __all__ = ["FOLDER", "GROUP", "write"]
@@ -54,8 +56,10 @@ def write(folder: Path, asked: Iterable[Pair], known: Iterable[Pair], seed: int)
             questions.setdefault(pair.leaf, []).append(_question(pair, wrong, draw))
     names = _names(sorted(questions))
     for leaf, name in names.items():
-        put(folder / FOLDER / f"{name}.jsonl", "".join(_line(question) for question in questions[leaf]))
-        put(folder / FOLDER / f"{name}.yaml", dump(_task(name, len(questions[leaf]))))
+        file = folder / FOLDER / f"{name}.jsonl"
+        make_folder(file)
+        write_atomically(file, "".join(_line(question) for question in questions[leaf]))
+        write_atomically(file.with_suffix(".yaml"), dump(_task(name, len(questions[leaf]))))
     for stale in [*(folder / FOLDER).glob("*.yaml"), *(folder / FOLDER).glob("*.jsonl")]:
         if stale.stem not in names.values():
             stale.unlink()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ilab_cli.backends.generate.git import GitError, git
@@ -132,8 +132,11 @@ def _unreadable(error: OSError) -> Finding:
     return Finding("unreadable-folder", f"cannot be read: {error.strerror}", position=position)
 
 
-def _changed(root: Path, base: str) -> Iterable[str]:
-    """Names, relative to the folder, of files there that differ from a revision or that git does not know yet."""
+def _changed(root: Path, base: str) -> Iterator[str]:
+    """Names, relative to the folder, of files there that differ from a revision or that git does not know yet.
+
+    Of a repository inside that git does not know, it names the folder only: all in it is new.
+    """
     start = _fork(root, base)
     options = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules")
     try:
@@ -141,8 +144,11 @@ def _changed(root: Path, base: str) -> Iterable[str]:
         unknown = git("ls-files", "--others", "--exclude-standard", "-z", "--", ".", folder=root)
     except GitError as error:
         raise _no_base(root, f"git cannot tell what is new: {error}") from None
-    names = [os.fsdecode(name) for name in (changed + unknown).split(b"\0") if name]
-    return [name for name in names if os.path.lexists(root / name)]
+    for name in map(os.fsdecode, filter(None, (changed + unknown).split(b"\0"))):
+        if name.endswith("/"):
+            yield from (name + inside for inside in _all(root / name))
+        elif os.path.lexists(root / name):
+            yield name
 
 
 def _fork(root: Path, base: str) -> str:

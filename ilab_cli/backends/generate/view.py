@@ -65,7 +65,7 @@ class View(AbstractAsyncContextManager["View"]):
         self._plan = plan
         self._client = client
         self._begun = monotonic()
-        self._told: set[str] = set()
+        self._told: dict[str, int] = {}  # the share of each leaf when it was told of
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> View:
@@ -82,11 +82,18 @@ class View(AbstractAsyncContextManager["View"]):
 
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
+        for leaf in self._plan.leaves:
+            if self._told.get(leaf.name) != leaf.share:  # it took over from others that gave out
+                self._tell(leaf)
 
     def progress(self, leaf: LeafPlan) -> None:
         """Tell of a leaf that is done, where there is no live view."""
-        if leaf.over and leaf.name not in self._told and not lively(sys.stderr):
-            self._told.add(leaf.name)
+        if leaf.name not in self._told:
+            self._tell(leaf)
+
+    def _tell(self, leaf: LeafPlan) -> None:
+        if leaf.over and not lively(sys.stderr):
+            self._told[leaf.name] = leaf.share
             lost = f"; rejected: {_reasons(leaf.rejected)}" if leaf.rejected else ""
             pairs = f"gave out after {leaf.accepted} pairs" if leaf.dry else f"{leaf.accepted} of {leaf.share} pairs"
             say(f"{leaf.name}: {pairs} from {leaf.rows} row{'s' * (leaf.rows != 1)}{lost}")

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,17 +26,22 @@ _OUTPUT = "generate.mix.output_dir"
 _SPACE = 2  # the output, and the same rows laid into buckets
 
 
-def preflight(generate: Generate) -> list[Finding]:
-    """All that is wrong with recipes, data sets and output folder, warnings included. Reads every row; never writes."""
+def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Finding]:
+    """All that is wrong with recipes, data sets and output folder, warnings included. Reads every row; never writes.
+
+    Args:
+        generate: the settings.
+        to_be_made: recipes and data sets, by their real paths, of which nothing can be known yet.
+    """
     if missing := missing_extra("generate", "ilab data mix"):
         return missing
-    from ilab_cli.backends.mix.plan import make_plan
+    from ilab_cli.backends.mix.plan import Plan, make_plan
 
     try:
-        plan = make_plan(generate)
+        plan = make_plan(generate, to_be_made)
     except InputError as error:
-        return list(error.findings)
-    return [*plan.warnings, *_output_findings(generate, plan)]
+        plan = Plan((), tuple(error.findings))  # the folder is looked at all the same
+    return [*plan.findings, *_output_findings(generate, plan, to_be_made)]
 
 
 def command(generate: Generate) -> list[str]:
@@ -92,24 +97,24 @@ def run(generate: Generate) -> int:
     return 1
 
 
-def _output_findings(generate: Generate, plan: Plan) -> Iterator[Finding]:
+def _output_findings(generate: Generate, plan: Plan, to_be_made: Collection[str] = ()) -> Iterator[Finding]:
     from ilab_cli.backends.mix.mix import output_name
     from ilab_cli.backends.mix.recipes import KINDS
 
     folder = Path(generate.mix.output_dir)
     place = Position(str(folder))
-    outputs = {(folder / output_name(kind)).resolve() for kind in KINDS}
+    outputs = {os.path.realpath(folder / output_name(kind)) for kind in KINDS}
     for share in plan.shares:
-        if share.data_set.file.resolve() in outputs:
+        if os.path.realpath(share.data_set.file) in outputs:
             message = f"{share.data_set.path} is what this mix writes"
             yield Finding("output-is-input", message, _OUTPUT, share.data_set.position)
-    for file in sorted(folder.glob("*.jsonl")):
-        if file.resolve() not in outputs:
+    for file in sorted(folder.glob("*.jsonl")) if os.path.isdir(folder) else ():
+        if os.path.realpath(file) not in outputs:
             message = f"{file.name} lies there already, and would be trained on with the mixed data"
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
-    yield from _unused(plan)
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    yield from _unused(plan, alone=not to_be_made)
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         reason = "no files can be made in it" if existing.is_dir() else "it is not a folder"
         yield Finding("unwritable-folder", f"{existing}: {reason}", _OUTPUT, place, hint="choose another folder")
@@ -120,9 +125,9 @@ def _output_findings(generate: Generate, plan: Plan) -> Iterator[Finding]:
         yield Finding("disk-too-small", message, _OUTPUT, place, hint=hint)
 
 
-def _unused(plan: Plan) -> Iterator[Finding]:
-    """Data sets of which no row is taken; an error if they are all that there is."""
-    severity: Severity = "warning" if any(share.taken for share in plan.shares) else "error"
+def _unused(plan: Plan, *, alone: bool) -> Iterator[Finding]:
+    """Data sets of which no row is taken; an error if they are all that there is, and none is still to come."""
+    severity: Severity = "error" if alone and not any(share.taken for share in plan.shares) else "warning"
     for share in plan.shares:
         if not share.taken:
             data_set = share.data_set

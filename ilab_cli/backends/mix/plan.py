@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -76,19 +76,23 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a mix takes, in the order of the recipes, and warnings."""
+    """All that a mix takes, in the order of the recipes, and what there is to say about it."""
 
     shares: tuple[Share, ...]
-    warnings: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
 
 
-def make_plan(generate: Generate) -> Plan:
+def make_plan(generate: Generate, to_be_made: Collection[str] = ()) -> Plan:
     """Read the recipes and check every row of every data set. Writes nothing.
+
+    Args:
+        generate: the settings.
+        to_be_made: recipes and data sets, by their real paths, that are not there yet: the plan is without them.
 
     Raises:
         InputError: with all that is wrong with them.
     """
-    data_sets, findings = read_recipes(generate.mix)
+    data_sets, findings = read_recipes(generate.mix, to_be_made)
     missing = {data_set: list(_unusable(data_set)) for data_set in data_sets}
     sources = dict.fromkeys(_source(data_set.file) for data_set, reasons in missing.items() if not reasons)
     parts, wrong = _examine(tuple(sources), generate.mix.num_util_proc)

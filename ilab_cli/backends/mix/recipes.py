@@ -14,7 +14,8 @@ than the data set holds repeats it. What the data sets hold is the business of :
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -64,8 +65,12 @@ class DataSet:
         return _setting(self.kind)
 
 
-def read_recipes(mix: Mix) -> tuple[list[DataSet], list[Finding]]:
+def read_recipes(mix: Mix, to_be_made: Collection[str] = ()) -> tuple[list[DataSet], list[Finding]]:
     """Every data set of every recipe, in order.
+
+    Args:
+        mix: the settings.
+        to_be_made: recipes and data sets, by their real paths, that are not there yet: they are left out.
 
     Returns:
         the sound ones, and findings: warnings, and all that is wrong with the recipes, or that there is none.
@@ -73,13 +78,13 @@ def read_recipes(mix: Mix) -> tuple[list[DataSet], list[Finding]]:
     data_sets: list[DataSet] = []
     findings: list[Finding] = []
     for kind, setting in KINDS.items():
-        for number, name in enumerate(getattr(mix, setting)):
-            for item in _recipe(Path(name), kind, number):
+        for number, file in enumerate(map(Path, getattr(mix, setting))):
+            for item in () if os.path.realpath(file) in to_be_made else _recipe(file, kind, number):
                 if isinstance(item, Finding):
                     findings.append(item)
                 else:
                     data_sets.append(item)
-    if not data_sets and not findings:
+    if not data_sets and not findings and not to_be_made:
         findings.append(
             Finding(
                 "mixing-needs-a-recipe",
@@ -88,7 +93,8 @@ def read_recipes(mix: Mix) -> tuple[list[DataSet], list[Finding]]:
                 hint="name one with --knowledge-recipes or --skill-recipes; `ilab data generate` writes them",
             )
         )
-    return data_sets, [*findings, *_repeated(data_sets)]
+    findings += _repeated(data_sets)
+    return [data_set for data_set in data_sets if os.path.realpath(data_set.file) not in to_be_made], findings
 
 
 def _setting(kind: Kind) -> str:

@@ -8,6 +8,7 @@ are those of the file however it is cut. What a line has to hold is said in
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ MOST_FINDINGS = 20
 
 _HINT = 'a row is a conversation as `ilab model train` reads it: {"messages": [{"role": …, "content": …}, …]}'
 _LONGEST_LINE = 64 * 2**20
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, and perhaps its other half follows
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _decode = json.JSONDecoder().raw_decode  # json.loads without its guesses about encodings: half the time
 
@@ -86,7 +88,7 @@ def is_plain(row: bytes) -> bool:
         roles = [message["role"] for message in messages if type(message["content"]) is str]
     except (ValueError, RecursionError, TypeError, LookupError):
         return False
-    whole = end == len(text) and len(roles) == len(messages)
+    whole = end == len(text) and len(roles) == len(messages) and not _SURROGATE.search(row)
     return whole and "assistant" in roles and set(map(type, roles)) == {str}
 
 
