@@ -137,6 +137,14 @@ def test_several_answers_in_one_column_are_no_pair(tmp_path: Path) -> None:
     assert (rows, rejected) == ([], {"no question and answer can be told apart": 1})
 
 
+def test_a_majority_may_be_one_of_lists(tmp_path: Path) -> None:
+    config = "{input_col: document, output_col: several, gen_kwargs: {n: 2}}"
+    blocks = ask("question, response") + f"- name: more\n  type: LLMMessagesBlock\n  config: {config}\n"
+    blocks += column_block("SetToMajorityValue", "{col_name: several}")
+    rows, _ = run(tmp_path, blocks, Teacher(ask=[PAIR + "<q>2?</q><a>two</a>"], more=["A", "B"]), prompt=TAGS)
+    assert [row["several"] for row in rows] == [["A", "B"]] * 2
+
+
 @pytest.mark.parametrize("nothing", ["", " false", " null", " []"])
 def test_nothing_to_drop_may_be_said(tmp_path: Path, nothing: str) -> None:
     blocks = ask() + f"  drop_duplicates:{nothing}\n  drop_columns:{nothing}\n"

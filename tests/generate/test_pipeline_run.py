@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused, Request
 from ilab_cli.backends.generate.pipeline import Row, load
 from ilab_cli.backends.generate.pipeline.families import FAMILIES, PLAIN, family_of
+from ilab_profiles import InputError
 from ilab_profiles.generate import Generate
 
 KNOWLEDGE: Row = {
@@ -38,7 +39,7 @@ ALL = "system: Hello\ngeneration: '{{ document }}'\n"
 class Teacher:
     """Answers with what it is given, one list for each block, and remembers what it was asked."""
 
-    def __init__(self, **answers: list[str] | Exception | Refused | Callable[[Request], str]) -> None:
+    def __init__(self, **answers: Sequence[str | Refused] | Exception | Callable[[Request], str]) -> None:
         self.answers = answers
         self.requests: list[tuple[Request, int]] = []
 
@@ -48,10 +49,13 @@ class Teacher:
         given = self.answers[request.block]
         if isinstance(given, Exception):
             raise given
-        if isinstance(given, Refused):
-            return [given]
         texts = [given(request)] if callable(given) else given
-        return [Answer(text.removesuffix("…"), "length" if text.endswith("…") else "stop") for text in texts]
+        return [
+            text
+            if isinstance(text, Refused)
+            else Answer(text.removesuffix("…"), "length" if text[-1:] == "…" else "stop")
+            for text in texts
+        ]
 
 
 def run(
@@ -242,7 +246,7 @@ def test_a_pattern_reads_answers(tmp_path: Path) -> None:
 
 
 def test_refused_requests_are_counted_and_failures_stop_the_run(tmp_path: Path) -> None:
-    rows, rejected = run(tmp_path, ask(), Teacher(ask=Refused("the prompt is too long")))
+    rows, rejected = run(tmp_path, ask(), Teacher(ask=[Refused("the prompt is too long")]))
     assert (rows, rejected) == ([], {"ask: the prompt is too long": 1})
     with pytest.raises(EndpointFailed):
         run(tmp_path, ask(), Teacher(ask=EndpointFailed("gone")))
@@ -366,6 +370,34 @@ def test_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     assert rejected == {"ask: duplicate output": 1}
 
 
+@pytest.mark.parametrize("slow", ["1", "2", "3"])
+def test_which_duplicate_stays_does_not_depend_on_which_is_faster(tmp_path: Path, slow: str) -> None:
+    class Slow(Teacher):
+        async def __call__(self, request: Request, samples: int) -> list[Answer | Refused]:
+            if request.block == "again" and request.body["messages"][-1]["content"].endswith(slow):
+                await asyncio.sleep(0.02)
+            return await super().__call__(request, samples)
+
+    blocks = ask("domain, text").replace("p.yaml", "pairs.yaml") + ask("question", name="again")
+    blocks += "  drop_duplicates: [question]\n" + ask("response", name="answer")
+    (tmp_path / "pairs.yaml").write_text(TAGS, encoding="utf-8")
+    said = ["".join(f"<q>{number}</q><a>text</a>" for number in range(1, 5))]
+    teacher = Slow(
+        ask=said, again=lambda request: "How?" if "4" in str(request.body["messages"]) else "Why?", answer=["Yes."]
+    )
+    rows, rejected = run(tmp_path, blocks, teacher, prompt="generation: '{{ domain }}'\n")
+    assert [(row["domain"], row["question"]) for row in rows] == [("1", "Why?"), ("4", "How?")]
+    assert rejected == {"again: duplicate question": 2}
+
+
+def test_duplicates_are_told_before_their_columns_are_dropped(tmp_path: Path) -> None:
+    blocks = ask("response, question") + "  drop_duplicates: [response]\n  drop_columns: [response]\n"
+    blocks += column_block("DuplicateColumns", "{columns_map: {question: response}}")
+    said = ["<q>1</q><a>one</a><q>2</q><a>two</a>"]
+    rows, _ = run(tmp_path, blocks, Teacher(ask=said), prompt=TAGS)
+    assert [row["question"] for row in rows] == ["one", "two"]
+
+
 def test_each_row_goes_on_without_waiting_for_the_others(tmp_path: Path) -> None:
     blocks = ask("question, response") + ask("verdict", name="judge")
     order: list[str] = []
@@ -416,4 +448,30 @@ def test_keys_are_the_same_in_every_run(tmp_path: Path) -> None:
     assert first == second
     assert teacher.requests[0] == teacher.requests[1]
     named, _ = run(tmp_path, ask(), teacher, KNOWLEDGE | {"row_key": "mine"})
-    assert [row["row_key"] for row in named] == ["mine.0", "mine.1"]
+    assert [row["row_key"] for row in named] == ["mine.0.0", "mine.1.0"]
+
+
+def test_what_became_of_other_samples_changes_no_key(tmp_path: Path) -> None:
+    blocks = ask("question, response") + ask("verdict", name="judge")
+    pairs = ["<q>1</q><a>one</a>", "<q>2</q><a>two</a><q>3</q><a>three</a>", "<q>4</q><a>four</a>"]
+    asked = []
+    for said in (pairs, [Refused("HTTP 500"), pairs[1], "no pair"]):
+        teacher = Teacher(ask=said, judge=["<q>ok</q>"])
+        rows, _ = run(tmp_path, blocks, teacher, prompt=TAGS)
+        judged = [request.row for request, _ in teacher.requests if request.block == "judge"]
+        asked.append(dict(zip([row["question"] for row in rows], judged, strict=True)))
+    assert {question: asked[0][question] for question in ("2", "3")} == asked[1]
+    assert len(set(asked[0].values())) == 4
+
+
+COLUMNS = [
+    ask("row_key"),
+    column_block("DuplicateColumns", "{columns_map: {document: row_key}}") + ask(),
+]
+
+
+@pytest.mark.parametrize("blocks", COLUMNS)
+def test_no_column_takes_the_place_of_the_key(tmp_path: Path, blocks: str) -> None:
+    with pytest.raises(InputError) as refused:
+        run(tmp_path, blocks, Teacher())
+    assert "kept-column" in [finding.rule for finding in refused.value.findings]

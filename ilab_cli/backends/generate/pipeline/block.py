@@ -19,7 +19,7 @@ from ilab_profiles.diagnostics import Position, Severity, nearest
 from ilab_profiles.document import Document, KeyPath
 from ilab_profiles.generate import Generate
 
-__all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source"]
+__all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source", "Uses", "named"]
 
 Row = dict[str, Any]
 """A row: column names to values. The columns that seeds start with are told in ``load.py``."""
@@ -31,11 +31,23 @@ Ask = Callable[[Request, int], Awaitable[Sequence[Answer | Refused]]]
 """Asks the teacher: a request and the number of samples; what became of each comes in their order."""
 
 
+Uses = Iterator[tuple[str, Position | None]]
+"""Columns that a block needs, each with where it is named, or ``None`` where that is the block's own ``config``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A row that goes no further; rejected rows are counted by ``reason``, so it names no values of the row."""
 
     reason: str
+
+
+def named(row: Row, *place: int) -> Row:
+    """One of several rows that come of a row: its key tells its place among them, whatever became of the others.
+
+    So it has the same key in every run, even where a sample before it was refused in one and answered in the other.
+    """
+    return {**row, ROW_KEY: ".".join(map(str, (row[ROW_KEY], *place)))}
 
 
 @dataclass
@@ -91,8 +103,8 @@ class Block(BaseModel):
     def open(self, source: Source) -> None:
         """Read what the block needs beside its own fields; what is wrong goes to ``source.findings``."""
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
-        """The columns it needs, each with where it is named, or ``None`` where that is its own ``config``."""
+    def reads(self) -> Uses:
+        """The columns it needs."""
         yield from ()
 
     def after(self, columns: frozenset[str]) -> frozenset[str] | None:
@@ -100,7 +112,7 @@ class Block(BaseModel):
         return columns
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
-        """What becomes of a row; it is not changed.
+        """What becomes of a row, which is not changed; where it becomes several, each is :func:`named`.
 
         Raises:
             KeyError: if the row lacks a column.

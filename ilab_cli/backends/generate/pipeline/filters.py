@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
-from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source
-from ilab_profiles.diagnostics import Position
+from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source, Uses
 
 __all__ = ["FilterByValue"]
 
@@ -49,7 +48,7 @@ class FilterByValue(Block):
     convert_dtype: Literal["int", "float", "bool"] | None = None
     default_value: Any = None
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column that is compared."""
         yield self.filter_column, None
 
@@ -92,7 +91,7 @@ class FilterByValue(Block):
         wanted: dict[str, str] = {}
         for text in map(str, self._several(self.filter_value)):
             wanted.setdefault(text.casefold(), text)
-        return [Rejected(f"{self.name}: {self.filter_column} {_UNLIKE[self.operation]} {' or '.join(wanted.values())}")]
+        return [Rejected(f"{self.filter_column} {_UNLIKE[self.operation]} {' or '.join(wanted.values())}")]
 
     def _holds(self, value: Any, wanted: Any) -> bool:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ilab_cli.backends.generate.pipeline.block import Source
+from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Source
 from ilab_cli.backends.generate.pipeline.stream import Step
 from ilab_profiles import Finding
 from ilab_profiles.diagnostics import Position, nearest
@@ -43,6 +43,9 @@ def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozen
     after = step.block.after(available)
     if after is None:
         return None
+    if ROW_KEY in after - available:
+        hint = "each row is told from the others by it; choose another name"
+        config.find("kept-column", f"block {step.block.name} makes a column {ROW_KEY}", hint=hint)
     for index, column in enumerate(step.drop_duplicates):
         if column not in after:
             message, hint = f"there is no column {column} to compare", _instead(column, after)

@@ -6,19 +6,18 @@ What an answer holds is read in ``parse.py``; how a request travels is the clien
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
-from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source
+from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source, Uses, named
 from ilab_cli.backends.generate.pipeline.families import Family, family_of
 from ilab_cli.backends.generate.pipeline.options import GenKwargs, ParserKwargs
 from ilab_cli.backends.generate.pipeline.parse import Values, by_pattern, by_tags, without_thoughts
 from ilab_cli.backends.generate.pipeline.prompts import Prompt, PromptFailed, open_prompt, wrapper
 from ilab_profiles import InputError
-from ilab_profiles.diagnostics import Position
 from ilab_profiles.generate import Generate
 
 __all__ = ["ConditionalLLM", "LLM", "LLMLogProb", "LLMMessages"]
@@ -53,7 +52,7 @@ class _Asking(Block):
         key = str(row[ROW_KEY])
         body = prompt | self.gen_kwargs.body(self._settings, key, self.name)
         outcomes = await ask(Request(key, self.name, body), self.gen_kwargs.samples(self._settings))
-        return [Rejected(f"{self.name}: {each.reason}") if isinstance(each, Refused) else each for each in outcomes]
+        return [Rejected(each.reason) if isinstance(each, Refused) else each for each in outcomes]
 
 
 class LLM(_Asking):
@@ -117,7 +116,7 @@ class LLM(_Asking):
             message = "has no effect: a chat endpoint applies the teacher's own template"
             source.find("not-used", message, "model_prompt", key=True, severity="warning")
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The columns that the prompts need."""
         for prompt in self._prompts.values():
             yield from ((name, place) for name, place in prompt.needs.items() if name not in _NUMBERS)
@@ -137,21 +136,22 @@ class LLM(_Asking):
             system, user = prompt.render({**self._numbers(), **row})
             body = self._body(system, user)
         except PromptFailed as error:
-            return [Rejected(f"{self.name}: {error}")]
+            return [Rejected(str(error))]
         outcomes: list[Row | Rejected] = []
-        for answer in await self._answers(row, ask, body):
-            found: list[Values | Rejected]
-            if isinstance(answer, Rejected):
-                outcomes.append(answer)
-                continue
-            answer = without_thoughts(answer)
-            if self._pattern:
-                cleanup = self.parser_kwargs.parser_cleanup_tags or ()
-                found = by_pattern(answer, self.output_cols, self._pattern, cleanup)
-            else:
-                found = by_tags(answer, self.output_cols, prompt.tags)
-            outcomes += [Rejected(f"{self.name}: {v.reason}") if isinstance(v, Rejected) else row | v for v in found]
+        for sample, answer in enumerate(await self._answers(row, ask, body)):
+            found = [answer] if isinstance(answer, Rejected) else self._values(answer, prompt)
+            outcomes += [
+                values if isinstance(values, Rejected) else named(row | values, sample, place)
+                for place, values in enumerate(found)
+            ]
         return outcomes
+
+    def _values(self, answer: Answer, prompt: Prompt) -> Sequence[Values | Rejected]:
+        """The values of the output columns that stand in an answer."""
+        answer = without_thoughts(answer)
+        if self._pattern:
+            return by_pattern(answer, self.output_cols, self._pattern, self.parser_kwargs.parser_cleanup_tags or ())
+        return by_tags(answer, self.output_cols, prompt.tags)
 
     def _choose(self, row: Row) -> Prompt | Rejected:
         return self._prompts[""]
@@ -184,7 +184,7 @@ class ConditionalLLM(LLM):
     def _only(self) -> bool:
         return len(self.config_paths) == 1 and self.config_paths[0][1] == "All"
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column that chooses, and those of the prompts."""
         if not self._only:
             yield self.selector_column_name, None
@@ -192,7 +192,7 @@ class ConditionalLLM(LLM):
 
     def _choose(self, row: Row) -> Prompt | Rejected:
         choice = "All" if self._only else str(row[self.selector_column_name])
-        return self._prompts.get(choice) or Rejected(f"{self.name}: no prompt for this {self.selector_column_name}")
+        return self._prompts.get(choice) or Rejected(f"no prompt for this {self.selector_column_name}")
 
 
 class LLMLogProb(LLM):
@@ -214,7 +214,7 @@ class LLMMessages(_Asking):
     input_col: str
     output_col: str
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column with the messages."""
         yield self.input_col, None
 
@@ -231,5 +231,5 @@ class LLMMessages(_Asking):
         rejected: list[Row | Rejected] = [answer for answer in answers if isinstance(answer, Rejected)]
         texts = [answer.text for answer in answers if isinstance(answer, Answer)]
         if not any(text.strip() for text in texts):
-            return rejected or [Rejected(f"{self.name}: the answer is empty")]
+            return rejected or [Rejected("the answer is empty")]
         return [*rejected, {**row, self.output_col: texts if len(answers) > 1 else texts[0]}]
