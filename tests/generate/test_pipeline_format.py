@@ -154,6 +154,11 @@ def test_nothing_to_drop_may_be_said(tmp_path: Path, nothing: str) -> None:
 
 ITER = "- name: it\n  type: IterBlock\n  config: {num_iters: 2, block_type: %s}\n"
 NUMBER = "- name: f\n  type: FilterByValueBlock\n  config: {filter_column: output, filter_value: 2, operation: eq}\n"
+CHOICES = """\
+- name: ask
+  type: ConditionalLLMBlock
+  config: {config_paths: [[p.yaml, a]], selector_column_name: domain, output_cols: [output]}
+"""
 OLD = "- block_type: LLMBlock\n  block_config: {block_name: a}\n"
 FOUND = [
     (ask(more="model_prompt: '{{ promt }}'"), "wrong-value", "'promt' is undefined", ""),
@@ -165,7 +170,7 @@ FOUND = [
         ask().replace(", output_cols: [output]", ""),
         "missing-key",
         "output_cols",
-        "needed keys: config_path, output_cols",
+        "needed keys: output_cols, config_path",
     ),
     (ask() + "  drop_duplicates: [outptu]\n", "unknown-column", "outptu", "did you mean output?"),
     (ask(more="parser_kwargs: {parsing_pattern: '(a)'}"), "not-used", "read by tags", "parser_name: custom"),
@@ -173,6 +178,7 @@ FOUND = [
     (ITER % "SetToMajorityValueBlock", "unknown-block", "cannot be repeated", "known types: LLMBlock"),
     (ask() + NUMBER, "text-and-number", "no text is equal", "convert_dtype: float"),
     (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "wrong-value", "inf is no int", "convert_dtype"),
+    (CHOICES.replace("{", "{config_path: q.yaml, "), "unknown-key", "config_path", "did you mean config_paths?"),
     (OLD, "unknown-key", "block_type", "did you mean type?"),
     (OLD, "unknown-key", "block_config", "did you mean config?"),
 ]

@@ -184,10 +184,19 @@ def test_a_block_may_bring_its_own_raw_prompt(tmp_path: Path, given: str, sent: 
 
 
 def test_reasoning_before_the_answer_is_no_part_of_it(tmp_path: Path) -> None:
-    said = ["<think>First <q>no</q><a>no</a>.</think>\n<q>1</q><a>one</a>"]
-    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=said), prompt=TAGS)
-    assert [row["question"] for row in rows] == ["1"]
-    assert not rejected
+    thoughts = "First <q>no</q><a>no</a>."
+    said = [f"<think>{thoughts}</think>\n<q>1</q><a>one</a>", f"{thoughts}</think> So: </think><q>2</q><a>two</a>"]
+    unfinished = [f"\n<think>{thoughts}", f"<think>{thoughts}…"]
+    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=[*said, *unfinished]), prompt=TAGS)
+    assert [row["question"] for row in rows] == ["1", "2"]
+    reasons = {"ask: the answer has not the form asked for": 1, "ask: the answer is longer than max_tokens": 1}
+    assert rejected == reasons
+    said = ["So, what? Hm.</think>A? B.", *unfinished, "A? B…", " "]
+    blocks = "- name: ask\n  type: LLMMessagesBlock\n  config: {input_col: document, output_col: said}\n"
+    blocks += column_block("CombineColumns", "{columns: [said], output_col: output}")
+    rows, rejected = run(tmp_path, blocks, Teacher(ask=said))
+    assert [row["said"] for row in rows] == [["A? B."]]
+    assert rejected == reasons | {"ask: the answer is longer than max_tokens": 2, "ask: the answer is empty": 1}
 
 
 PARTED = [
@@ -228,6 +237,14 @@ def test_each_group_of_tags_is_a_row_and_half_a_group_is_rejected(tmp_path: Path
         "ask: the answer is longer than max_tokens": 1,
     }
     assert len({row["row_key"] for row in rows}) == 2
+
+
+def test_without_an_end_tag_a_value_ends_at_the_next_tag(tmp_path: Path) -> None:
+    prompt = ALL + 'start_tags: ["Q:", "A:"]\nend_tags: ["", ""]\n'
+    said = ["Q: q1\nA: a1\nQ: q2\nA: a2", "Q: q3\nA: a3\nQ: q4\nA: cut…"]
+    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=said), prompt=prompt)
+    assert [(row["question"], row["response"]) for row in rows] == [("q1", "a1"), ("q2", "a2"), ("q3", "a3")]
+    assert rejected == {"ask: part of an answer is missing": 1}
 
 
 def test_empty_tags_take_the_whole_answer_beside_others(tmp_path: Path) -> None:
