@@ -209,16 +209,29 @@ PARTED = [
     ("Describe tits.\nThey are small.\n\nVery small.", "Describe tits.", "They are small.\n\nVery small."),
     ("What is it?\n**Bold** words", "What is it?", "**Bold** words"),
     ("What is it?\nAnswer: It is.", "What is it?", "It is."),
+    ("Question: What is it? Answer: It is.", "What is it?", "It is."),
+    ("### Question\nWhat is it?\n### Answer\nIt is", "What is it?", "It is"),
+    ("**Question 1**\nName it.\n\n**Answer 1**\n* It\n* is", "Name it.", "* It\n* is"),
+    ("[Question]\nWhat is it?\n[Answer]\nIt is.\n[END]\nDone!", "What is it?", "It is."),
+    ("Q: a?\nA: b\n\nQ: c?\nA: d", "a?", "b"),
+    ("1. Question: a?\nAnswer: b\nQuery: x\n\n2. Question: c?\nAnswer: d", "a?", "b\nQuery: x"),
+    ("Question: Which?\nA\nred\nB\nblue\nAnswer: B", "Which?\nA\nred\nB\nblue", "B"),
+    ('{"question": "a?", "answer": "b"}', "a?", "b"),
+    ('Here:\n```json\n[{"Instruction": "Do it", "output": 3}, {"Instruction": "c", "output": "d"}]\n```', "Do it", "3"),
 ]
+
+
+NO_PAIR = ['{"question": "a?", "answer": "b', '{"question": "a?", "score": 1}', '{"answer": [1], "question": "a?"}']
 
 
 def test_question_and_response_are_parted(tmp_path: Path) -> None:
     said = [text for text, _, _ in PARTED]
-    rows, rejected = run(tmp_path, ask(), Teacher(ask=[*said, "Only this.", "", "What is cut off? This…"]))
+    rows, rejected = run(tmp_path, ask(), Teacher(ask=[*said, "Only this.", "", "What is cut off? This…", *NO_PAIR]))
     for row, (_, question, response) in zip(rows, PARTED, strict=True):
         assert (row["question"], row["response"]) == (question, response)
     assert rejected == {
-        "no question and answer can be told apart": 1,
+        "no question and answer can be told apart": 2,
+        "part of an answer is missing": 2,
         "ask: the answer is empty": 1,
         "ask: the answer is longer than max_tokens": 1,
     }

@@ -1,4 +1,4 @@
-"""What stands in an answer: the values of the output columns; and at the end of a pipeline, question and response.
+"""What stands in an answer: the values of the output columns.
 
 An answer that is none, or half of one, gives a :class:`Rejected` with the reason, never silence.
 """
@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ilab_cli.backends.generate.client.requests import Answer
-from ilab_cli.backends.generate.pipeline.block import Rejected, Row
+from ilab_cli.backends.generate.pipeline.block import Rejected
 
-__all__ = ["Values", "by_pattern", "by_tags", "finished", "whole", "without_thoughts"]
+__all__ = ["Values", "by_pattern", "by_tags", "whole", "without_thoughts"]
 
 Values = dict[str, str]
 
@@ -116,55 +116,3 @@ def _unreadable(answer: Answer) -> Rejected:
         return Rejected("the answer is empty")
     cut = answer.finish_reason == "length"
     return Rejected("the answer is longer than max_tokens" if cut else "the answer has not the form asked for")
-
-
-# --- the end of a pipeline --------------------------------------------------------------------------------------------
-
-_ASKING = r"(?:question|instruction|query|q)\s*\d*"
-_ANSWERING = r"(?:answer|response|output|a)\s*\d*"
-_MARKS = r"[*#\s]*"
-_LABELLED = re.compile(
-    rf"^{_MARKS}{_ASKING}{_MARKS}:[*]*\s*(?P<question>.+?)\s*\n{_MARKS}{_ANSWERING}{_MARKS}:[*]*\s*(?P<response>.+)",
-    re.DOTALL | re.IGNORECASE | re.MULTILINE,
-)
-_ASKED = re.compile(r"(?P<question>.+?\?)[*\"']*\s*(?P<response>.+)", re.DOTALL)
-_FIRST_LINE = re.compile(r"(?P<question>[^\n]+)\n\s*(?P<response>.+)", re.DOTALL)
-_ANNOUNCED = re.compile(r"[^\n?]*:\s*\n\s*")
-_BEFORE_QUESTION = re.compile(rf"\A{_MARKS}(?:\d+[.)]\s+)?(?:{_ASKING}{_MARKS}:{_MARKS})?", re.IGNORECASE)
-_BEFORE_RESPONSE = re.compile(rf"\A{_MARKS}{_ANSWERING}{_MARKS}:[*]*", re.IGNORECASE)
-
-
-def finished(row: Row) -> Row | Rejected:
-    """The row with ``question`` and ``response``, and ``context`` where a grounded skill has one.
-
-    Pipelines that ask for a question and its answer in one piece leave it in ``output``; see :func:`_parted`.
-    """
-    if "question" in row and "response" in row:
-        question, response = _text(row["question"]), _text(row["response"])
-    elif parts := _parted(_text(row.get("output"))):
-        question, response = parts
-    else:
-        return Rejected("no question and answer can be told apart")
-    if not question or not response:
-        return Rejected("part of an answer is missing")
-    row = {**row, "question": question, "response": response}
-    context = _text(row.pop("context", None)) or _text(row.get("seed_context"))
-    return row | {"context": context} if context and context not in question else row
-
-
-def _text(value: object) -> str:
-    """A value as text; a list, such as several answers in one column, is none."""
-    return "" if value is None or isinstance(value, list | dict) else str(value).strip()
-
-
-def _parted(text: str) -> tuple[str, str] | None:
-    """Question and answer: by labels such as ``Question:``, else after the first question mark or the first line."""
-    if not (parts := _LABELLED.search(text)):
-        text = text[found.end() :] if (found := _ANNOUNCED.match(text)) else text
-        parts = _ASKED.fullmatch(text) or _FIRST_LINE.fullmatch(text)
-    if not parts:
-        return None
-    question, response = parts["question"].strip(), parts["response"].strip()
-    return _BEFORE_QUESTION.sub("", question, count=1).strip("* \n"), _BEFORE_RESPONSE.sub(
-        "", response, count=1
-    ).strip()

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Uses, named
 from ilab_cli.backends.generate.pipeline.columns import SetToMajorityValue
-from ilab_cli.backends.generate.pipeline.parse import finished
+from ilab_cli.backends.generate.pipeline.pair import finished
 from ilab_profiles import Finding
 
 __all__ = ["Iter", "Pipeline", "Step"]
