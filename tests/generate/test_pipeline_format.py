@@ -179,6 +179,16 @@ FOUND = [
     (ask() + NUMBER, "text-and-number", "no text is equal", "convert_dtype: float"),
     (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "wrong-value", "inf is no int", "convert_dtype"),
     (CHOICES.replace("{", "{config_path: q.yaml, "), "unknown-key", "config_path", "did you mean config_paths?"),
+    (
+        ask(more="gen_kwargs: {top_k: 5}"),
+        "unknown-key",
+        "top_k",
+        "extra_body, which takes what else the endpoint knows",
+    ),
+    (ask(more="gen_kwargs: {repetition_penalty: 1.1}"), "unknown-key", "repetition_penalty", "extra_body, which takes"),
+    (ask(more="gen_kwargs: {best_of: 3}"), "unknown-key", "best_of", "extra_body, which takes"),
+    (ask(more="gen_kwargs: {timeout: 3}"), "unknown-key", "timeout", "generate.request_timeout"),
+    (ask(more="gen_kwargs: {extra_body: {seed: abc}}"), "wrong-value", "gen_kwargs.extra_body.seed", ""),
     (OLD, "unknown-key", "block_type", "did you mean type?"),
     (OLD, "unknown-key", "block_config", "did you mean config?"),
 ]

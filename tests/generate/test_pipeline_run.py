@@ -83,7 +83,7 @@ def column_block(kind: str, config: str, more: str = "") -> str:
 
 def test_a_request_holds_messages_and_settings(tmp_path: Path) -> None:
     teacher = Teacher(ask=["Why? So."])
-    more = "gen_kwargs: {max_tokens: 7, temperature: 0.3, top_p: 0.9, extra_body: {top_k: 5}}"
+    more = "gen_kwargs: {max_tokens: 7, temperature: 0.3, top_p: 0.9, user: me, extra_body: {top_k: 5}}"
     run(tmp_path, ask(more=more), teacher, settings=Generate(model_family="llama"))
     ((request, samples),) = teacher.requests
     assert samples == 1
@@ -91,8 +91,8 @@ def test_a_request_holds_messages_and_settings(tmp_path: Path) -> None:
         {"role": "system", "content": "Hello"},
         {"role": "user", "content": "Tits are small birds."},
     ]
-    sent = {key: request.body[key] for key in ("max_tokens", "temperature", "top_p", "top_k")}
-    assert sent == {"max_tokens": 7, "temperature": 0.3, "top_p": 0.9, "top_k": 5}
+    sent = {key: request.body[key] for key in ("max_tokens", "temperature", "top_p", "user", "top_k")}
+    assert sent == {"max_tokens": 7, "temperature": 0.3, "top_p": 0.9, "user": "me", "top_k": 5}
 
 
 def test_settings_of_the_profile_are_sent(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ _HINTS = {
 
 _BEFORE_1_0 = {"block_configs": "blocks", "block_type": "type", "block_config": "config", "block_name": "name"}
 """What keys were called before version 1.0 of the format."""
+_ELSEWHERE = {"timeout": "generate.request_timeout is for all calls"}
+"""What to do about settings that stand elsewhere."""
 
 
 def validated(model: type[M], data: Any, source: Source) -> M | None:
@@ -80,13 +82,16 @@ def unknown_key(
     """Collect a finding about a key that means nothing, with the one that may have been meant."""
     near = meant(str(at[-1]), known)
     hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
+    if not near and "extra_body" in known:
+        hint = _ELSEWHERE.get(str(at[-1])) or f"{hint}, which takes what else the endpoint knows"
     source.find("unknown-key", message, *at, key=True, hint=hint, severity=severity)
 
 
 def meant(key: str, known: tuple[str, ...]) -> str | None:
     """The known key that an unknown one may stand for."""
     older = _BEFORE_1_0.get(key)
-    return older if older in known else nearest(key, known)
+    likeness = 0.85 if "extra_body" in known else 0.6  # endpoints have other settings called much alike, such as top_k
+    return older if older in known else nearest(key, known, likeness)
 
 
 def _existing(source: Source, place: KeyPath) -> KeyPath:
