@@ -153,15 +153,33 @@ def _template(document: Document, sections: dict[str, str], found: list[Finding]
     texts = _without_single_braces(document, sections, found)
     whole = "\n".join({**texts, "system": texts["system"] + _END_OF_SYSTEM}.values())
     try:
-        template = _environment().from_string(whole)
-        needs = sorted(_undeclared(whole))
+        tree = _environment().parse(whole)
+        if not (wrong := [*_unusable(tree)]):
+            needs = {name: _first(document, sections, name) for name in sorted(_undeclared(tree))}
+            return _environment().from_string(tree), needs
     except TemplateSyntaxError as error:
-        position = _place(document, texts, error.lineno)
+        wrong = [(error.lineno, error.message, "in Jinja, {{ column }} stands for the value of a column")]
+    for number, message, hint in wrong:
+        position = _place(document, texts, number)
         line = document.line(position.line)
-        message, hint = f"wrong template: {error.message}", "in Jinja, {{ column }} stands for the value of a column"
-        found.append(Finding("wrong-template", message, position=position, hint=hint, line_text=line))
-        return None, {}
-    return template, {name: _first(document, sections, name) for name in needs}
+        found.append(
+            Finding("wrong-template", f"wrong template: {message}", position=position, hint=hint, line_text=line)
+        )
+    return None, {}
+
+
+def _unusable(tree: Any) -> Iterator[tuple[int, str | None, str]]:
+    """What Jinja would stumble over only when it renders: its line, what it is, and a hint."""
+    from jinja2 import nodes
+
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        yield node.lineno, "it takes in another file", "write here what it needs of it"
+    for kind, known in ((nodes.Filter, _environment().filters), (nodes.Test, _environment().tests)):
+        for node in tree.find_all(kind):
+            if node.name not in known:
+                near = nearest(node.name, known)
+                hint = f"did you mean {near}?" if near else "Jinja's own can be used, and no others"
+                yield node.lineno, f"there is no {kind.__name__.lower()} {node.name}", hint
 
 
 def _render(template: Any, row: Row) -> str:
@@ -195,11 +213,10 @@ def _as_jinja(found: re.Match[str]) -> str:
     return "{{ '{' }}" if found[0] == "{{" else "}"
 
 
-def _undeclared(text: str) -> set[str]:
+def _undeclared(tree: Any) -> set[str]:
     """Names that a template takes from the row, without those it asks about (``is defined``, ``default``)."""
     from jinja2 import meta, nodes
 
-    tree = _environment().parse(text)
     asked = {
         node.node.name
         for kind, names in ((nodes.Test, {"defined", "undefined"}), (nodes.Filter, {"default", "d"}))
