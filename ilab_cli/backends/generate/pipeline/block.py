@@ -52,11 +52,11 @@ def named(row: Row, *place: int) -> Row:
 
 @dataclass
 class Source:
-    """Where a block stands, for its findings and for what it reads on loading.
+    """A place in a pipeline or prompt file, for the findings about it and for what is read on loading.
 
     Attributes:
-        document: the pipeline file.
-        at: keys that lead to the block's ``config``.
+        document: the file.
+        at: keys that lead to the place, such as the ``config`` of a block.
         settings: the profile's section.
         findings: where findings are collected.
     """
@@ -66,6 +66,10 @@ class Source:
     settings: Generate
     findings: list[Finding] = field(default_factory=list)
 
+    def below(self, *keys: str | int) -> Source:
+        """A place below this one, with the same findings."""
+        return Source(self.document, (*self.at, *keys), self.settings, self.findings)
+
     def find(
         self,
         rule: str,
@@ -74,15 +78,16 @@ class Source:
         hint: str = "",
         key: bool = False,
         severity: Severity = "error",
+        position: Position | None = None,
     ) -> None:
-        """Collect a finding about what stands ``below`` the block's ``config``."""
+        """Collect a finding about what stands ``below``, or at another position of the file."""
         path = (*self.at, *below)
-        position = self.document.position(path, key=key and path in self.document.keys)
+        position = position or self.document.position(path, key=key and path in self.document.keys)
         text = self.document.line(position.line)
         self.findings.append(Finding(rule, message, position=position, hint=hint, severity=severity, line_text=text))
 
     def file(self, name: str, *below: str | int) -> Path | None:
-        """A file that ``below`` names, relative to the pipeline file; that it is not there is a finding."""
+        """A file that is named ``below``, relative to this one; that it is not there is a finding."""
         path = Path(self.document.source).parent / name
         if path.is_file():
             return path

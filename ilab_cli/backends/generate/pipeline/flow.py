@@ -33,7 +33,7 @@ def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozen
     """The columns after a step; what it uses without its being there is a finding. ``None`` is not known."""
     if available is None:
         return None
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     for column, position in step.block.reads():
         if column not in available:
             position = position or _named(config, column)

@@ -17,9 +17,9 @@ from ilab_cli.backends.generate.pipeline.block import Block, Source
 from ilab_cli.backends.generate.pipeline.flow import SEEDS, flow
 from ilab_cli.backends.generate.pipeline.options import GenKwargs
 from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
-from ilab_cli.backends.generate.pipeline.validate import meant, unknown_key, validated
+from ilab_cli.backends.generate.pipeline.validate import unknown_key, unknown_keys, validated
 from ilab_profiles import Finding, InputError
-from ilab_profiles.diagnostics import Position, Severity, nearest
+from ilab_profiles.diagnostics import Position, nearest
 from ilab_profiles.document import KeyPath, read
 from ilab_profiles.generate import Generate
 
@@ -96,11 +96,12 @@ def _steps(
     except InputError as error:
         findings.extend(error.findings)
         return [], None
-    _top(Source(document, (), settings, findings))
+    top = Source(document, (), settings, findings)
+    _top(top)
     steps: list[Step] = []
     items = document.data.get("blocks")
     for index, item in enumerate(items if isinstance(items, list) else ()):
-        source = Source(document, ("blocks", index), settings, findings)
+        source = top.below("blocks", index)
         entry = validated(_Entry, item, source)
         if entry and entry.type == "ImportBlock":
             more, available = _imported(entry, available, source, (*trail, path))
@@ -115,7 +116,7 @@ def _steps(
 
 def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Path, ...]) -> tuple[list[Step], Columns]:
     """The steps of another pipeline file in place of a block."""
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     wanted = validated(_Import, entry.config, config)
     if wanted is None:
         return [], None
@@ -136,10 +137,7 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
 
 def _top(source: Source) -> None:
     data = source.document.data
-    for key in data:
-        if key not in _TOP:
-            severity: Severity = "error" if meant(str(key), _TOP) else "warning"
-            unknown_key(source, f"a pipeline has no key {key}; it is not used", (key,), _TOP, severity)
+    unknown_keys(source, "a pipeline", _TOP)
     version = data.get("version")
     if version is None:
         source.find("wrong-version", "the file has no version", hint='the format is version: "1.0"')
@@ -161,7 +159,7 @@ def _step(entry: _Entry, source: Source) -> Step | None:
     given, own = entry.gen_kwargs.model_dump(exclude_unset=True), settings.get("gen_kwargs", {})
     if given and isinstance(own, dict):  # what is wrong with its own is found below
         settings["gen_kwargs"] = given | own
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     if entry.type == "IterBlock":
         block = _iter(entry.name, settings, config)
     else:
@@ -176,10 +174,8 @@ def _block(
     if kind not in known:
         near = None if kind in _TYPES else nearest(kind, known)
         hint = f"did you mean {near}?" if near else f"known types: {', '.join(known)}"
-        position = source.document.position(at)
-        line = source.document.line(position.line)
         message = f"{kind} cannot be repeated" if kind in _TYPES else f"there is no type of block {kind}"
-        source.findings.append(Finding("unknown-block", message, position=position, hint=hint, line_text=line))
+        source.find("unknown-block", message, hint=hint, position=source.document.position(at))
         return None
     if "name" in config:
         unknown_key(source, f"{kind} has no key name in its config", ("name",), tuple(BLOCKS[kind].model_fields)[1:])
