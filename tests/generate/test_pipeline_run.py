@@ -485,7 +485,8 @@ def test_what_became_of_other_samples_changes_no_key(tmp_path: Path) -> None:
     blocks = ask("question, response") + ask("verdict", name="judge")
     pairs = ["<q>1</q><a>one</a>", "<q>2</q><a>two</a><q>3</q><a>three</a>", "<q>4</q><a>four</a>"]
     asked = []
-    for said in (pairs, [Refused("HTTP 500"), pairs[1], "no pair"]):
+    later: list[str | Refused] = [Refused("HTTP 500"), pairs[1], "no pair"]
+    for said in (pairs, later):
         teacher = Teacher(ask=said, judge=["<q>ok</q>"])
         rows, _ = run(tmp_path, blocks, teacher, prompt=TAGS)
         judged = [request.row for request, _ in teacher.requests if request.block == "judge"]

@@ -22,8 +22,6 @@ _CONVERTED: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "float": (float, 0.0),
     "bool": (_truth, False),
 }
-
-
 _UNLIKE = {
     "eq": "is not",
     "ne": "is",
@@ -56,10 +54,7 @@ class FilterByValue(Block):
         """Check that the value to compare with can be converted at all, and is no number where the column is text."""
         if not self.convert_dtype:
             if any(isinstance(value, float | int) for value in self._several(self.filter_value)):
-                message, hint = (
-                    "no text is equal to a number or true",
-                    "convert_dtype: float, for example, reads numbers",
-                )
+                message, hint = "no text is equal to a number or true", "convert_dtype: float, say, reads numbers"
                 source.find("text-and-number", message, "filter_value", hint=hint, severity="warning")
             return
         for key in ("filter_value", "default_value"):

@@ -5,14 +5,15 @@ So a misspelt column, in a pipeline or in a prompt, is a finding before anything
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Source
 from ilab_cli.backends.generate.pipeline.stream import Step
 from ilab_profiles import Finding
 from ilab_profiles.diagnostics import Position, nearest
-from ilab_profiles.document import KeyPath
 
 __all__ = ["SEEDS", "flow"]
 
@@ -60,29 +61,9 @@ def _instead(column: str, columns: frozenset[str]) -> str:
 
 def _named(source: Source, column: str) -> Position:
     """Where a config names a column, as a key or as a value."""
-    value: Any = source.document.data
-    for key in source.at:
-        value = value[key]
-    for at, is_key in _leaves(value, ()):
-        text = at[-1] if is_key else _at(value, at)
-        if text == column:
-            return source.document.position((*source.at, *at), key=is_key)
-    return source.document.position(source.at)
-
-
-def _leaves(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, bool]]:
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield (*at, key), True
-            yield from _leaves(below, (*at, key))
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _leaves(below, (*at, index))
-    else:
-        yield at, False
-
-
-def _at(value: Any, at: KeyPath) -> Any:
-    for key in at:
-        value = value[key]
-    return value
+    document, depth = source.document, len(source.at)
+    data: Any = document.data
+    keys = {at: place for at, place in document.keys.items() if at[-1] == column}
+    values = {at: place for at, place in document.values.items() if reduce(getitem, at, data) == column}
+    places = [place for at, place in (*keys.items(), *values.items()) if at[:depth] == source.at]
+    return Position(document.source, *min(places)) if places else document.position(source.at)

@@ -133,8 +133,8 @@ class _Prompting(_Asking):
         if self.batch_kwargs.get("num_samples") is not None:
             row = {"num_samples": self.batch_kwargs["num_samples"], **row}
         try:
-            system, user = prompt.render({**self._numbers(), **row})
-            body = self._body(system, user)
+            numbers = {name: getattr(self._settings, name) for name in _NUMBERS}
+            body = self._body(*prompt.render(numbers | row))
         except PromptFailed as error:
             return [Rejected(str(error))]
         outcomes: list[Row | Rejected] = []
@@ -155,9 +155,6 @@ class _Prompting(_Asking):
     def _choose(self, row: Row) -> Prompt | Rejected:
         """The prompt for a row."""
         raise NotImplementedError
-
-    def _numbers(self) -> Row:
-        return {name: getattr(self._settings, name) for name in _NUMBERS}
 
     def _body(self, system: str, user: str) -> dict[str, Any]:
         model = {"model": self.model_id} if self.model_id else {}

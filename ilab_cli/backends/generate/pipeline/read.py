@@ -19,7 +19,7 @@ from ilab_cli.backends.generate.pipeline.options import GenKwargs
 from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
 from ilab_cli.backends.generate.pipeline.validate import unknown_key, unknown_keys, validated
 from ilab_profiles import Finding, InputError
-from ilab_profiles.diagnostics import Position, nearest
+from ilab_profiles.diagnostics import nearest
 from ilab_profiles.document import KeyPath, read
 from ilab_profiles.generate import Generate
 
@@ -42,7 +42,6 @@ BLOCKS: Mapping[str, type[Block]] = {
 _TYPES = (*BLOCKS, "IterBlock", "ImportBlock")
 _REPEATABLE = tuple(kind for kind in BLOCKS if kind != "SetToMajorityValueBlock")  # that one needs all rows at once
 _TOP = ("version", "blocks", "metadata", "datamixing")
-
 
 _Columns = Annotated[list[str], BeforeValidator(lambda value: value or [])]  # null and false are none, too
 
@@ -78,8 +77,7 @@ def read_pipeline(path: Path, kind: str, settings: Generate) -> tuple[Pipeline, 
     if steps and available is not None and not {"question", "response"} <= available and "output" not in available:
         message = "the last block leaves neither question and response nor output"
         hint = f"columns there: {', '.join(sorted(available))}"
-        position = Position(str(path), *read(path).keys[("blocks",)])
-        findings.append(Finding("no-question", message, position=position, hint=hint))
+        Source(read(path), (), settings, findings).find("no-question", message, "blocks", key=True, hint=hint)
     found = list(dict.fromkeys(findings))
     return Pipeline(kind, str(path), tuple(steps), tuple(f for f in found if f.severity == "warning")), found
 
@@ -118,9 +116,7 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
     """The steps of another pipeline file in place of a block."""
     config = source.below("config")
     wanted = validated(_Import, entry.config, config)
-    if wanted is None:
-        return [], None
-    path = config.file(wanted.path, "path")
+    path = config.file(wanted.path, "path") if wanted else None
     if path is None:
         return [], None
     if path.resolve() in {file.resolve() for file in trail}:
@@ -136,8 +132,8 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
 
 
 def _top(source: Source) -> None:
-    data = source.document.data
     unknown_keys(source, "a pipeline", _TOP)
+    data = source.document.data
     version = data.get("version")
     if version is None:
         source.find("wrong-version", "the file has no version", hint='the format is version: "1.0"')
