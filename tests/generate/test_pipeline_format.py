@@ -137,6 +137,14 @@ def test_several_answers_in_one_column_are_no_pair(tmp_path: Path) -> None:
     assert (rows, rejected) == ([], {"no question and answer can be told apart": 1})
 
 
+def test_a_majority_may_be_one_of_lists(tmp_path: Path) -> None:
+    config = "{input_col: document, output_col: several, gen_kwargs: {n: 2}}"
+    blocks = ask("question, response") + f"- name: more\n  type: LLMMessagesBlock\n  config: {config}\n"
+    blocks += column_block("SetToMajorityValue", "{col_name: several}")
+    rows, _ = run(tmp_path, blocks, Teacher(ask=[PAIR + "<q>2?</q><a>two</a>"], more=["A", "B"]), prompt=TAGS)
+    assert [row["several"] for row in rows] == [["A", "B"]] * 2
+
+
 @pytest.mark.parametrize("nothing", ["", " false", " null", " []"])
 def test_nothing_to_drop_may_be_said(tmp_path: Path, nothing: str) -> None:
     blocks = ask() + f"  drop_duplicates:{nothing}\n  drop_columns:{nothing}\n"
@@ -146,6 +154,11 @@ def test_nothing_to_drop_may_be_said(tmp_path: Path, nothing: str) -> None:
 
 ITER = "- name: it\n  type: IterBlock\n  config: {num_iters: 2, block_type: %s}\n"
 NUMBER = "- name: f\n  type: FilterByValueBlock\n  config: {filter_column: output, filter_value: 2, operation: eq}\n"
+CHOICES = """\
+- name: ask
+  type: ConditionalLLMBlock
+  config: {config_paths: [[p.yaml, a]], selector_column_name: domain, output_cols: [output]}
+"""
 OLD = "- block_type: LLMBlock\n  block_config: {block_name: a}\n"
 FOUND = [
     (ask(more="model_prompt: '{{ promt }}'"), "wrong-value", "'promt' is undefined", ""),
@@ -157,7 +170,7 @@ FOUND = [
         ask().replace(", output_cols: [output]", ""),
         "missing-key",
         "output_cols",
-        "needed keys: config_path, output_cols",
+        "needed keys: output_cols, config_path",
     ),
     (ask() + "  drop_duplicates: [outptu]\n", "unknown-column", "outptu", "did you mean output?"),
     (ask(more="parser_kwargs: {parsing_pattern: '(a)'}"), "not-used", "read by tags", "parser_name: custom"),
@@ -165,6 +178,17 @@ FOUND = [
     (ITER % "SetToMajorityValueBlock", "unknown-block", "cannot be repeated", "known types: LLMBlock"),
     (ask() + NUMBER, "text-and-number", "no text is equal", "convert_dtype: float"),
     (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "wrong-value", "inf is no int", "convert_dtype"),
+    (CHOICES.replace("{", "{config_path: q.yaml, "), "unknown-key", "config_path", "did you mean config_paths?"),
+    (
+        ask(more="gen_kwargs: {top_k: 5}"),
+        "unknown-key",
+        "top_k",
+        "extra_body, which takes what else the endpoint knows",
+    ),
+    (ask(more="gen_kwargs: {repetition_penalty: 1.1}"), "unknown-key", "repetition_penalty", "extra_body, which takes"),
+    (ask(more="gen_kwargs: {best_of: 3}"), "unknown-key", "best_of", "extra_body, which takes"),
+    (ask(more="gen_kwargs: {timeout: 3}"), "unknown-key", "timeout", "generate.request_timeout"),
+    (ask(more="gen_kwargs: {extra_body: {seed: abc}}"), "wrong-value", "gen_kwargs.extra_body.seed", ""),
     (OLD, "unknown-key", "block_type", "did you mean type?"),
     (OLD, "unknown-key", "block_config", "did you mean config?"),
 ]

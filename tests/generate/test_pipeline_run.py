@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused, Request
 from ilab_cli.backends.generate.pipeline import Row, load
 from ilab_cli.backends.generate.pipeline.families import FAMILIES, PLAIN, family_of
+from ilab_profiles import InputError
 from ilab_profiles.generate import Generate
 
 KNOWLEDGE: Row = {
@@ -38,7 +39,7 @@ ALL = "system: Hello\ngeneration: '{{ document }}'\n"
 class Teacher:
     """Answers with what it is given, one list for each block, and remembers what it was asked."""
 
-    def __init__(self, **answers: list[str] | Exception | Refused | Callable[[Request], str]) -> None:
+    def __init__(self, **answers: Sequence[str | Refused] | Exception | Callable[[Request], str]) -> None:
         self.answers = answers
         self.requests: list[tuple[Request, int]] = []
 
@@ -48,10 +49,13 @@ class Teacher:
         given = self.answers[request.block]
         if isinstance(given, Exception):
             raise given
-        if isinstance(given, Refused):
-            return [given]
         texts = [given(request)] if callable(given) else given
-        return [Answer(text.removesuffix("…"), "length" if text.endswith("…") else "stop") for text in texts]
+        return [
+            text
+            if isinstance(text, Refused)
+            else Answer(text.removesuffix("…"), "length" if text[-1:] == "…" else "stop")
+            for text in texts
+        ]
 
 
 def run(
@@ -79,7 +83,7 @@ def column_block(kind: str, config: str, more: str = "") -> str:
 
 def test_a_request_holds_messages_and_settings(tmp_path: Path) -> None:
     teacher = Teacher(ask=["Why? So."])
-    more = "gen_kwargs: {max_tokens: 7, temperature: 0.3, top_p: 0.9, extra_body: {top_k: 5}}"
+    more = "gen_kwargs: {max_tokens: 7, temperature: 0.3, top_p: 0.9, user: me, extra_body: {top_k: 5}}"
     run(tmp_path, ask(more=more), teacher, settings=Generate(model_family="llama"))
     ((request, samples),) = teacher.requests
     assert samples == 1
@@ -87,8 +91,8 @@ def test_a_request_holds_messages_and_settings(tmp_path: Path) -> None:
         {"role": "system", "content": "Hello"},
         {"role": "user", "content": "Tits are small birds."},
     ]
-    sent = {key: request.body[key] for key in ("max_tokens", "temperature", "top_p", "top_k")}
-    assert sent == {"max_tokens": 7, "temperature": 0.3, "top_p": 0.9, "top_k": 5}
+    sent = {key: request.body[key] for key in ("max_tokens", "temperature", "top_p", "user", "top_k")}
+    assert sent == {"max_tokens": 7, "temperature": 0.3, "top_p": 0.9, "user": "me", "top_k": 5}
 
 
 def test_settings_of_the_profile_are_sent(tmp_path: Path) -> None:
@@ -180,10 +184,19 @@ def test_a_block_may_bring_its_own_raw_prompt(tmp_path: Path, given: str, sent: 
 
 
 def test_reasoning_before_the_answer_is_no_part_of_it(tmp_path: Path) -> None:
-    said = ["<think>First <q>no</q><a>no</a>.</think>\n<q>1</q><a>one</a>"]
-    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=said), prompt=TAGS)
-    assert [row["question"] for row in rows] == ["1"]
-    assert not rejected
+    thoughts = "First <q>no</q><a>no</a>."
+    said = [f"<think>{thoughts}</think>\n<q>1</q><a>one</a>", f"{thoughts}</think> So: </think><q>2</q><a>two</a>"]
+    unfinished = [f"\n<think>{thoughts}", f"<think>{thoughts}…"]
+    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=[*said, *unfinished]), prompt=TAGS)
+    assert [row["question"] for row in rows] == ["1", "2"]
+    reasons = {"ask: the answer has not the form asked for": 1, "ask: the answer is longer than max_tokens": 1}
+    assert rejected == reasons
+    said = ["So, what? Hm.</think>A? B.", *unfinished, "A? B…", " "]
+    blocks = "- name: ask\n  type: LLMMessagesBlock\n  config: {input_col: document, output_col: said}\n"
+    blocks += column_block("CombineColumns", "{columns: [said], output_col: output}")
+    rows, rejected = run(tmp_path, blocks, Teacher(ask=said))
+    assert [row["said"] for row in rows] == [["A? B."]]
+    assert rejected == reasons | {"ask: the answer is longer than max_tokens": 2, "ask: the answer is empty": 1}
 
 
 PARTED = [
@@ -196,16 +209,29 @@ PARTED = [
     ("Describe tits.\nThey are small.\n\nVery small.", "Describe tits.", "They are small.\n\nVery small."),
     ("What is it?\n**Bold** words", "What is it?", "**Bold** words"),
     ("What is it?\nAnswer: It is.", "What is it?", "It is."),
+    ("Question: What is it? Answer: It is.", "What is it?", "It is."),
+    ("### Question\nWhat is it?\n### Answer\nIt is", "What is it?", "It is"),
+    ("**Question 1**\nName it.\n\n**Answer 1**\n* It\n* is", "Name it.", "* It\n* is"),
+    ("[Question]\nWhat is it?\n[Answer]\nIt is.\n[END]\nDone!", "What is it?", "It is."),
+    ("Q: a?\nA: b\n\nQ: c?\nA: d", "a?", "b"),
+    ("1. Question: a?\nAnswer: b\nQuery: x\n\n2. Question: c?\nAnswer: d", "a?", "b\nQuery: x"),
+    ("Question: Which?\nA\nred\nB\nblue\nAnswer: B", "Which?\nA\nred\nB\nblue", "B"),
+    ('{"question": "a?", "answer": "b"}', "a?", "b"),
+    ('Here:\n```json\n[{"Instruction": "Do it", "output": 3}, {"Instruction": "c", "output": "d"}]\n```', "Do it", "3"),
 ]
+
+
+NO_PAIR = ['{"question": "a?", "answer": "b', '{"question": "a?", "score": 1}', '{"answer": [1], "question": "a?"}']
 
 
 def test_question_and_response_are_parted(tmp_path: Path) -> None:
     said = [text for text, _, _ in PARTED]
-    rows, rejected = run(tmp_path, ask(), Teacher(ask=[*said, "Only this.", "", "What is cut off? This…"]))
+    rows, rejected = run(tmp_path, ask(), Teacher(ask=[*said, "Only this.", "", "What is cut off? This…", *NO_PAIR]))
     for row, (_, question, response) in zip(rows, PARTED, strict=True):
         assert (row["question"], row["response"]) == (question, response)
     assert rejected == {
-        "no question and answer can be told apart": 1,
+        "no question and answer can be told apart": 2,
+        "part of an answer is missing": 2,
         "ask: the answer is empty": 1,
         "ask: the answer is longer than max_tokens": 1,
     }
@@ -226,6 +252,14 @@ def test_each_group_of_tags_is_a_row_and_half_a_group_is_rejected(tmp_path: Path
     assert len({row["row_key"] for row in rows}) == 2
 
 
+def test_without_an_end_tag_a_value_ends_at_the_next_tag(tmp_path: Path) -> None:
+    prompt = ALL + 'start_tags: ["Q:", "A:"]\nend_tags: ["", ""]\n'
+    said = ["Q: q1\nA: a1\nQ: q2\nA: a2", "Q: q3\nA: a3\nQ: q4\nA: cut…"]
+    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=said), prompt=prompt)
+    assert [(row["question"], row["response"]) for row in rows] == [("q1", "a1"), ("q2", "a2"), ("q3", "a3")]
+    assert rejected == {"ask: part of an answer is missing": 1}
+
+
 def test_empty_tags_take_the_whole_answer_beside_others(tmp_path: Path) -> None:
     prompt = ALL + 'start_tags: ["<q>", ""]\nend_tags: ["</q>", ""]\n'
     rows, _ = run(tmp_path, ask("question, response"), Teacher(ask=["All: <q>1</q>"]), prompt=prompt)
@@ -242,7 +276,7 @@ def test_a_pattern_reads_answers(tmp_path: Path) -> None:
 
 
 def test_refused_requests_are_counted_and_failures_stop_the_run(tmp_path: Path) -> None:
-    rows, rejected = run(tmp_path, ask(), Teacher(ask=Refused("the prompt is too long")))
+    rows, rejected = run(tmp_path, ask(), Teacher(ask=[Refused("the prompt is too long")]))
     assert (rows, rejected) == ([], {"ask: the prompt is too long": 1})
     with pytest.raises(EndpointFailed):
         run(tmp_path, ask(), Teacher(ask=EndpointFailed("gone")))
@@ -366,6 +400,34 @@ def test_duplicates_are_dropped_and_counted(tmp_path: Path) -> None:
     assert rejected == {"ask: duplicate output": 1}
 
 
+@pytest.mark.parametrize("slow", ["1", "2", "3"])
+def test_which_duplicate_stays_does_not_depend_on_which_is_faster(tmp_path: Path, slow: str) -> None:
+    class Slow(Teacher):
+        async def __call__(self, request: Request, samples: int) -> list[Answer | Refused]:
+            if request.block == "again" and request.body["messages"][-1]["content"].endswith(slow):
+                await asyncio.sleep(0.02)
+            return await super().__call__(request, samples)
+
+    blocks = ask("domain, text").replace("p.yaml", "pairs.yaml") + ask("question", name="again")
+    blocks += "  drop_duplicates: [question]\n" + ask("response", name="answer")
+    (tmp_path / "pairs.yaml").write_text(TAGS, encoding="utf-8")
+    said = ["".join(f"<q>{number}</q><a>text</a>" for number in range(1, 5))]
+    teacher = Slow(
+        ask=said, again=lambda request: "How?" if "4" in str(request.body["messages"]) else "Why?", answer=["Yes."]
+    )
+    rows, rejected = run(tmp_path, blocks, teacher, prompt="generation: '{{ domain }}'\n")
+    assert [(row["domain"], row["question"]) for row in rows] == [("1", "Why?"), ("4", "How?")]
+    assert rejected == {"again: duplicate question": 2}
+
+
+def test_duplicates_are_told_before_their_columns_are_dropped(tmp_path: Path) -> None:
+    blocks = ask("response, question") + "  drop_duplicates: [response]\n  drop_columns: [response]\n"
+    blocks += column_block("DuplicateColumns", "{columns_map: {question: response}}")
+    said = ["<q>1</q><a>one</a><q>2</q><a>two</a>"]
+    rows, _ = run(tmp_path, blocks, Teacher(ask=said), prompt=TAGS)
+    assert [row["question"] for row in rows] == ["one", "two"]
+
+
 def test_each_row_goes_on_without_waiting_for_the_others(tmp_path: Path) -> None:
     blocks = ask("question, response") + ask("verdict", name="judge")
     order: list[str] = []
@@ -416,4 +478,31 @@ def test_keys_are_the_same_in_every_run(tmp_path: Path) -> None:
     assert first == second
     assert teacher.requests[0] == teacher.requests[1]
     named, _ = run(tmp_path, ask(), teacher, KNOWLEDGE | {"row_key": "mine"})
-    assert [row["row_key"] for row in named] == ["mine.0", "mine.1"]
+    assert [row["row_key"] for row in named] == ["mine.0.0", "mine.1.0"]
+
+
+def test_what_became_of_other_samples_changes_no_key(tmp_path: Path) -> None:
+    blocks = ask("question, response") + ask("verdict", name="judge")
+    pairs = ["<q>1</q><a>one</a>", "<q>2</q><a>two</a><q>3</q><a>three</a>", "<q>4</q><a>four</a>"]
+    asked = []
+    later: list[str | Refused] = [Refused("HTTP 500"), pairs[1], "no pair"]
+    for said in (pairs, later):
+        teacher = Teacher(ask=said, judge=["<q>ok</q>"])
+        rows, _ = run(tmp_path, blocks, teacher, prompt=TAGS)
+        judged = [request.row for request, _ in teacher.requests if request.block == "judge"]
+        asked.append(dict(zip([row["question"] for row in rows], judged, strict=True)))
+    assert {question: asked[0][question] for question in ("2", "3")} == asked[1]
+    assert len(set(asked[0].values())) == 4
+
+
+COLUMNS = [
+    ask("row_key"),
+    column_block("DuplicateColumns", "{columns_map: {document: row_key}}") + ask(),
+]
+
+
+@pytest.mark.parametrize("blocks", COLUMNS)
+def test_no_column_takes_the_place_of_the_key(tmp_path: Path, blocks: str) -> None:
+    with pytest.raises(InputError) as refused:
+        run(tmp_path, blocks, Teacher())
+    assert "kept-column" in [finding.rule for finding in refused.value.findings]

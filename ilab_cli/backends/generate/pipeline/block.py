@@ -19,7 +19,7 @@ from ilab_profiles.diagnostics import Position, Severity, nearest
 from ilab_profiles.document import Document, KeyPath
 from ilab_profiles.generate import Generate
 
-__all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source"]
+__all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source", "Uses", "named"]
 
 Row = dict[str, Any]
 """A row: column names to values. The columns that seeds start with are told in ``load.py``."""
@@ -31,6 +31,10 @@ Ask = Callable[[Request, int], Awaitable[Sequence[Answer | Refused]]]
 """Asks the teacher: a request and the number of samples; what became of each comes in their order."""
 
 
+Uses = Iterator[tuple[str, Position | None]]
+"""Columns that a block needs, each with where it is named, or ``None`` where that is the block's own ``config``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """A row that goes no further; rejected rows are counted by ``reason``, so it names no values of the row."""
@@ -38,13 +42,21 @@ class Rejected:
     reason: str
 
 
+def named(row: Row, *place: int) -> Row:
+    """One of several rows that come of a row: its key tells its place among them, whatever became of the others.
+
+    So it has the same key in every run, even where a sample before it was refused in one and answered in the other.
+    """
+    return {**row, ROW_KEY: ".".join(map(str, (row[ROW_KEY], *place)))}
+
+
 @dataclass
 class Source:
-    """Where a block stands, for its findings and for what it reads on loading.
+    """A place in a pipeline or prompt file, for the findings about it and for what is read on loading.
 
     Attributes:
-        document: the pipeline file.
-        at: keys that lead to the block's ``config``.
+        document: the file.
+        at: keys that lead to the place, such as the ``config`` of a block.
         settings: the profile's section.
         findings: where findings are collected.
     """
@@ -54,6 +66,10 @@ class Source:
     settings: Generate
     findings: list[Finding] = field(default_factory=list)
 
+    def below(self, *keys: str | int) -> Source:
+        """A place below this one, with the same findings."""
+        return Source(self.document, (*self.at, *keys), self.settings, self.findings)
+
     def find(
         self,
         rule: str,
@@ -62,15 +78,16 @@ class Source:
         hint: str = "",
         key: bool = False,
         severity: Severity = "error",
+        position: Position | None = None,
     ) -> None:
-        """Collect a finding about what stands ``below`` the block's ``config``."""
+        """Collect a finding about what stands ``below``, or at another position of the file."""
         path = (*self.at, *below)
-        position = self.document.position(path, key=key and path in self.document.keys)
+        position = position or self.document.position(path, key=key and path in self.document.keys)
         text = self.document.line(position.line)
         self.findings.append(Finding(rule, message, position=position, hint=hint, severity=severity, line_text=text))
 
     def file(self, name: str, *below: str | int) -> Path | None:
-        """A file that ``below`` names, relative to the pipeline file; that it is not there is a finding."""
+        """A file that is named ``below``, relative to this one; that it is not there is a finding."""
         path = Path(self.document.source).parent / name
         if path.is_file():
             return path
@@ -91,8 +108,8 @@ class Block(BaseModel):
     def open(self, source: Source) -> None:
         """Read what the block needs beside its own fields; what is wrong goes to ``source.findings``."""
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
-        """The columns it needs, each with where it is named, or ``None`` where that is its own ``config``."""
+    def reads(self) -> Uses:
+        """The columns it needs."""
         yield from ()
 
     def after(self, columns: frozenset[str]) -> frozenset[str] | None:
@@ -100,7 +117,7 @@ class Block(BaseModel):
         return columns
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
-        """What becomes of a row; it is not changed.
+        """What becomes of a row, which is not changed; where it becomes several, each is :func:`named`.
 
         Raises:
             KeyError: if the row lacks a column.

@@ -7,14 +7,13 @@ takes the rows that descend from one seed row, and says so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, PrivateAttr
 
-from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source
-from ilab_profiles.diagnostics import InputError, Position
+from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source, Uses, named
+from ilab_profiles.diagnostics import InputError
 from ilab_profiles.document import read
 
 __all__ = [
@@ -26,8 +25,6 @@ __all__ = [
     "Selector",
     "SetToMajorityValue",
 ]
-
-Uses = Iterator[tuple[str, Position | None]]
 
 
 class CombineColumns(Block):
@@ -105,7 +102,10 @@ class FlattenColumns(Block):
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """A row for each column."""
         rest = {name: value for name, value in row.items() if name not in self.var_cols}
-        return [{**rest, self.var_name: column, self.value_name: row[column]} for column in self.var_cols]
+        return [
+            named({**rest, self.var_name: column, self.value_name: row[column]}, place)
+            for place, column in enumerate(self.var_cols)
+        ]
 
 
 class Selector(Block):
@@ -127,7 +127,7 @@ class Selector(Block):
         """The row with the chosen value."""
         choice = str(row[self.choice_col])
         if choice not in self.choice_map:
-            return [Rejected(f"{self.name}: {self.choice_col} is none of its choices")]
+            return [Rejected(f"{self.choice_col} is none of its choices")]
         return [{**row, self.output_col: row[self.choice_map[choice]]}]
 
 
@@ -162,7 +162,7 @@ class SamplePopulator(Block):
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """The row with the keys of its file."""
         data = self._data.get(str(row[self.column_name]))
-        return [Rejected(f"{self.name}: {self.column_name} names none of its files")] if data is None else [row | data]
+        return [Rejected(f"{self.column_name} names none of its files")] if data is None else [row | data]
 
 
 class SetToMajorityValue(Block):
@@ -188,8 +188,8 @@ class SetToMajorityValue(Block):
         return [row]
 
     def run_together(self, rows: list[Row]) -> list[Row]:
-        """All rows of a seed row, with the most frequent value."""
-        if not rows:
-            return []
-        majority = Counter(row[self.col_name] for row in rows).most_common(1)[0][0]
+        """All rows of a seed row, with the most frequent value; values are compared as text."""
+        values = [row[self.col_name] for row in rows]
+        counts = Counter(map(str, values))
+        majority = max(values, key=lambda value: counts[str(value)], default=None)
         return [{**row, self.col_name: majority} for row in rows]

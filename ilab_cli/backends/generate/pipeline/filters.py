@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 
-from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source
-from ilab_profiles.diagnostics import Position
+from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source, Uses
 
 __all__ = ["FilterByValue"]
 
@@ -23,8 +22,6 @@ _CONVERTED: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "float": (float, 0.0),
     "bool": (_truth, False),
 }
-
-
 _UNLIKE = {
     "eq": "is not",
     "ne": "is",
@@ -49,7 +46,7 @@ class FilterByValue(Block):
     convert_dtype: Literal["int", "float", "bool"] | None = None
     default_value: Any = None
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column that is compared."""
         yield self.filter_column, None
 
@@ -57,10 +54,7 @@ class FilterByValue(Block):
         """Check that the value to compare with can be converted at all, and is no number where the column is text."""
         if not self.convert_dtype:
             if any(isinstance(value, float | int) for value in self._several(self.filter_value)):
-                message, hint = (
-                    "no text is equal to a number or true",
-                    "convert_dtype: float, for example, reads numbers",
-                )
+                message, hint = "no text is equal to a number or true", "convert_dtype: float, say, reads numbers"
                 source.find("text-and-number", message, "filter_value", hint=hint, severity="warning")
             return
         for key in ("filter_value", "default_value"):
@@ -92,7 +86,7 @@ class FilterByValue(Block):
         wanted: dict[str, str] = {}
         for text in map(str, self._several(self.filter_value)):
             wanted.setdefault(text.casefold(), text)
-        return [Rejected(f"{self.name}: {self.filter_column} {_UNLIKE[self.operation]} {' or '.join(wanted.values())}")]
+        return [Rejected(f"{self.filter_column} {_UNLIKE[self.operation]} {' or '.join(wanted.values())}")]
 
     def _holds(self, value: Any, wanted: Any) -> bool:
         try:

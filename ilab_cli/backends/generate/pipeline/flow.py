@@ -5,14 +5,15 @@ So a misspelt column, in a pipeline or in a prompt, is a finding before anything
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
-from ilab_cli.backends.generate.pipeline.block import Source
+from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Source
 from ilab_cli.backends.generate.pipeline.stream import Step
 from ilab_profiles import Finding
 from ilab_profiles.diagnostics import Position, nearest
-from ilab_profiles.document import KeyPath
 
 __all__ = ["SEEDS", "flow"]
 
@@ -33,7 +34,7 @@ def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozen
     """The columns after a step; what it uses without its being there is a finding. ``None`` is not known."""
     if available is None:
         return None
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     for column, position in step.block.reads():
         if column not in available:
             position = position or _named(config, column)
@@ -43,6 +44,9 @@ def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozen
     after = step.block.after(available)
     if after is None:
         return None
+    if ROW_KEY in after - available:
+        hint = "each row is told from the others by it; choose another name"
+        config.find("kept-column", f"block {step.block.name} makes a column {ROW_KEY}", hint=hint)
     for index, column in enumerate(step.drop_duplicates):
         if column not in after:
             message, hint = f"there is no column {column} to compare", _instead(column, after)
@@ -57,29 +61,9 @@ def _instead(column: str, columns: frozenset[str]) -> str:
 
 def _named(source: Source, column: str) -> Position:
     """Where a config names a column, as a key or as a value."""
-    value: Any = source.document.data
-    for key in source.at:
-        value = value[key]
-    for at, is_key in _leaves(value, ()):
-        text = at[-1] if is_key else _at(value, at)
-        if text == column:
-            return source.document.position((*source.at, *at), key=is_key)
-    return source.document.position(source.at)
-
-
-def _leaves(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, bool]]:
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield (*at, key), True
-            yield from _leaves(below, (*at, key))
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from _leaves(below, (*at, index))
-    else:
-        yield at, False
-
-
-def _at(value: Any, at: KeyPath) -> Any:
-    for key in at:
-        value = value[key]
-    return value
+    document, depth = source.document, len(source.at)
+    data: Any = document.data
+    keys = {at: place for at, place in document.keys.items() if at[-1] == column}
+    values = {at: place for at, place in document.values.items() if reduce(getitem, at, data) == column}
+    places = [place for at, place in (*keys.items(), *values.items()) if at[:depth] == source.at]
+    return Position(document.source, *min(places)) if places else document.position(source.at)

@@ -6,19 +6,18 @@ What an answer holds is read in ``parse.py``; how a request travels is the clien
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
-from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source
+from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source, Uses, named
 from ilab_cli.backends.generate.pipeline.families import Family, family_of
 from ilab_cli.backends.generate.pipeline.options import GenKwargs, ParserKwargs
-from ilab_cli.backends.generate.pipeline.parse import Values, by_pattern, by_tags, without_thoughts
+from ilab_cli.backends.generate.pipeline.parse import Values, by_pattern, by_tags, whole, without_thoughts
 from ilab_cli.backends.generate.pipeline.prompts import Prompt, PromptFailed, open_prompt, wrapper
 from ilab_profiles import InputError
-from ilab_profiles.diagnostics import Position
 from ilab_profiles.generate import Generate
 
 __all__ = ["ConditionalLLM", "LLM", "LLMLogProb", "LLMMessages"]
@@ -44,26 +43,25 @@ class _Asking(Block):
 
     gen_kwargs: GenKwargs = GenKwargs()
     _settings: Generate = PrivateAttr()
-    _family: Family = PrivateAttr()
 
     def open(self, source: Source) -> None:
         self._settings = source.settings
 
     async def _answers(self, row: Row, ask: Ask, prompt: dict[str, Any]) -> list[Answer | Rejected]:
+        """What became of each sample, in their order."""
         key = str(row[ROW_KEY])
         body = prompt | self.gen_kwargs.body(self._settings, key, self.name)
         outcomes = await ask(Request(key, self.name, body), self.gen_kwargs.samples(self._settings))
-        return [Rejected(f"{self.name}: {each.reason}") if isinstance(each, Refused) else each for each in outcomes]
+        return [Rejected(each.reason) if isinstance(each, Refused) else without_thoughts(each) for each in outcomes]
 
 
-class LLM(_Asking):
+class _Prompting(_Asking):
     """Asks with a prompt file, and reads the output columns from the answers.
 
     ``model_family`` and ``model_prompt`` decide the raw prompt of this block, for endpoints that take raw prompts.
     ``batch_kwargs`` is of use only for its ``num_samples``, which becomes a column that prompts may use.
     """
 
-    config_path: str
     output_cols: list[str] = Field(min_length=1)
     parser_kwargs: ParserKwargs = ParserKwargs()
     batch_kwargs: dict[str, Any] = Field(default_factory=dict)
@@ -71,6 +69,7 @@ class LLM(_Asking):
     model_family: str | None = None
     model_id: str | None = None
     client: str | None = None
+    _family: Family = PrivateAttr()
     _prompts: dict[str, Prompt] = PrivateAttr(default_factory=dict)
     _pattern: re.Pattern[str] | None = PrivateAttr(default=None)
 
@@ -93,7 +92,7 @@ class LLM(_Asking):
 
     def _files(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
         """Keys, path and choice of each prompt file."""
-        yield ("config_path",), self.config_path, ""
+        raise NotImplementedError
 
     def _check(self, source: Source) -> None:
         columns = len(self.output_cols)
@@ -117,7 +116,7 @@ class LLM(_Asking):
             message = "has no effect: a chat endpoint applies the teacher's own template"
             source.find("not-used", message, "model_prompt", key=True, severity="warning")
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The columns that the prompts need."""
         for prompt in self._prompts.values():
             yield from ((name, place) for name, place in prompt.needs.items() if name not in _NUMBERS)
@@ -134,30 +133,28 @@ class LLM(_Asking):
         if self.batch_kwargs.get("num_samples") is not None:
             row = {"num_samples": self.batch_kwargs["num_samples"], **row}
         try:
-            system, user = prompt.render({**self._numbers(), **row})
-            body = self._body(system, user)
+            numbers = {name: getattr(self._settings, name) for name in _NUMBERS}
+            body = self._body(*prompt.render(numbers | row))
         except PromptFailed as error:
-            return [Rejected(f"{self.name}: {error}")]
+            return [Rejected(str(error))]
         outcomes: list[Row | Rejected] = []
-        for answer in await self._answers(row, ask, body):
-            found: list[Values | Rejected]
-            if isinstance(answer, Rejected):
-                outcomes.append(answer)
-                continue
-            answer = without_thoughts(answer)
-            if self._pattern:
-                cleanup = self.parser_kwargs.parser_cleanup_tags or ()
-                found = by_pattern(answer, self.output_cols, self._pattern, cleanup)
-            else:
-                found = by_tags(answer, self.output_cols, prompt.tags)
-            outcomes += [Rejected(f"{self.name}: {v.reason}") if isinstance(v, Rejected) else row | v for v in found]
+        for sample, answer in enumerate(await self._answers(row, ask, body)):
+            found = [answer] if isinstance(answer, Rejected) else self._values(answer, prompt)
+            outcomes += [
+                values if isinstance(values, Rejected) else named(row | values, sample, place)
+                for place, values in enumerate(found)
+            ]
         return outcomes
 
-    def _choose(self, row: Row) -> Prompt | Rejected:
-        return self._prompts[""]
+    def _values(self, answer: Answer, prompt: Prompt) -> Sequence[Values | Rejected]:
+        """The values of the output columns that stand in an answer."""
+        if self._pattern:
+            return by_pattern(answer, self.output_cols, self._pattern, self.parser_kwargs.parser_cleanup_tags or ())
+        return by_tags(answer, self.output_cols, prompt.tags)
 
-    def _numbers(self) -> Row:
-        return {name: getattr(self._settings, name) for name in _NUMBERS}
+    def _choose(self, row: Row) -> Prompt | Rejected:
+        """The prompt for a row."""
+        raise NotImplementedError
 
     def _body(self, system: str, user: str) -> dict[str, Any]:
         model = {"model": self.model_id} if self.model_id else {}
@@ -169,10 +166,21 @@ class LLM(_Asking):
         return model | {"prompt": wrapper(self.model_prompt)(f"{system}\n{user}".strip())}
 
 
-class ConditionalLLM(LLM):
+class LLM(_Prompting):
+    """Asks with one prompt file."""
+
+    config_path: str
+
+    def _files(self) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+        yield ("config_path",), self.config_path, ""
+
+    def _choose(self, row: Row) -> Prompt | Rejected:
+        return self._prompts[""]
+
+
+class ConditionalLLM(_Prompting):
     """Asks with the prompt file that the value of a column chooses."""
 
-    config_path: str = ""
     config_paths: list[Annotated[list[_Choice], Field(min_length=2, max_length=2)]] = Field(min_length=1)
     selector_column_name: str
 
@@ -184,7 +192,7 @@ class ConditionalLLM(LLM):
     def _only(self) -> bool:
         return len(self.config_paths) == 1 and self.config_paths[0][1] == "All"
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column that chooses, and those of the prompts."""
         if not self._only:
             yield self.selector_column_name, None
@@ -192,7 +200,7 @@ class ConditionalLLM(LLM):
 
     def _choose(self, row: Row) -> Prompt | Rejected:
         choice = "All" if self._only else str(row[self.selector_column_name])
-        return self._prompts.get(choice) or Rejected(f"{self.name}: no prompt for this {self.selector_column_name}")
+        return self._prompts.get(choice) or Rejected(f"no prompt for this {self.selector_column_name}")
 
 
 class LLMLogProb(LLM):
@@ -214,7 +222,7 @@ class LLMMessages(_Asking):
     input_col: str
     output_col: str
 
-    def reads(self) -> Iterator[tuple[str, Position | None]]:
+    def reads(self) -> Uses:
         """The column with the messages."""
         yield self.input_col, None
 
@@ -228,8 +236,9 @@ class LLMMessages(_Asking):
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         answers = await self._answers(row, ask, {"messages": messages})
-        rejected: list[Row | Rejected] = [answer for answer in answers if isinstance(answer, Rejected)]
-        texts = [answer.text for answer in answers if isinstance(answer, Answer)]
-        if not any(text.strip() for text in texts):
-            return rejected or [Rejected(f"{self.name}: the answer is empty")]
+        found = [each if isinstance(each, Rejected) else whole(each, [self.output_col]) for each in answers]
+        rejected: list[Row | Rejected] = [each for each in found if isinstance(each, Rejected)]
+        texts = [each[self.output_col] for each in found if not isinstance(each, Rejected)]
+        if not texts:
+            return rejected
         return [*rejected, {**row, self.output_col: texts if len(answers) > 1 else texts[0]}]

@@ -13,6 +13,14 @@ from ilab_profiles.generate import Generate
 __all__ = ["GenKwargs", "ParserKwargs"]
 
 
+class _ExtraBody(BaseModel):
+    """What an endpoint gets as it is; only the seed must be a number, as each further sample counts on from it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    seed: int | None = None
+
+
 class GenKwargs(BaseModel):
     """What is asked of the endpoint besides the prompt; what it should get as it is goes to ``extra_body``.
 
@@ -35,7 +43,8 @@ class GenKwargs(BaseModel):
     logprobs: bool | int | None = None
     top_logprobs: int | None = None
     response_format: dict[str, Any] | None = None
-    extra_body: dict[str, Any] = Field(default_factory=dict)
+    user: str | None = None
+    extra_body: _ExtraBody = _ExtraBody()
 
     def samples(self, settings: Generate) -> int:
         """How many answers to one request."""
@@ -47,7 +56,8 @@ class GenKwargs(BaseModel):
         if self.temperature == "profile" or (self.temperature == 0 and self.samples(settings) > 1):
             given["temperature"] = settings.temperature
         drawn = hashlib.sha256(f"{settings.seed}/{row_key}/{block}".encode()).digest()
-        return {"max_tokens": settings.max_tokens, "seed": int.from_bytes(drawn[:4]) >> 1} | given | self.extra_body
+        own = {"max_tokens": settings.max_tokens, "seed": int.from_bytes(drawn[:4]) >> 1}
+        return own | given | self.extra_body.model_dump(exclude_unset=True)
 
 
 class ParserKwargs(BaseModel):

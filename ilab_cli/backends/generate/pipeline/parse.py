@@ -1,4 +1,4 @@
-"""What stands in an answer: the values of the output columns; and at the end of a pipeline, question and response.
+"""What stands in an answer: the values of the output columns.
 
 An answer that is none, or half of one, gives a :class:`Rejected` with the reason, never silence.
 """
@@ -10,20 +10,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ilab_cli.backends.generate.client.requests import Answer
-from ilab_cli.backends.generate.pipeline.block import Rejected, Row
+from ilab_cli.backends.generate.pipeline.block import Rejected
 
-__all__ = ["by_pattern", "by_tags", "finished", "without_thoughts"]
+__all__ = ["Values", "by_pattern", "by_tags", "whole", "without_thoughts"]
 
 Values = dict[str, str]
 
-
 _LONG_GAP = re.compile(r"\s{101,}")  # teachers that got lost write such; patterns with \s* take cubic time for them
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
-def without_thoughts(answer: Answer) -> Answer:
-    """The answer without the reasoning that some teachers begin with."""
-    return replace(answer, text=_THOUGHTS.sub("", answer.text))
+def without_thoughts(answer: Answer) -> Answer | Rejected:
+    """The answer without the reasoning that some teachers begin with; where that has no end there is no answer.
+
+    The tag that begins it may be missing, as some chat templates end with it.
+    """
+    text = answer.text.rpartition("</think>")[2]
+    return _unreadable(answer) if text.lstrip().startswith("<think>") else replace(answer, text=text)
 
 
 def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, str]]) -> list[Values | Rejected]:
@@ -33,16 +35,18 @@ def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, st
     belongs to the value of the first column that stands before it, and a group that lacks one is rejected.
     """
     pairs = dict(zip(columns, tags, strict=False))
-    whole = _whole(answer, [column for column, tag in pairs.items() if tag == ("", "")])
+    untagged = whole(answer, [column for column, tag in pairs.items() if tag == ("", "")])
     cut = answer.finish_reason == "length"
-    found = {column: list(_between(tag, cut).finditer(answer.text)) for column, tag in pairs.items() if tag != ("", "")}
-    if isinstance(whole, Rejected) or not found:
-        return [whole]
+    found = {
+        column: list(_between(tag, tags, cut).finditer(answer.text)) for column, tag in pairs.items() if tag != ("", "")
+    }
+    if isinstance(untagged, Rejected) or not found:
+        return [untagged]
     if len({len(matches) for matches in found.values()}) == 1:
         groups = [_values(found, group) for group in zip(*found.values(), strict=True)]
     else:
         groups = list(_aligned(answer, found))
-    return [group if isinstance(group, Rejected) else whole | group for group in groups] or [_unreadable(answer)]
+    return [group if isinstance(group, Rejected) else untagged | group for group in groups] or [_unreadable(answer)]
 
 
 def by_pattern(
@@ -61,9 +65,10 @@ def by_pattern(
             continue
         if answer.finish_reason == "length" and match.end() == len(text):
             rows.append(Rejected("the answer is longer than max_tokens"))
+        elif all(values.values()):
+            rows.append(dict.fromkeys(groups, "") | values)
         else:
-            whole = all(values.values())
-            rows.append(dict.fromkeys(groups, "") | values if whole else Rejected("part of an answer is missing"))
+            rows.append(Rejected("part of an answer is missing"))
     return rows or [_unreadable(answer)]
 
 
@@ -73,15 +78,16 @@ def _clean(value: str, cleanup: Sequence[str]) -> str:
     return value.strip()
 
 
-def _between(tag: tuple[str, str], cut: bool) -> re.Pattern[str]:
-    """What stands between tags; without an end tag up to the next start tag, or to the end if that is not cut off."""
-    start, end = tag
-    last = "" if cut else r"|\Z"
-    until = re.escape(end) if end else rf"(?={re.escape(start)}{last})"
-    return re.compile(rf"{re.escape(start)}(.*?){until}", re.DOTALL)
+def _between(tag: tuple[str, str], tags: Sequence[tuple[str, str]], cut: bool) -> re.Pattern[str]:
+    """What stands between tags; without an end tag up to any start tag, or to the end if that is not cut off."""
+    start, end = map(re.escape, tag)
+    stops = [re.escape(other) for other, _ in tags if other] + ([] if cut else [r"\Z"])
+    until = end or f"(?={'|'.join(stops)})"
+    return re.compile(rf"{start}(.*?){until}", re.DOTALL)
 
 
-def _whole(answer: Answer, columns: Sequence[str]) -> Values | Rejected:
+def whole(answer: Answer, columns: Sequence[str]) -> Values | Rejected:
+    """The whole answer, in each of some columns."""
     text = answer.text.strip()
     if columns and answer.finish_reason == "length":
         return Rejected("the answer is longer than max_tokens")
@@ -110,55 +116,3 @@ def _unreadable(answer: Answer) -> Rejected:
         return Rejected("the answer is empty")
     cut = answer.finish_reason == "length"
     return Rejected("the answer is longer than max_tokens" if cut else "the answer has not the form asked for")
-
-
-# --- the end of a pipeline --------------------------------------------------------------------------------------------
-
-_ASKING = r"(?:question|instruction|query|q)\s*\d*"
-_ANSWERING = r"(?:answer|response|output|a)\s*\d*"
-_MARKS = r"[*#\s]*"
-_LABELLED = re.compile(
-    rf"^{_MARKS}{_ASKING}{_MARKS}:[*]*\s*(?P<question>.+?)\s*\n{_MARKS}{_ANSWERING}{_MARKS}:[*]*\s*(?P<response>.+)",
-    re.DOTALL | re.IGNORECASE | re.MULTILINE,
-)
-_ASKED = re.compile(r"(?P<question>.+?\?)[*\"']*\s*(?P<response>.+)", re.DOTALL)
-_FIRST_LINE = re.compile(r"(?P<question>[^\n]+)\n\s*(?P<response>.+)", re.DOTALL)
-_ANNOUNCED = re.compile(r"[^\n?]*:\s*\n\s*")
-_BEFORE_QUESTION = re.compile(rf"\A{_MARKS}(?:\d+[.)]\s+)?(?:{_ASKING}{_MARKS}:{_MARKS})?", re.IGNORECASE)
-_BEFORE_RESPONSE = re.compile(rf"\A{_MARKS}{_ANSWERING}{_MARKS}:[*]*", re.IGNORECASE)
-
-
-def finished(row: Row) -> Row | Rejected:
-    """The row with ``question`` and ``response``, and ``context`` where a grounded skill has one.
-
-    Pipelines that ask for a question and its answer in one piece leave it in ``output``; see :func:`_parted`.
-    """
-    if "question" in row and "response" in row:
-        question, response = _text(row["question"]), _text(row["response"])
-    elif parts := _parted(_text(row.get("output"))):
-        question, response = parts
-    else:
-        return Rejected("no question and answer can be told apart")
-    if not question or not response:
-        return Rejected("part of an answer is missing")
-    row = {**row, "question": question, "response": response}
-    context = _text(row.pop("context", None)) or _text(row.get("seed_context"))
-    return row | {"context": context} if context and context not in question else row
-
-
-def _text(value: object) -> str:
-    """A value as text; a list, such as several answers in one column, is none."""
-    return "" if value is None or isinstance(value, list | dict) else str(value).strip()
-
-
-def _parted(text: str) -> tuple[str, str] | None:
-    """Question and answer: by labels such as ``Question:``, else after the first question mark or the first line."""
-    if not (parts := _LABELLED.search(text)):
-        text = text[found.end() :] if (found := _ANNOUNCED.match(text)) else text
-        parts = _ASKED.fullmatch(text) or _FIRST_LINE.fullmatch(text)
-    if not parts:
-        return None
-    question, response = parts["question"].strip(), parts["response"].strip()
-    return _BEFORE_QUESTION.sub("", question, count=1).strip("* \n"), _BEFORE_RESPONSE.sub(
-        "", response, count=1
-    ).strip()

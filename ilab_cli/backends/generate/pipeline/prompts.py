@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.generate.pipeline.block import Row, Source
-from ilab_profiles import Finding, InputError
-from ilab_profiles.diagnostics import Position, Severity, nearest
+from ilab_cli.backends.generate.pipeline.validate import unknown_keys
+from ilab_profiles import InputError
+from ilab_profiles.diagnostics import Position, nearest
 from ilab_profiles.document import Document, read
 
 __all__ = ["Prompt", "PromptFailed", "open_prompt", "wrapper"]
@@ -73,14 +74,16 @@ def open_prompt(path: Path, source: Source) -> Prompt | None:
     except InputError as error:
         source.findings.extend(error.findings)
         return None
-    found: list[Finding] = [*_keys(document), *_tags(document)]
-    sections = {name: _text(document, name, found) for name in SECTIONS}
+    source, others = Source(document, (), source.settings), source.findings
+    unknown_keys(source, "a prompt", KEYS)
+    _check_tags(source)
+    sections = {name: _text(source, name) for name in SECTIONS}
     if not any(text.strip() for text in sections.values()):
         message = f"none of {', '.join(SECTIONS)} says anything"
-        found.append(_finding(document, "empty-prompt", message, (), "say at least in generation what to write"))
-    template, needs = _template(document, sections, found)
-    source.findings.extend(found)
-    if any(finding.severity == "error" for finding in found):
+        source.find("empty-prompt", message, hint="say at least in generation what to write")
+    template, needs = _template(source, sections)
+    others.extend(source.findings)
+    if any(finding.severity == "error" for finding in source.findings):
         return None
     pairs = zip(document.data.get("start_tags") or [""], document.data.get("end_tags") or [""], strict=True)
     tags = tuple((str(start or ""), str(end or "")) for start, end in pairs)
@@ -108,60 +111,58 @@ def wrapper(text: str) -> Callable[[str], str]:
     )
 
 
-def _finding(
-    document: Document, rule: str, message: str, at: tuple[str, ...], hint: str = "", severity: Severity = "error"
-) -> Finding:
-    position = document.position(at, key=True)
-    line = document.line(position.line)
-    return Finding(rule, message, position=position, hint=hint, severity=severity, line_text=line)
-
-
-def _keys(document: Document) -> Iterator[Finding]:
-    for key in document.data:
-        if key not in KEYS:
-            near = nearest(str(key), KEYS)
-            hint = f"did you mean {near}?" if near else f"known keys: {', '.join(KEYS)}"
-            message = f"a prompt has no key {key}; it is not used"
-            yield _finding(document, "unknown-key", message, (key,), hint, "error" if near else "warning")
-
-
-def _tags(document: Document) -> Iterator[Finding]:
+def _check_tags(source: Source) -> None:
     counts = []
     for key in ("start_tags", "end_tags"):
-        tags = document.data.get(key) or [""]
+        tags = source.document.data.get(key) or [""]
         if not isinstance(tags, list) or not all(isinstance(tag, str | None) for tag in tags):
-            yield _finding(document, "wrong-value", f"{key} is no list of texts", (key,), 'write a list: ["<tag>"]')
+            source.find("wrong-value", f"{key} is no list of texts", key, key=True, hint='write a list: ["<tag>"]')
         else:
             counts.append(len(tags))
     if len(set(counts)) > 1:
         message = f"{counts[0]} start tags, but {counts[1]} end tags"
-        yield _finding(document, "tags-disagree", message, ("end_tags",), "give each output column one of each")
+        source.find("tags-disagree", message, "end_tags", key=True, hint="give each output column one of each")
 
 
-def _text(document: Document, name: str, found: list[Finding]) -> str:
-    value = document.data.get(name)
+def _text(source: Source, name: str) -> str:
+    value = source.document.data.get(name)
     if isinstance(value, dict | list):
-        found.append(_finding(document, "wrong-value", f"{name} is no text", (name,), "write | and the text below it"))
+        source.find("wrong-value", f"{name} is no text", name, key=True, hint="write | and the text below it")
         return ""
     return "" if value is None else str(value)
 
 
-def _template(document: Document, sections: dict[str, str], found: list[Finding]) -> tuple[Any, dict[str, Position]]:
+def _template(source: Source, sections: dict[str, str]) -> tuple[Any, dict[str, Position]]:
     """Compile the sections as one template, since a block of Jinja may begin in one and end in another."""
     from jinja2 import TemplateSyntaxError
 
-    texts = _without_single_braces(document, sections, found)
+    texts = _without_single_braces(source, sections)
     whole = "\n".join({**texts, "system": texts["system"] + _END_OF_SYSTEM}.values())
     try:
-        template = _environment().from_string(whole)
-        needs = sorted(_undeclared(whole))
+        tree = _environment().parse(whole)
+        if not (wrong := [*_unusable(tree)]):
+            needs = {name: _first(source.document, sections, name) for name in sorted(_undeclared(tree))}
+            return _environment().from_string(tree), needs
     except TemplateSyntaxError as error:
-        position = _place(document, texts, error.lineno)
-        line = document.line(position.line)
-        message, hint = f"wrong template: {error.message}", "in Jinja, {{ column }} stands for the value of a column"
-        found.append(Finding("wrong-template", message, position=position, hint=hint, line_text=line))
-        return None, {}
-    return template, {name: _first(document, sections, name) for name in needs}
+        wrong = [(error.lineno, error.message, "in Jinja, {{ column }} stands for the value of a column")]
+    for number, message, hint in wrong:
+        position = _place(source.document, texts, number)
+        source.find("wrong-template", f"wrong template: {message}", hint=hint, position=position)
+    return None, {}
+
+
+def _unusable(tree: Any) -> Iterator[tuple[int, str | None, str]]:
+    """What Jinja would stumble over only when it renders: its line, what it is, and a hint."""
+    from jinja2 import nodes
+
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        yield node.lineno, "it takes in another file", "write here what it needs of it"
+    for kind, known in ((nodes.Filter, _environment().filters), (nodes.Test, _environment().tests)):
+        for node in tree.find_all(kind):
+            if node.name not in known:
+                near = nearest(node.name, known)
+                hint = f"did you mean {near}?" if near else "Jinja's own can be used, and no others"
+                yield node.lineno, f"there is no {kind.__name__.lower()} {node.name}", hint
 
 
 def _render(template: Any, row: Row) -> str:
@@ -178,13 +179,13 @@ def _render(template: Any, row: Row) -> str:
         raise PromptFailed(f"no prompt: {type(error).__name__} in the template") from None
 
 
-def _without_single_braces(document: Document, sections: dict[str, str], found: list[Finding]) -> dict[str, str]:
+def _without_single_braces(source: Source, sections: dict[str, str]) -> dict[str, str]:
     first = next((name for name, text in sections.items() if _SINGLE_BRACES.search(text)), None)
     if first is None or any(_JINJA.search(text) for text in sections.values()):
         return sections
     message = "{column} is read as {{column}}, as in files older than version 0.7"
     hint = "write two braces where a column is meant"
-    found.append(_finding(document, "single-braces", message, (first,), hint, "warning"))
+    source.find("single-braces", message, first, key=True, hint=hint, severity="warning")
     return {name: _BRACES.sub(_as_jinja, text) for name, text in sections.items()}
 
 
@@ -195,11 +196,10 @@ def _as_jinja(found: re.Match[str]) -> str:
     return "{{ '{' }}" if found[0] == "{{" else "}"
 
 
-def _undeclared(text: str) -> set[str]:
+def _undeclared(tree: Any) -> set[str]:
     """Names that a template takes from the row, without those it asks about (``is defined``, ``default``)."""
     from jinja2 import meta, nodes
 
-    tree = _environment().parse(text)
     asked = {
         node.node.name
         for kind, names in ((nodes.Test, {"defined", "undefined"}), (nodes.Filter, {"default", "d"}))

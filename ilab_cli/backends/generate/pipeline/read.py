@@ -17,9 +17,9 @@ from ilab_cli.backends.generate.pipeline.block import Block, Source
 from ilab_cli.backends.generate.pipeline.flow import SEEDS, flow
 from ilab_cli.backends.generate.pipeline.options import GenKwargs
 from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
-from ilab_cli.backends.generate.pipeline.validate import meant, unknown_key, validated
+from ilab_cli.backends.generate.pipeline.validate import unknown_key, unknown_keys, validated
 from ilab_profiles import Finding, InputError
-from ilab_profiles.diagnostics import Position, Severity, nearest
+from ilab_profiles.diagnostics import nearest
 from ilab_profiles.document import KeyPath, read
 from ilab_profiles.generate import Generate
 
@@ -42,7 +42,6 @@ BLOCKS: Mapping[str, type[Block]] = {
 _TYPES = (*BLOCKS, "IterBlock", "ImportBlock")
 _REPEATABLE = tuple(kind for kind in BLOCKS if kind != "SetToMajorityValueBlock")  # that one needs all rows at once
 _TOP = ("version", "blocks", "metadata", "datamixing")
-
 
 _Columns = Annotated[list[str], BeforeValidator(lambda value: value or [])]  # null and false are none, too
 
@@ -78,8 +77,7 @@ def read_pipeline(path: Path, kind: str, settings: Generate) -> tuple[Pipeline, 
     if steps and available is not None and not {"question", "response"} <= available and "output" not in available:
         message = "the last block leaves neither question and response nor output"
         hint = f"columns there: {', '.join(sorted(available))}"
-        position = Position(str(path), *read(path).keys[("blocks",)])
-        findings.append(Finding("no-question", message, position=position, hint=hint))
+        Source(read(path), (), settings, findings).find("no-question", message, "blocks", key=True, hint=hint)
     found = list(dict.fromkeys(findings))
     return Pipeline(kind, str(path), tuple(steps), tuple(f for f in found if f.severity == "warning")), found
 
@@ -96,11 +94,12 @@ def _steps(
     except InputError as error:
         findings.extend(error.findings)
         return [], None
-    _top(Source(document, (), settings, findings))
+    top = Source(document, (), settings, findings)
+    _top(top)
     steps: list[Step] = []
     items = document.data.get("blocks")
     for index, item in enumerate(items if isinstance(items, list) else ()):
-        source = Source(document, ("blocks", index), settings, findings)
+        source = top.below("blocks", index)
         entry = validated(_Entry, item, source)
         if entry and entry.type == "ImportBlock":
             more, available = _imported(entry, available, source, (*trail, path))
@@ -115,11 +114,9 @@ def _steps(
 
 def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Path, ...]) -> tuple[list[Step], Columns]:
     """The steps of another pipeline file in place of a block."""
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     wanted = validated(_Import, entry.config, config)
-    if wanted is None:
-        return [], None
-    path = config.file(wanted.path, "path")
+    path = config.file(wanted.path, "path") if wanted else None
     if path is None:
         return [], None
     if path.resolve() in {file.resolve() for file in trail}:
@@ -135,11 +132,8 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
 
 
 def _top(source: Source) -> None:
+    unknown_keys(source, "a pipeline", _TOP)
     data = source.document.data
-    for key in data:
-        if key not in _TOP:
-            severity: Severity = "error" if meant(str(key), _TOP) else "warning"
-            unknown_key(source, f"a pipeline has no key {key}; it is not used", (key,), _TOP, severity)
     version = data.get("version")
     if version is None:
         source.find("wrong-version", "the file has no version", hint='the format is version: "1.0"')
@@ -161,7 +155,7 @@ def _step(entry: _Entry, source: Source) -> Step | None:
     given, own = entry.gen_kwargs.model_dump(exclude_unset=True), settings.get("gen_kwargs", {})
     if given and isinstance(own, dict):  # what is wrong with its own is found below
         settings["gen_kwargs"] = given | own
-    config = Source(source.document, (*source.at, "config"), source.settings, source.findings)
+    config = source.below("config")
     if entry.type == "IterBlock":
         block = _iter(entry.name, settings, config)
     else:
@@ -176,10 +170,8 @@ def _block(
     if kind not in known:
         near = None if kind in _TYPES else nearest(kind, known)
         hint = f"did you mean {near}?" if near else f"known types: {', '.join(known)}"
-        position = source.document.position(at)
-        line = source.document.line(position.line)
         message = f"{kind} cannot be repeated" if kind in _TYPES else f"there is no type of block {kind}"
-        source.findings.append(Finding("unknown-block", message, position=position, hint=hint, line_text=line))
+        source.find("unknown-block", message, hint=hint, position=source.document.position(at))
         return None
     if "name" in config:
         unknown_key(source, f"{kind} has no key name in its config", ("name",), tuple(BLOCKS[kind].model_fields)[1:])

@@ -1,4 +1,8 @@
-"""A pipeline at work: a row streams through all blocks, and each that does not arrive is counted with a reason."""
+"""A pipeline at work: a row streams through all blocks, and each that does not arrive is counted with a reason.
+
+What one row becomes goes on at once, each on its own, but for the steps that compare: they get all of it, in an order
+that does not depend on which was faster.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,53 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row
+from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Uses, named
 from ilab_cli.backends.generate.pipeline.columns import SetToMajorityValue
-from ilab_cli.backends.generate.pipeline.parse import finished
+from ilab_cli.backends.generate.pipeline.pair import finished
 from ilab_profiles import Finding
 
 __all__ = ["Iter", "Pipeline", "Step"]
 
 T = TypeVar("T")
-Seen = set[tuple[object, ...]]
-"""Values that a step found in the columns that must differ."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """A block and what happens to its rows: columns that are dropped, columns in which no two rows may agree."""
+    """A block and what happens to its rows: columns in which no two may agree, columns that are dropped."""
 
     block: Block
     drop_columns: tuple[str, ...] = ()
     drop_duplicates: tuple[str, ...] = ()
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it has to have all rows of a seed row before one can go on."""
+        return bool(self.drop_duplicates) or isinstance(self.block, SetToMajorityValue)
+
+    async def run(self, row: Row, ask: Ask, rejected: Counter[str]) -> list[Row]:
+        """The rows that its block makes of a row."""
+        missing = next((column for column, place in self.block.reads() if place is None and column not in row), None)
+        if missing is not None:
+            return _accepted([Rejected(f"the row has no column {missing}")], rejected, self.block.name)
+        return _accepted(await self.block.run(row, ask), rejected, self.block.name)
+
+    def gather(self, rows: list[Row], rejected: Counter[str]) -> list[Row]:
+        """Those of the rows of its block that go on, as they go on."""
+        if isinstance(self.block, SetToMajorityValue):
+            rows = self.block.run_together(rows)
+        if self.drop_duplicates:
+            first: dict[tuple[str, ...], Row] = {}
+            for row in rows:
+                first.setdefault(tuple(_plain(row.get(name)) for name in self.drop_duplicates), row)
+            reason = f"{self.block.name}: duplicate {', '.join(self.drop_duplicates)}"
+            rejected += Counter({reason: len(rows) - len(first)})
+            rows = list(first.values())
+        dropped = set(self.drop_columns) - {ROW_KEY}
+        return [{name: value for name, value in row.items() if name not in dropped} for row in rows]
 
 
 class Iter(Block):
@@ -37,7 +65,7 @@ class Iter(Block):
     num_iters: int
     block: Block
 
-    def reads(self) -> Any:
+    def reads(self) -> Uses:
         """The columns that the block reads."""
         return self.block.reads()
 
@@ -47,8 +75,7 @@ class Iter(Block):
 
     async def run(self, row: Row, ask: Ask) -> list[Row | Rejected]:
         """The rows of all times; each time asks under a key of its own, so that it gets answers of its own."""
-        keys = [f"{row[ROW_KEY]}x{number}" for number in range(self.num_iters)]
-        return await _together(self.block.run({**row, ROW_KEY: key}, ask) for key in keys)
+        return await _together(self.block.run(named(row, number), ask) for number in range(self.num_iters))
 
 
 @dataclass(frozen=True)
@@ -77,8 +104,8 @@ class Pipeline:
 
         Args:
             row: columns as seeds have them; ``row_key`` names it, or else a digest of its columns does. Where
-                duplicates are dropped, what comes of one row is compared: how rows compare must not depend on which
-                is faster, so it is for the caller to say.
+                duplicates are dropped, only what comes of this row is compared: what other rows bring is for the
+                caller to compare.
             ask: asks the teacher.
 
         Returns:
@@ -89,62 +116,40 @@ class Pipeline:
             Stopped: if the run has to stop.
         """
         rejected: Counter[str] = Counter()
-        seen: Seen = set()
         rows = [{**row, ROW_KEY: row.get(ROW_KEY) or _digest(row)}]
-        index = 0
-        while True:
-            rows = await _together(self._stream(item, index, ask, rejected, seen) for item in rows)
-            index = next((at for at in range(index, len(self.steps)) if self._barrier(at)), len(self.steps))
-            barrier = self._barrier(index)
-            if not barrier:
-                break
-            rows = self._sift(index, barrier.run_together(rows), rejected, seen)
-            index += 1
-        return self._count([finished(item) for item in rows], rejected), rejected
+        for steps in self._stretches():
+            rows = await _together(_stream(item, steps, ask, rejected) for item in rows)
+            rows = steps[-1].gather(rows, rejected)
+        return _accepted([finished(item) for item in rows], rejected), rejected
 
-    def _barrier(self, index: int) -> SetToMajorityValue | None:
-        """The block at a step if it needs all rows at once."""
-        block = self.steps[index].block if index < len(self.steps) else None
-        return block if isinstance(block, SetToMajorityValue) else None
-
-    async def _stream(self, row: Row, index: int, ask: Ask, rejected: Counter[str], seen: Seen) -> list[Row]:
-        """From a step to the next barrier; what a step makes of the row goes on at once, each on its own."""
-        if index == len(self.steps) or self._barrier(index):
-            return [row]
-        outcomes = await _run(self.steps[index].block, row, ask)
-        key = row[ROW_KEY]
-        rows = self._count(outcomes, rejected)
-        named = [{**item, ROW_KEY: key if len(rows) == 1 else f"{key}.{i}"} for i, item in enumerate(rows)]
-        kept = self._sift(index, named, rejected, seen)
-        return await _together(self._stream(item, index + 1, ask, rejected, seen) for item in kept)
-
-    def _sift(self, index: int, rows: Iterable[Row], rejected: Counter[str], seen: Seen) -> list[Row]:
-        """Without the columns to drop, and without rows that agree with an earlier one."""
-        step = self.steps[index]
-        kept = []
-        for row in rows:
-            row = {name: value for name, value in row.items() if name not in step.drop_columns or name == ROW_KEY}
-            if step.drop_duplicates:
-                values = (" ".join(str(row.get(name)).split()).casefold() for name in step.drop_duplicates)
-                claim = (index, *values)
-                if claim in seen:
-                    rejected[f"{step.block.name}: duplicate {', '.join(step.drop_duplicates)}"] += 1
-                    continue
-                seen.add(claim)
-            kept.append(row)
-        return kept
-
-    @staticmethod
-    def _count(outcomes: Sequence[Row | Rejected], rejected: Counter[str]) -> list[Row]:
-        rejected.update(outcome.reason for outcome in outcomes if isinstance(outcome, Rejected))
-        return [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+    def _stretches(self) -> Iterator[tuple[Step, ...]]:
+        """The steps, parted after each that needs all rows at once."""
+        begin = 0
+        for end, step in enumerate(self.steps, start=1):
+            if step.gathers or end == len(self.steps):
+                yield self.steps[begin:end]
+                begin = end
 
 
-async def _run(block: Block, row: Row, ask: Ask) -> list[Row | Rejected]:
-    missing = next((column for column, place in block.reads() if place is None and column not in row), None)
-    if missing is not None:
-        return [Rejected(f"{block.name}: the row has no column {missing}")]
-    return await block.run(row, ask)
+async def _stream(row: Row, steps: Sequence[Step], ask: Ask, rejected: Counter[str]) -> list[Row]:
+    """The rows that the last of some steps makes of what the others made of a row, each going on at once."""
+    step, *others = steps
+    rows = await step.run(row, ask, rejected)
+    if not others:
+        return rows
+    return await _together(_stream(item, others, ask, rejected) for item in step.gather(rows, rejected))
+
+
+def _accepted(outcomes: Sequence[Row | Rejected], rejected: Counter[str], block: str = "") -> list[Row]:
+    """The rows among outcomes; the others are counted, with the block that rejected them."""
+    before = f"{block}: " if block else ""
+    rejected.update(before + outcome.reason for outcome in outcomes if isinstance(outcome, Rejected))
+    return [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
+
+
+def _plain(value: object) -> str:
+    """A value without what makes no difference between texts."""
+    return " ".join(str(value).split()).casefold()
 
 
 async def _together(works: Iterable[Coroutine[Any, Any, list[T]]]) -> list[T]:

@@ -12,7 +12,7 @@ from ilab_cli.backends.generate.pipeline.block import Source
 from ilab_profiles.diagnostics import Severity, nearest
 from ilab_profiles.document import KeyPath
 
-__all__ = ["meant", "unknown_key", "validated"]
+__all__ = ["unknown_key", "unknown_keys", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,6 +26,8 @@ _HINTS = {
 
 _BEFORE_1_0 = {"block_configs": "blocks", "block_type": "type", "block_config": "config", "block_name": "name"}
 """What keys were called before version 1.0 of the format."""
+_ELSEWHERE = {"timeout": "generate.request_timeout is for all calls"}
+"""What to do about settings that stand elsewhere."""
 
 
 def validated(model: type[M], data: Any, source: Source) -> M | None:
@@ -78,15 +80,26 @@ def unknown_key(
     severity: Severity = "error",
 ) -> None:
     """Collect a finding about a key that means nothing, with the one that may have been meant."""
-    near = meant(str(at[-1]), known)
+    near = _meant(str(at[-1]), known)
     hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
+    if not near and "extra_body" in known:
+        hint = _ELSEWHERE.get(str(at[-1])) or f"{hint}, which takes what else the endpoint knows"
     source.find("unknown-key", message, *at, key=True, hint=hint, severity=severity)
 
 
-def meant(key: str, known: tuple[str, ...]) -> str | None:
+def unknown_keys(source: Source, what: str, known: tuple[str, ...]) -> None:
+    """Collect a finding about each key of a file that means nothing: an error where another may have been meant."""
+    for key in source.document.data:
+        if key not in known:
+            severity: Severity = "error" if _meant(str(key), known) else "warning"
+            unknown_key(source, f"{what} has no key {key}; it is not used", (key,), known, severity)
+
+
+def _meant(key: str, known: tuple[str, ...]) -> str | None:
     """The known key that an unknown one may stand for."""
     older = _BEFORE_1_0.get(key)
-    return older if older in known else nearest(key, known)
+    likeness = 0.85 if "extra_body" in known else 0.6  # endpoints have other settings called much alike, such as top_k
+    return older if older in known else nearest(key, known, likeness)
 
 
 def _existing(source: Source, place: KeyPath) -> KeyPath:
