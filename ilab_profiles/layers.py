@@ -54,13 +54,19 @@ class Setting:
 
     def position(self, below: KeyPath = ()) -> Position:
         """Where the value, or a part of it, stands."""
-        if self.document is None:
-            return Position(self.source)
-        keys = self.keys
+        return Position(self.source) if self.document is None else self.document.position(self._written(below))
+
+    def part(self, below: KeyPath, value: Any) -> Setting:
+        """A part of the value, as a setting of its own."""
+        return replace(self, value=value, keys=self._written(below))
+
+    def _written(self, below: KeyPath) -> KeyPath:
+        """Where a part of the value stands in the document, if there is one."""
+        keys, values = self.keys, self.document.values if self.document else {}
         for part in below:
             written = (*keys, part if isinstance(part, int) else part.replace("_", "-"))
-            keys = next((there for there in (written, (*keys, part)) if there in self.document.values), keys)
-        return self.document.position(keys)
+            keys = next((there for there in (written, (*keys, part)) if there in values), keys)
+        return keys
 
 
 @dataclass(frozen=True, slots=True)

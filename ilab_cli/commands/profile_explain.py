@@ -61,16 +61,17 @@ def explain(
     from ilab_cli.settings import in_force
     from ilab_profiles import explain
     from ilab_profiles.derived import derived
-    from ilab_profiles.paths import fields
+    from ilab_profiles.paths import field_at, paths_in
 
     effective = in_force("", {}, profile)
     path = _known(key, effective, samples)
     follows = derived(effective.profile, samples)
-    if path in fields() or path in follows:
+    if field_at(path) or path in follows:
         found = explain(effective, path, samples)
         output.print_json(asdict(found)) if as_json else print(found)
         return
-    parts = [explain(effective, part, samples) for part in (*fields(), *follows) if part.startswith(f"{path}.")]
+    below = (part for part in (*paths_in(effective.profile), *follows) if part.startswith(f"{path}."))
+    parts = [explain(effective, part, samples) for part in below]
     if as_json:
         output.print_json([asdict(part) for part in parts])
     else:
@@ -81,7 +82,7 @@ def _known(key: str, effective: Effective, samples: int | None) -> str:
     """The proper path of a setting, a section or a derived value.
 
     Raises:
-        InputError: if there is none of them, or the number of samples is needed.
+        InputError: if there is none of them, or each phase has its own, or the number of samples is needed.
     """
     from ilab_profiles import Finding, InputError
     from ilab_profiles.derived import derived
@@ -90,10 +91,17 @@ def _known(key: str, effective: Effective, samples: int | None) -> str:
     path = key.replace("-", "_")
     if path in derived(effective.profile, samples):
         return path
-    if path in derived(effective.profile, samples=1):
+    known = derived(effective.profile, samples=1)
+    if path not in known and (each := [other for other in known if _leaf(other) == _leaf(path)]):
+        raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
+    if path in known:
         message = "follows from the number of conversations to train on"
         raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
     return find_field(key)
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _short(item: Explanation) -> tuple[str, str, str]:

@@ -141,8 +141,10 @@ def test_explain_tells_value_origin_and_what_is_shadowed(tmp_path: Path) -> None
     assert [(given.kind, given.value) for given in told.shadowed] == [
         ("environment", 4e-5),
         ("config", 3e-5),
+        ("profile", 2e-5),
         ("default", 2e-5),
     ]
+    assert told.in_phases == (5e-5, 5e-5)
     assert str(told.shadowed[1].position) == f"{config}:3:26"
     assert "5e-05" in str(told)
 
@@ -156,7 +158,7 @@ def test_explain_refuses_what_is_no_setting() -> None:
 
 
 def test_explain_derives_with_formula_and_numbers() -> None:
-    found = resolve("multi_gpu/h100_x2", environ={})
+    found = resolve("multi_gpu/h100_x2", environ={}, flags={"train.phases": [], "train.effective_batch_size": 96})
     world = explain(found, "train.world_size")
     assert (world.value, world.numbers) == (2, "2 * 1")
     accumulation = explain(found, "train.gradient_accumulation")
