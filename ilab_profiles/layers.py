@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
-from ilab_profiles.document import Document, KeyPath
+from ilab_profiles.document import Document, KeyPath, masked
 from ilab_profiles.fields import Section, mistaken_for
 from ilab_profiles.paths import (
     Shape,
@@ -95,7 +95,7 @@ class _Reader:
             elif isinstance(value, Mapping):
                 self.walk(shape.section, value, f"{path}.", here)
             elif value is not None:
-                message = f"{path} holds settings of its own, not {show(value)[:60]}"
+                message = f"{path} holds settings of its own, not {masked(show(value)[:60])}"
                 hint = "write them below it as `key: value`, with a space behind the colon"
                 self.report("not-a-section", message, path, here, hint)
 
@@ -132,14 +132,17 @@ class _Reader:
         }
 
     def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
-        names = {name: name for name in spellings(model) if "-" not in name}
+        known = [*model.model_fields]
+        if model is Profile:
+            known += ["extends"] if len(keys) > 1 else ["extends", "profile"]  # which are no settings
+        names = {name: name for name in (*known, *spellings(model)) if "-" not in name}
         names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
         close = nearest(key.replace("-", "_").lower(), names)
         where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
         if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
             hint = "settings of the profile stand inside `profile:`"
         else:
-            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(model.model_fields)}"
+            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(known)}"
         self.report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
 
     def report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:

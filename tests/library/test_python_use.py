@@ -10,8 +10,8 @@ from pydantic import SecretStr
 import ilab_profiles
 import ilab_profiles.train
 from ilab_profiles import InputError, Profile, check, diff, explain, load, names, resolve
-from ilab_profiles.document import parse
-from ilab_profiles.paths import fields
+from ilab_profiles.document import masked, parse
+from ilab_profiles.paths import fields, is_secret
 
 
 @pytest.mark.parametrize("name", names())
@@ -247,6 +247,8 @@ def test_a_secret_appears_nowhere(tmp_path: Path) -> None:
     [
         "generate: {{api_key: [{key}]}}",
         "generate: {{api_keyy: {key}}}",
+        "generate: {{zebra: 1, api-kye: {key}}}",
+        "generate:\n  api-kye:{key}",
         "generate: {{api-key: '{key}', num_samples: 0}}",
         "generate:\n  api_key: |\n    {key}\n  api_key: {key}\n",
         "generate: {{api_key: {{x: {key}}}}}",
@@ -265,6 +267,12 @@ def test_a_secret_is_in_no_finding(text: str, tmp_path: Path) -> None:
         assert KEY not in report(findings, form)
     assert KEY.encode() not in pickle.dumps(findings)
     assert KEY not in repr(findings)
+
+
+@pytest.mark.parametrize("name", [path.rpartition(".")[2] for path in fields() if is_secret(path)])
+def test_a_secret_is_masked_under_a_name_that_is_nearly_right(name: str) -> None:
+    for written in (name, name.upper(), name[:-2] + name[:-3:-1], name.replace("_", "")):
+        assert KEY not in masked(f"{{x: 1, {written}: {KEY}, y: 2}}")
 
 
 def test_a_wrong_secret_from_the_environment_is_not_told() -> None:
