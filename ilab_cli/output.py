@@ -22,6 +22,7 @@ __all__ = [
     "configure",
     "debugging",
     "detail",
+    "judge",
     "level",
     "lively",
     "print_json",
@@ -86,6 +87,19 @@ def warn(findings: Iterable[Finding | str]) -> None:
     """Print findings or other bad news, however quiet it should be."""
     for finding in findings:
         _print(str(finding))
+
+
+def judge(findings: Sequence[Finding]) -> None:
+    """Print findings that refuse nothing.
+
+    Raises:
+        InputError: with all of them, if one is an error.
+    """
+    from ilab_profiles.diagnostics import InputError
+
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(findings)
+    warn(findings)
 
 
 def _print(text: str) -> None:
