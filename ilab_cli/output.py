@@ -132,6 +132,7 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
         from ilab_profiles.diagnostics import InputError
 
         try:
+            _check_folder()
             command(*arguments, **options)
         except InputError as error:
             warn(error.findings)
@@ -141,3 +142,14 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return call
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that somebody removed: nothing can be found or written there."""
+    from ilab_profiles.diagnostics import Finding, InputError
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        finding = Finding("no-working-folder", "the working folder is gone", hint="go to another one: cd ~")
+        raise InputError(finding) from None

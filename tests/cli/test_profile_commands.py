@@ -136,6 +136,16 @@ def test_validate_takes_files_names_patterns_and_folders(
     assert "Traceback" not in done.stderr
 
 
+def test_validate_says_which_names_of_files_it_takes(ilab: Ilab, files: Path) -> None:
+    assert (
+        "notes.txt: error[no-such-file] is not named .yaml, .yml or .json"
+        in ilab("profile", "validate", "notes.txt").stdout
+    )
+    (files / "below" / "typo.json").write_text('{"trian": {}}')
+    for target in ("below", "below/*"):
+        assert "below/typo.json:1:2: error[unknown-key]" in ilab("profile", "validate", target).stdout
+
+
 def test_findings_are_results_and_go_to_stdout(ilab: Ilab, files: Path) -> None:
     done = ilab("profile", "validate", "typo.yml", "below/broken.yaml", "--quiet")
     assert (done.returncode, done.stderr) == (2, "")
@@ -328,7 +338,7 @@ def test_equal_profiles_have_no_difference(ilab: Ilab) -> None:
         (["init", "mi\nne", "--extends", "cpu_only"], ["bad-name"]),
         (["set", "train.seed", "3"], ["config.yaml: error[no-config]", "ilab config init"]),
         (["set", "train.seed", "3", "--profile", "cpu-only"], ["ilab profile init NAME --extends cpu-only"]),
-        (["set", "train.seed", "--profle"], ["--profle: error[unknown-flag]"]),
+        (["set", "train.seed", "--profle"], ["No such option: --profle", "--profile"]),
     ],
 )
 def test_bad_input_ends_with_2_and_writes_nothing(
