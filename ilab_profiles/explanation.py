@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.derived import Derived, derived
-from ilab_profiles.diagnostics import Position
+from ilab_profiles.diagnostics import Finding, InputError, Position
 from ilab_profiles.fields import aliases_of, unit_of
 from ilab_profiles.layers import Setting
 from ilab_profiles.merge import Effective
@@ -18,7 +18,7 @@ from ilab_profiles.profile import Profile
 from ilab_profiles.render import scalar, to_data, value_in
 from ilab_profiles.train import Phase
 
-__all__ = ["Explanation", "Given", "explain"]
+__all__ = ["Explanation", "Given", "explain", "find_key"]
 
 MASK = "**********"
 
@@ -87,6 +87,24 @@ def _source(given: Given) -> str:
     return f"{given.kind} {given.position}" if given.position else given.kind
 
 
+def find_key(effective: Effective, key: str, samples: int | None = None) -> str:
+    """The proper dotted path of a setting, a section or a derived value.
+
+    Raises:
+        InputError: if there is none of them, or each phase has its own, or the number of samples is needed.
+    """
+    path = key.replace("-", "_")
+    if path in derived(effective.profile, samples):
+        return path
+    known = derived(effective.profile, samples=1)
+    if path in known:
+        message = "follows from the number of conversations to train on"
+        raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
+    if each := [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]:
+        raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
+    return find_field(key)
+
+
 def explain(effective: Effective, path: str, samples: int | None = None) -> Explanation:
     """Explain a setting or a derived value.
 
@@ -98,10 +116,10 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
     Raises:
         InputError: if there is no such setting, or it is a section.
     """
+    path = find_key(effective, path, samples)
     follows = derived(effective.profile, samples)
     if path in follows:
         return _derived(follows[path])
-    path = find_field(path)
     info = field_at(path)
     if info is None:
         raise not_a_setting(path)

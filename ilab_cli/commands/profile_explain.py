@@ -12,7 +12,7 @@ from ilab_cli.commands.cells import cell
 from ilab_cli.options import add
 
 if TYPE_CHECKING:
-    from ilab_profiles import Difference, Effective, Explanation, Profile
+    from ilab_profiles import Difference, Explanation, Profile
 
 __all__ = ["add_to"]
 
@@ -61,10 +61,11 @@ def explain(
     from ilab_cli.settings import in_force
     from ilab_profiles import explain
     from ilab_profiles.derived import derived
+    from ilab_profiles.explanation import find_key
     from ilab_profiles.paths import field_at, paths_in
 
     effective = in_force("", {}, profile)
-    path = _known(key, effective, samples)
+    path = find_key(effective, key, samples)
     follows = derived(effective.profile, samples)
     if field_at(path) or path in follows:
         found = explain(effective, path, samples)
@@ -76,32 +77,6 @@ def explain(
         output.print_json([asdict(part) for part in parts])
     else:
         print(output.columns(("SETTING", "VALUE", "FROM"), map(_short, parts)))
-
-
-def _known(key: str, effective: Effective, samples: int | None) -> str:
-    """The proper path of a setting, a section or a derived value.
-
-    Raises:
-        InputError: if there is none of them, or each phase has its own, or the number of samples is needed.
-    """
-    from ilab_profiles import Finding, InputError
-    from ilab_profiles.derived import derived
-    from ilab_profiles.paths import find_field
-
-    path = key.replace("-", "_")
-    if path in derived(effective.profile, samples):
-        return path
-    known = derived(effective.profile, samples=1)
-    if path not in known and (each := [other for other in known if _leaf(other) == _leaf(path)]):
-        raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
-    if path in known:
-        message = "follows from the number of conversations to train on"
-        raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
-    return find_field(key)
-
-
-def _leaf(path: str) -> str:
-    return path.rpartition(".")[2]
 
 
 def _short(item: Explanation) -> tuple[str, str, str]:

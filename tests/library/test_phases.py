@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ilab_profiles import Effective, check, diff, explain, load, names, resolve
+from ilab_profiles import Effective, InputError, check, diff, explain, load, names, resolve
 from ilab_profiles.derived import derived
 
 SOURCES = ["profile", "config", "environment", "flag"]
@@ -115,6 +115,8 @@ def test_what_follows_is_told_for_each_phase() -> None:
     assert told["train.phases.1.steps_per_epoch"].numbers == "ceil(10000 / 3840)"
     assert told["train.phases.1.samples_per_process"].formula == "ceil(phases.1.effective_batch_size / world_size)"
     assert (told["train.world_size"].value, "train.tokens_per_batch" in told) == (8, False)
+    with pytest.raises(InputError, match=r"each phase has its own\n.*train.phases.0.tokens_per_batch, train.phases.1"):
+        explain(resolve("multi_gpu", environ={}), "train.tokens_per_batch")
 
 
 def test_lists_of_sections_are_compared_item_by_item() -> None:
