@@ -20,7 +20,7 @@ def main() -> None:
 
     effective = ilab_profiles.resolve("multi_gpu/l40s_x4", flags={"train.effective_batch_size": 64})
     print(ilab_profiles.explain(effective, "train.gpus"))
-    print(ilab_profiles.explain(effective, "train.gradient_accumulation"))
+    print(ilab_profiles.explain(effective, "train.phases.1.gradient_accumulation"))
 
     try:
         profile.replace(**{"train.lora.enabled": False})

@@ -22,6 +22,7 @@ __all__ = [
     "configure",
     "debugging",
     "detail",
+    "judge",
     "level",
     "lively",
     "print_json",
@@ -88,6 +89,19 @@ def warn(findings: Iterable[Finding | str]) -> None:
         _print(str(finding))
 
 
+def judge(findings: Sequence[Finding]) -> None:
+    """Print findings that refuse nothing.
+
+    Raises:
+        InputError: with all of them, if one is an error.
+    """
+    from ilab_profiles.diagnostics import InputError
+
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(findings)
+    warn(findings)
+
+
 def _print(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -118,6 +132,7 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
         from ilab_profiles.diagnostics import InputError
 
         try:
+            _check_folder()
             command(*arguments, **options)
         except InputError as error:
             warn(error.findings)
@@ -127,3 +142,14 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(INTERRUPTED) from None
 
     return call
+
+
+def _check_folder() -> None:
+    """Refuse to work in a folder that somebody removed: nothing can be found or written there."""
+    from ilab_profiles.diagnostics import Finding, InputError
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        finding = Finding("no-working-folder", "the working folder is gone", hint="go to another one: cd ~")
+        raise InputError(finding) from None

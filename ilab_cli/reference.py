@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic.fields import FieldInfo
 
 from ilab_cli.table import table
 from ilab_profiles import catalog, inheritance
 from ilab_profiles.checks import CHECKS
 from ilab_profiles.conditions import Rule, show
+from ilab_profiles.config import Config
 from ilab_profiles.environment import variable
-from ilab_profiles.fields import aliases_of, unit_of
+from ilab_profiles.fields import Section, aliases_of, unit_of
 from ilab_profiles.merge import merge
-from ilab_profiles.paths import bounds_of, fields
+from ilab_profiles.paths import bounds_of, fields, items_of, paths_in
 from ilab_profiles.profile import Profile
 from ilab_profiles.render import scalar, to_data, value_in
 from ilab_profiles.rules import RULES
@@ -36,9 +38,10 @@ def _lines() -> Iterator[str]:
     yield "## Settings"
     yield ""
     yield "Files may write `-` for `_` in every name. Flags may write `_` for `-`."
-    for title, paths in groupby(fields(), key=lambda path: path.rpartition(".")[0]):
-        yield from ("", f"### {title or 'The profile itself'}", "")
-        yield from _table(["setting", "flag", "variable", "may be", "default", "unit", "description"], _settings(paths))
+    yield from _sections(Profile, "The profile itself")
+    yield ""
+    yield "## Settings of config.yaml"
+    yield from _sections(Config, "The file itself")
     yield ""
     yield "## Rules"
     yield ""
@@ -60,16 +63,38 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
 
 
-def _settings(paths: Iterable[str]) -> Iterator[list[str]]:
+def _sections(model: type[Section], itself: str) -> Iterator[str]:
+    """Each section with its settings; a list of sections is followed by what each of its items holds."""
+    found: dict[str, dict[str, FieldInfo]] = {}
+    for path, info in fields(model).items():
+        found.setdefault(path.rpartition(".")[0], {})[path] = info
+        if item := items_of(info.annotation):
+            found[f"each of {path}"] = dict(fields(item, f"{path}.N."))
+    head = ["setting", "flag", "variable", "may be", "default", "unit", "description"]
+    for title, settings in found.items():
+        yield from ("", f"### {title or itself}", "")
+        yield from _ABOUT.get(title, ())
+        yield from _table(head, _settings(settings))
+
+
+_ABOUT = {
+    "each of train.phases": (
+        "What a phase leaves unset is taken from `train`. What a stronger source than that of the phases says of",
+        "`train` holds in every phase; a `data_path` so given takes the place of the phases.",
+        "",
+    )
+}
+
+
+def _settings(settings: Mapping[str, FieldInfo]) -> Iterator[list[str]]:
     flags = {flag.path: flag for flags in table().flags.values() for flag in flags}
-    for path in paths:
-        info = fields()[path]
+    for path, info in settings.items():
         names = [f"`{path.rpartition('.')[2]}`", *(f"`{alias}`" for alias in aliases_of(info))]
         default = info.get_default()
         yield [
             ", ".join(names),
             ", ".join(f"`{option}`" for option in flags[path].options) if path in flags else "",
-            f"`{variable(path)}`",
+            f"`{variable(path)}`" if path in fields() else "",
             bounds_of(info),
             "" if default in (None, ()) else f"`{scalar(default)}`",
             unit_of(info) or "",
@@ -99,14 +124,22 @@ def _profiles() -> Iterator[str]:
     profiles = {name: merge(inheritance.chain(str(path))).profile for name, path in catalog.built_in_files().items()}
     default = _flat(Profile())
     values = {name: _flat(profile) for name, profile in profiles.items()}
-    differing = [path for path in fields() if any(flat[path] != default[path] for flat in values.values())]
-    rows = [[f"`{path}`", *(values[name][path] for name in profiles)] for path in differing if path != "description"]
+    paths = [*paths_in(max(profiles.values(), key=lambda profile: len(profile.train.phases)))]
+    differing = [
+        path
+        for path in paths
+        if any(flat.get(path, "null") != default.get(path, "null") for flat in values.values())
+        and not any(other.startswith(f"{path}.") for other in paths)
+    ]
+    rows = [
+        [f"`{path}`", *(flat.get(path, "") for flat in values.values())] for path in differing if path != "description"
+    ]
     yield from _table(["setting", *(f"`{name}`" for name in profiles)], rows)
 
 
 def _flat(profile: Profile) -> dict[str, str]:
     data = to_data(profile)
-    return {path: scalar(value_in(data, path)) for path in fields()}
+    return {path: scalar(value_in(data, path)) for path in paths_in(profile)}
 
 
 if __name__ == "__main__":

@@ -74,7 +74,6 @@ def perform(
     """
     from ilab_cli import runs
     from ilab_cli.settings import derived_values, shown
-    from ilab_profiles import InputError
 
     output.warn(effective.warnings)
     if dry_run:
@@ -83,10 +82,7 @@ def perform(
         print(f"\n{_typed(backend, settings)}")
     together = [runs.Run(name, effective) for name in (section, *beside)]
     conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
-    findings = _placed([*backend.preflight(settings), *conflicts], effective)
-    if any(finding.severity == "error" for finding in findings):
-        raise InputError(findings)
-    output.warn(findings)
+    output.judge(_placed([*backend.preflight(settings), *conflicts], effective))
     if not dry_run:
         output.detail(f"running {_typed(backend, settings)}")
         code = 1

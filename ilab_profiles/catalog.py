@@ -108,7 +108,8 @@ def find(name: Name, *, beside: Path | None = None, asked_at: tuple[Position, st
     wanted = name.replace("-", "_")
     if name.endswith(_SUFFIXES):
         path = _home(name)
-        path = path if path.is_absolute() or beside is None else beside / path
+        if beside is not None and not path.is_absolute():
+            path = beside / path if os.path.isdir(beside) else Path(os.path.normpath(beside / path))
         if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer
             return path
         close = nearest(Path(wanted).stem, _files(), cutoff=0.8)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ilab_profiles.profile import Profile
+from ilab_profiles.train import Train
 
 __all__ = ["Derived", "derived"]
 
@@ -33,7 +34,7 @@ class Derived:
 
 
 def derived(profile: Profile, samples: int | None = None) -> dict[str, Derived]:
-    """What follows from a profile, by dotted path.
+    """What follows from a profile, by dotted path; where there are phases, what differs between them for each phase.
 
     Args:
         profile: the profile.
@@ -44,27 +45,36 @@ def derived(profile: Profile, samples: int | None = None) -> dict[str, Derived]:
 
 def _derive(profile: Profile, samples: int | None) -> Iterator[Derived]:
     train = profile.train
-    world, batch = train.world_size, train.effective_batch_size
     yield Derived(
         "train.world_size",
-        world,
+        train.world_size,
         "processes",
         "Processes that train together, on all machines",
         "num_gpus (else the number of gpus, else 1) * torchrun.nnodes",
         f"{train.num_processes} * {train.torchrun.nnodes}",
     )
-    share = math.ceil(batch / world)
+    if not train.phases:
+        yield from _of_batch(train, "train", "effective_batch_size", train.effective_batch_size, samples)
+    for number, phase in enumerate(train.phases):
+        where, own = f"phases.{number}", phase.effective_batch_size
+        name = f"{where}.effective_batch_size" if own else "effective_batch_size"
+        yield from _of_batch(train, f"train.{where}", name, own or train.effective_batch_size, samples)
+
+
+def _of_batch(train: Train, where: str, name: str, batch: int, samples: int | None) -> Iterator[Derived]:
+    """What follows from the samples of one optimizer step, which the setting called ``name`` gives."""
+    share = math.ceil(batch / train.world_size)
     yield Derived(
-        "train.samples_per_process",
+        f"{where}.samples_per_process",
         share,
         "samples",
         "Samples of one optimizer step that each process takes, at most",
-        "ceil(effective_batch_size / world_size)",
-        f"ceil({batch} / {world})",
+        f"ceil({name} / world_size)",
+        f"ceil({batch} / {train.world_size})",
     )
     fits = max(1, train.max_batch_len // train.max_seq_len)
     yield Derived(
-        "train.gradient_accumulation",
+        f"{where}.gradient_accumulation",
         math.ceil(share / fits),
         "microbatches",
         "Microbatches in one optimizer step if every conversation is max_seq_len long; fewer if they are shorter",
@@ -72,19 +82,19 @@ def _derive(profile: Profile, samples: int | None) -> Iterator[Derived]:
         f"ceil({share} / floor({train.max_batch_len} / {train.max_seq_len}))",
     )
     yield Derived(
-        "train.tokens_per_batch",
+        f"{where}.tokens_per_batch",
         batch * train.max_seq_len,
         "tokens",
         "Tokens in one optimizer step, at most",
-        "effective_batch_size * max_seq_len",
+        f"{name} * max_seq_len",
         f"{batch} * {train.max_seq_len}",
     )
     if samples is not None:
         yield Derived(
-            "train.steps_per_epoch",
+            f"{where}.steps_per_epoch",
             math.ceil(samples / batch),
             "steps",
             "Optimizer steps in one pass over the data",
-            "ceil(samples / effective_batch_size)",
+            f"ceil(samples / {name})",
             f"ceil({samples} / {batch})",
         )

@@ -11,18 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
-__all__ = ["Document", "KeyPath", "parse", "read", "resolve_scalar"]
+__all__ = ["Document", "KeyPath", "masked", "parse", "read", "resolve_scalar"]
 
 KeyPath = tuple[str | int, ...]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_SECRET = re.compile(r"""(?i)((?:key|secret|password)\w*["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,}#][^,}#]*)""")
+_SECRETS = ("api_key", "secret", "password")
 
 
-def _mask(found: re.Match[str]) -> str:
-    return found[1] + "*" * len(found[2])
+def masked(text: str) -> str:
+    """Text with every value masked whose name tells of a secret, or is near to one that does."""
+    words = [word for word in re.findall(r"[\w-]+", text) if nearest(word.lower().replace("-", "_"), _SECRETS)]
+    names = "|".join(["key", "secret", "password", *map(re.escape, words)])
+    value = r"""("[^"]*"|'[^']*'|[^\s,}#][^,}#]*)"""
+    pattern = rf"""(?i)((?:{names})\w*["']?\s*[:=]\s*){value}"""
+    return re.sub(pattern, lambda found: found[1] + "*" * len(found[2]), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Document:
         """The text of a line (from 1), without its end and with keys masked; empty if it is too long to show."""
         lines = self.lines
         text = lines[number - 1] if 0 < number <= len(lines) else ""
-        return _SECRET.sub(_mask, text) if len(text) <= 200 else ""
+        return masked(text) if len(text) <= 200 else ""
 
 
 def read(path: Path, source: str | None = None) -> Document:

@@ -102,6 +102,8 @@ def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, sc
     for path, value in settings.items():
         try:
             name, wanted = _read_setting(path, value)
+            if name == "extends":
+                raise InputError(Finding("duplicate-key", f"is given already: {base}", name))
             data = changed(data, tuple(name.split(".")), wanted)
         except InputError as error:
             findings.extend(error.findings)

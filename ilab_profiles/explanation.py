@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 from ilab_profiles.derived import Derived, derived
-from ilab_profiles.diagnostics import Position
+from ilab_profiles.diagnostics import Finding, InputError, Position
 from ilab_profiles.fields import aliases_of, unit_of
 from ilab_profiles.layers import Setting
 from ilab_profiles.merge import Effective
-from ilab_profiles.paths import bounds_of, fields, find_setting, is_secret
+from ilab_profiles.paths import bounds_of, field_at, fields, find_field, is_secret, not_a_setting
+from ilab_profiles.profile import Profile
 from ilab_profiles.render import scalar, to_data, value_in
+from ilab_profiles.train import Phase
 
-__all__ = ["Explanation", "Given", "explain"]
+__all__ = ["Explanation", "Given", "explain", "find_key"]
 
 MASK = "**********"
 
@@ -42,6 +46,7 @@ class Explanation:
         bounds: what it may be, in words.
         aliases: other spellings.
         formula, numbers: for a derived value, how it follows from settings.
+        in_phases: for a setting that phases have too, its value in each of them.
     """
 
     path: str
@@ -54,6 +59,7 @@ class Explanation:
     aliases: tuple[str, ...] = ()
     formula: str = ""
     numbers: str = ""
+    in_phases: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
@@ -73,10 +79,30 @@ class Explanation:
             yield f"  from {_source(self.origin)}"
         for given in self.shadowed:
             yield f"  over {scalar(given.value)} from {_source(given)}"
+        if self.in_phases:
+            yield f"  in the phases: {', '.join(map(scalar, self.in_phases))}"
 
 
 def _source(given: Given) -> str:
     return f"{given.kind} {given.position}" if given.position else given.kind
+
+
+def find_key(effective: Effective, key: str, samples: int | None = None) -> str:
+    """The proper dotted path of a setting, a section or a derived value.
+
+    Raises:
+        InputError: if there is none of them, or each phase has its own, or the number of samples is needed.
+    """
+    path = key.replace("-", "_")
+    if path in derived(effective.profile, samples):
+        return path
+    known = derived(effective.profile, samples=1)
+    if path in known:
+        message = "follows from the number of conversations to train on"
+        raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
+    if each := [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]:
+        raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
+    return find_field(key)
 
 
 def explain(effective: Effective, path: str, samples: int | None = None) -> Explanation:
@@ -90,25 +116,46 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
     Raises:
         InputError: if there is no such setting, or it is a section.
     """
+    path = find_key(effective, path, samples)
     follows = derived(effective.profile, samples)
     if path in follows:
         return _derived(follows[path])
-    path = find_setting(path)
-    info = fields()[path]
+    info = field_at(path)
+    if info is None:
+        raise not_a_setting(path)
+    value = value_in(to_data(effective.profile), path)
+    unset = _unset(effective.profile, path, info)
     secret = is_secret(path)
-    default = Given("default", info.get_default(), None)
     given = [_given(setting, secret) for setting in reversed(effective.settings.get(path, ()))]
-    origin, *shadowed = [*given, default]
+    origin, *shadowed = [*given, unset]
     return Explanation(
         path,
-        value_in(to_data(effective.profile), path),
+        value if given or path in fields() else unset.value,
         origin,
         tuple(shadowed),
         info.description or "",
         unit_of(info),
         bounds_of(info),
         tuple(aliases_of(info)),
+        in_phases=tuple(_in_phases(effective.profile, path)),
     )
+
+
+def _unset(profile: Profile, path: str, info: FieldInfo) -> Given:
+    """What holds where nobody gives a value: the default, but in a phase what ``train`` says."""
+    above = f"train.{path.rpartition('.')[2]}"
+    if path not in fields() and above in fields():
+        return Given(above, value_in(to_data(profile), above), None)
+    return Given("default", info.get_default(), None)
+
+
+def _in_phases(profile: Profile, path: str) -> Iterator[Any]:
+    """The value of a setting of ``train`` in each phase; nothing if phases have no such setting."""
+    above, _, name = path.rpartition(".")
+    if above == "train" and name in Phase.model_fields:
+        for phase in profile.train.phases:
+            own = getattr(phase, name)
+            yield getattr(profile.train, name) if own is None else own
 
 
 def _given(setting: Setting, secret: bool) -> Given:

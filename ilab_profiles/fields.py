@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -34,6 +35,7 @@ __all__ = [
     "split_names",
     "unit_of",
     "unset_of",
+    "words_of",
 ]
 
 
@@ -142,6 +144,18 @@ def unset_of(field: FieldInfo) -> dict[str, Any] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class MayBe:
+    """Beside a type: what its values may be, in words, where the type does not tell."""
+
+    words: str
+
+
+def words_of(field: FieldInfo) -> str:
+    """What a setting may be, where its type brings the words for it; else empty."""
+    return next((item.words for item in field.metadata if isinstance(item, MayBe)), "")
+
+
 def is_path(field: FieldInfo) -> bool:
     """Whether a setting's value names a file or folder."""
     return bool(_extra(field).get("x-path"))
@@ -244,6 +258,7 @@ GpuSelection = Annotated[
             "x-unset": {"enum": [-1, "-1"]},
         }
     ),
+    MayBe("0-3, 0:3, 1,3, a list of numbers, or -1 for none"),
 ]
 """GPU numbers as a sorted tuple; ``()`` is the CPU, ``None`` is "not chosen"."""
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from ilab_profiles.conditions import show
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
-from ilab_profiles.document import Document, KeyPath
+from ilab_profiles.document import Document, KeyPath, masked
 from ilab_profiles.fields import Section, mistaken_for
 from ilab_profiles.paths import (
     Shape,
@@ -54,13 +54,19 @@ class Setting:
 
     def position(self, below: KeyPath = ()) -> Position:
         """Where the value, or a part of it, stands."""
-        if self.document is None:
-            return Position(self.source)
-        keys = self.keys
+        return Position(self.source) if self.document is None else self.document.position(self._written(below))
+
+    def part(self, below: KeyPath, value: Any) -> Setting:
+        """A part of the value, as a setting of its own."""
+        return replace(self, value=value, keys=self._written(below))
+
+    def _written(self, below: KeyPath) -> KeyPath:
+        """Where a part of the value stands in the document, if there is one."""
+        keys, values = self.keys, self.document.values if self.document else {}
         for part in below:
             written = (*keys, part if isinstance(part, int) else part.replace("_", "-"))
-            keys = next((there for there in (written, (*keys, part)) if there in self.document.values), keys)
-        return self.document.position(keys)
+            keys = next((there for there in (written, (*keys, part)) if there in values), keys)
+        return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class _Reader:
             elif isinstance(value, Mapping):
                 self.walk(shape.section, value, f"{path}.", here)
             elif value is not None:
-                message = f"{path} holds settings of its own, not {show(value)[:60]}"
+                message = f"{path} holds settings of its own, not {masked(show(value)[:60])}"
                 hint = "write them below it as `key: value`, with a space behind the colon"
                 self.report("not-a-section", message, path, here, hint)
 
@@ -126,14 +132,17 @@ class _Reader:
         }
 
     def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
-        names = {name: name for name in spellings(model) if "-" not in name}
+        known = [*model.model_fields]
+        if model is Profile:
+            known += ["extends"] if len(keys) > 1 else ["extends", "profile"]  # which are no settings
+        names = {name: name for name in (*known, *spellings(model)) if "-" not in name}
         names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
         close = nearest(key.replace("-", "_").lower(), names)
         where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
         if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
             hint = "settings of the profile stand inside `profile:`"
         else:
-            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(model.model_fields)}"
+            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(known)}"
         self.report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
 
     def report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:

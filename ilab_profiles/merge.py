@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from ilab_profiles import phases
 from ilab_profiles.conditions import Violation, show
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.fields import Section
@@ -33,7 +34,8 @@ class Effective:
 
     Attributes:
         profile: the profile in force.
-        settings: for each dotted path that somebody set, what every source says of it, weakest first.
+        settings: for each dotted path that somebody set, what every source says of it, weakest first; of phases, what
+            is said of each part too, as of ``train.phases.0.num_epochs``.
         warnings: findings that do not refuse the profile.
     """
 
@@ -53,6 +55,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     Raises:
         InputError: with all findings of all layers, all fields and all rules.
     """
+    layers = [*layers, *phases.replaced(layers)]
     findings = [finding for layer in layers for finding in layer.findings]
     settings: dict[str, list[Setting]] = {}
     ranks: dict[str, int] = {}
@@ -62,13 +65,13 @@ def merge(layers: Sequence[Layer]) -> Effective:
             ranks[path] = rank
     winners = {path: given[-1] for path, given in settings.items()}
     profile, wrong = validate(Profile, winners)
+    profile, in_phases = phases.settled(profile, layers)
     findings.extend(wrong)
     judged = [item for item in violations(profile) if not any(_is_wrong(path, wrong) for path in item.involved)]
-    broken = [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
-    findings.extend(broken)
+    findings += [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
-    return Effective(profile, settings, tuple(broken))
+    return Effective(profile, settings | in_phases, tuple(findings))
 
 
 def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[SectionT, list[Finding]]:

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple, Union
 
 from pydantic import SecretStr
@@ -17,13 +18,14 @@ from pydantic.fields import FieldInfo
 
 from ilab_profiles.diagnostics import Finding, InputError, nearest
 from ilab_profiles.document import parse, resolve_scalar
-from ilab_profiles.fields import Section, aliases_of
+from ilab_profiles.fields import Section, aliases_of, words_of
 from ilab_profiles.profile import Profile
 
 __all__ = [
     "Shape",
     "bounds_of",
     "choices_of",
+    "field_at",
     "fields",
     "find_field",
     "find_setting",
@@ -31,6 +33,8 @@ __all__ = [
     "items_of",
     "limits_of",
     "list_item",
+    "not_a_setting",
+    "paths_in",
     "read_setting",
     "read_text",
     "scalar_kinds",
@@ -66,6 +70,24 @@ def fields(model: type[Section] = Profile, prefix: str = "") -> Mapping[str, Fie
     return types.MappingProxyType(found)
 
 
+def paths_in(profile: Profile) -> Iterator[str]:
+    """Every setting of a profile by dotted path, below a list of sections each setting of each item."""
+    for path, info in fields().items():
+        yield path
+        if item := items_of(info.annotation):
+            for number in range(len(attrgetter(path)(profile))):
+                yield from fields(item, f"{path}.{number}.")
+
+
+def field_at(path: str, model: type[Section] = Profile) -> FieldInfo | None:
+    """The field at a proper dotted path, of an item of a list too (``train.phases.0.num_epochs``); else ``None``."""
+    known = fields(model)
+    for outer, info in known.items() if path not in known else ():
+        if path.startswith(f"{outer}.") and (below := items_of(info.annotation)):
+            return field_at(path.removeprefix(f"{outer}.").partition(".")[2], below)
+    return known.get(path)
+
+
 @cache
 def spellings(model: type[Section]) -> Mapping[str, str]:
     """Every accepted spelling of the keys of one section, with the name of its field; proper names come first."""
@@ -77,14 +99,19 @@ def spellings(model: type[Section]) -> Mapping[str, str]:
 
 
 def find_field(path: str, model: type[Section] = Profile) -> str:
-    """The proper dotted path for one written with aliases or dashes.
+    """The proper dotted path for one written with aliases or dashes; items of lists are counted from 0.
 
     Raises:
         InputError: if there is no such setting; the nearest one is the hint.
     """
     parts: list[str] = []
     here: type[Section] | None = model
+    item: type[Section] | None = None
     for part in path.split("."):
+        if item is not None and part.isdecimal():
+            parts.append(str(int(part)))
+            here, item = item, None
+            continue
         name = spellings(here).get(part) if here else None
         if name is None or here is None:
             known = [*fields(model), *(entry.rpartition(".")[0] for entry in fields(model))]
@@ -95,7 +122,8 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
                 )
             )
         parts.append(name)
-        here = section_of(here.model_fields[name].annotation)
+        annotation = here.model_fields[name].annotation
+        here, item = section_of(annotation), items_of(annotation)
     return ".".join(parts)
 
 
@@ -107,9 +135,18 @@ def find_setting(path: str, model: type[Section] = Profile) -> str:
     """
     name = find_field(path, model)
     if name not in fields(model):
-        below = ", ".join(other for other in fields(model) if other.startswith(f"{name}."))
-        raise InputError(Finding("not-a-setting", "is a section, not a setting", name, hint=f"it holds {below}"))
+        raise not_a_setting(name, model)
     return name
+
+
+def not_a_setting(path: str, model: type[Section] = Profile) -> InputError:
+    """The refusal of a section, or of a part of a list, where a setting is wanted."""
+    if whole := next((other for other in fields(model) if path.startswith(f"{other}.")), None):
+        return InputError(
+            Finding("not-a-setting", "is a part of a list, which is a setting as a whole", path, hint=f"name {whole}")
+        )
+    below = ", ".join(other for other in fields(model) if other.startswith(f"{path}."))
+    return InputError(Finding("not-a-setting", "is a section, not a setting", path, hint=f"it holds {below}"))
 
 
 def read_setting(path: str, value: Any, model: type[Section] = Profile) -> tuple[str, Any]:
@@ -137,6 +174,8 @@ def read_text(text: str, info: FieldInfo) -> Any:
     kinds = set(scalar_kinds(info.annotation))
     if type(None) in kinds and text in ("null", "none", "~", ""):
         return None
+    if items_of(info.annotation) and text.startswith("{"):
+        text = f"[{text}]"  # items without the brackets of their list
     if text.startswith(("[", "{")) and str not in kinds:
         return parse(f"value: {text}").data["value"]
     return resolve_scalar(text) if {*kinds, list_item(info.annotation)} & {int, float, bool} else text
@@ -186,12 +225,16 @@ def shapes(model: type[Section]) -> Mapping[str, Shape]:
 
 def bounds_of(info: FieldInfo) -> str:
     """What a setting may be, in words: its choices, or its kind with the bounds of its number."""
+    if said := words_of(info):
+        return said
+    if item := items_of(info.annotation):
+        return f"a list of {{{', '.join(item.model_fields)}}}"
     choices = list(choices_of(info.annotation))
     kinds = [
         _KINDS[kind] for kind in scalar_kinds(info.annotation) if kind in _KINDS and kind not in map(type, choices)
     ]
-    if item := list_item(info.annotation):
-        return f"a list of {' and '.join(map(str, choices)) or _KINDS[item].removeprefix('a ') + ('s' * (item is int))}"
+    if kind := list_item(info.annotation):
+        return f"a list of {' and '.join(map(str, choices)) or _KINDS[kind].removeprefix('a ') + ('s' * (kind is int))}"
     words = [" or ".join(map(str, [*choices, *kinds])), *limits_of(info)]
     return ", ".join(filter(None, words))
 
@@ -220,4 +263,5 @@ def choices_of(annotation: Any) -> Iterator[Any]:
 
 def is_secret(path: str) -> bool:
     """Whether the value of a setting must never be shown."""
-    return path in fields() and SecretStr in set(scalar_kinds(fields()[path].annotation))
+    info = field_at(path)
+    return info is not None and SecretStr in set(scalar_kinds(info.annotation))

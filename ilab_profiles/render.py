@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.document import resolve_scalar
 
 __all__ = ["dump", "scalar", "to_data", "value_in"]
@@ -23,10 +24,17 @@ def to_data(model: BaseModel) -> dict[str, Any]:
 
 
 def value_in(data: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of nested data."""
+    """The value at a dotted path of nested data; items of lists are counted from 0.
+
+    Raises:
+        InputError: if a list has no such item.
+    """
     value: Any = data
     for part in path.split("."):
-        value = value[part]
+        if isinstance(value, list) and int(part) >= len(value):
+            has = f"there are {len(value)}, counted from 0"
+            raise InputError(Finding("no-such-item", f"there is no item {part}: {has}", path))
+        value = value[int(part) if isinstance(value, list) else part]
     return value
 
 

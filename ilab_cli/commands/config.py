@@ -17,7 +17,7 @@ from ilab_cli.options import add
 if TYPE_CHECKING:
     from ilab_profiles import Effective
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "outside_profile"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -80,7 +80,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
     from ilab_profiles.render import dump, to_data
 
     effective = in_force("", {}, None)
-    data, origins = _config()
+    data, origins = outside_profile()
     data["profile"] = to_data(effective.profile)
     origins |= {f"profile.{path}": who for path in fields() if (who := _who(effective, path))}
     held, source = chosen()
@@ -99,7 +99,7 @@ def _who(effective: Effective, path: str) -> str:
     return str(setting.position()) if setting else ""
 
 
-def _config() -> tuple[dict[str, Any], dict[str, str]]:
+def outside_profile() -> tuple[dict[str, Any], dict[str, str]]:
     """The settings of ``config.yaml`` outside the profile, and where each stands that is given."""
     from ilab_cli.settings import config_file
     from ilab_profiles.config import Config, read_config

@@ -50,10 +50,6 @@ def validate(
     """Check taxonomies without generating anything; exit with 2 if one is refused."""
     from ilab_cli import output
     from ilab_cli.backends.generate.qna import check
-    from ilab_profiles import InputError
 
-    findings = check(paths)
-    if any(finding.severity == "error" for finding in findings):
-        raise InputError(findings)
-    output.warn(findings)
+    output.judge(check(paths))
     output.say(f"{', '.join(map(str, paths))}: valid")

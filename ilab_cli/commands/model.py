@@ -77,16 +77,16 @@ def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output
+    from ilab_cli.commands.config import outside_profile
     from ilab_cli.settings import in_force, serve_section
-    from ilab_profiles import InputError
+    from ilab_profiles.render import dump
 
     generate = in_force("generate", {}, profile).profile.generate.at_home()
     settings = serve_section().at_home()
     if dry_run:
-        print(typed(launch.environment(settings, generate), launch.command(settings, generate)))
-    findings = launch.preflight(settings, generate)
-    if any(finding.severity == "error" for finding in findings):
-        raise InputError(findings)
-    output.warn(findings)
+        data, origins = outside_profile()
+        print(dump({"serve": data["serve"]}, lambda path: origins.get(path, "")), end="")
+        print(f"\n{typed(launch.environment(settings, generate), launch.command(settings, generate))}")
+    output.judge(launch.preflight(settings, generate))
     if not dry_run:
         raise typer.Exit(launch.run(settings, generate))

@@ -144,9 +144,9 @@ def show(
 def _about(path: str) -> str:
     """What a setting means, with the unit of its number."""
     from ilab_profiles.fields import unit_of
-    from ilab_profiles.paths import fields
+    from ilab_profiles.paths import field_at
 
-    info = fields().get(path)
+    info = field_at(path)
     about = info.description or "" if info else ""
     unit = unit_of(info) if info else None
     return f"{about} ({unit})" if unit and unit.lower() not in about.lower() else about

@@ -12,7 +12,7 @@ from ilab_cli.commands.cells import cell
 from ilab_cli.options import add
 
 if TYPE_CHECKING:
-    from ilab_profiles import Difference, Effective, Explanation, Profile
+    from ilab_profiles import Difference, Explanation, Profile
 
 __all__ = ["add_to"]
 
@@ -61,39 +61,22 @@ def explain(
     from ilab_cli.settings import in_force
     from ilab_profiles import explain
     from ilab_profiles.derived import derived
-    from ilab_profiles.paths import fields
+    from ilab_profiles.explanation import find_key
+    from ilab_profiles.paths import field_at, paths_in
 
     effective = in_force("", {}, profile)
-    path = _known(key, effective, samples)
+    path = find_key(effective, key, samples)
     follows = derived(effective.profile, samples)
-    if path in fields() or path in follows:
+    if field_at(path) or path in follows:
         found = explain(effective, path, samples)
         output.print_json(asdict(found)) if as_json else print(found)
         return
-    parts = [explain(effective, part, samples) for part in (*fields(), *follows) if part.startswith(f"{path}.")]
+    below = (part for part in (*paths_in(effective.profile), *follows) if part.startswith(f"{path}."))
+    parts = [explain(effective, part, samples) for part in below]
     if as_json:
         output.print_json([asdict(part) for part in parts])
     else:
         print(output.columns(("SETTING", "VALUE", "FROM"), map(_short, parts)))
-
-
-def _known(key: str, effective: Effective, samples: int | None) -> str:
-    """The proper path of a setting, a section or a derived value.
-
-    Raises:
-        InputError: if there is none of them, or the number of samples is needed.
-    """
-    from ilab_profiles import Finding, InputError
-    from ilab_profiles.derived import derived
-    from ilab_profiles.paths import find_field
-
-    path = key.replace("-", "_")
-    if path in derived(effective.profile, samples):
-        return path
-    if path in derived(effective.profile, samples=1):
-        message = "follows from the number of conversations to train on"
-        raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
-    return find_field(key)
 
 
 def _short(item: Explanation) -> tuple[str, str, str]:

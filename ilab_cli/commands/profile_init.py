@@ -59,12 +59,12 @@ def init(
     from ilab_profiles import InputError
 
     settings = _read_changes(changes or [])
-    if file and extends:
-        _write(file, extends, settings)
-    elif not on_terminal():
-        raise InputError(_missing(file, extends))
-    else:
+    if on_terminal():
         _ask_and_write(file, extends, settings)
+    elif file and extends:
+        _write(file, extends, settings)
+    else:
+        raise InputError(_missing(file, extends))
 
 
 def _write(file: str, extends: str, settings: dict[str, str]) -> None:
@@ -135,8 +135,7 @@ def _written_from(profile: str, folder: Path) -> str:
     if not profile.endswith(SUFFIXES):
         return profile
     path, start = (os.path.abspath(os.path.expanduser(name)) for name in (profile, folder))
-    is_near = os.path.isdir(start) and Path(start).is_relative_to(os.getcwd())
-    return os.path.relpath(path, start) if is_near else path
+    return os.path.relpath(path, start) if Path(start).is_relative_to(os.getcwd()) else path
 
 
 # --- asking -----------------------------------------------------------------------------------------------------------
@@ -201,11 +200,13 @@ def _ask_settings(base: str, given: Mapping[str, str]) -> dict[str, str]:
     from ilab_profiles.render import scalar, to_data, value_in
 
     data = to_data(load(base))
+    needless = {path for path in GPUS if value_in(data, path) == -1}
+    if value_in(data, "train.phases"):
+        needless.add("train.data_path")  # which would take the place of the phases
     answers: dict[str, str] = {}
     for question, paths in QUESTIONS.items():
         value = value_in(data, paths[0])
-        without_gpu = paths == GPUS and value == -1
-        if without_gpu or not {key.replace("-", "_") for key in given}.isdisjoint(paths):
+        if paths[0] in needless or not {key.replace("-", "_") for key in given}.isdisjoint(paths):
             continue
         now = "" if value is None else value if isinstance(value, str) else scalar(value)
         answer = ask(question, now)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ilab_cli import completion, output
 from ilab_cli.options import add
@@ -15,7 +17,20 @@ __all__ = ["add_to"]
 
 def add_to(group: typer.Typer) -> None:
     """Add the command to its group."""
-    add(group, "set", set_, context_settings={"ignore_unknown_options": True})  # for values such as -1
+    add(group, "set", set_, cls=_Set, context_settings={"ignore_unknown_options": True})
+
+
+class _Set(TyperCommand):
+    """The command ``set``: a value such as -1 is no flag, but what begins with ``--`` is one, up to a lone ``--``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {option for param in self.get_params(ctx) for option in param.opts}
+        words = args[: args.index("--")] if "--" in args else args
+        unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+        if unknown and not ctx.resilient_parsing:
+            ctx.ignore_unknown_options = False
+            args = unknown  # which says that there is no such flag, and names the nearest
+        return super().parse_args(ctx, args)
 
 
 def _values(incomplete: str) -> list[str]:
@@ -39,7 +54,7 @@ def set_(
         str,
         typer.Option(
             "--profile",
-            help="Profile of your own, in place of config.yaml",
+            help="Profile of your own, in place of the one in force",
             metavar="NAME|FILE",
             autocompletion=completion.profiles,
         ),
@@ -49,14 +64,14 @@ def set_(
 
     Only if the file is sound as a whole afterwards; comments stay.
     """
-    from ilab_cli.settings import existing_config
-    from ilab_profiles import Finding, InputError, Position, edit
+    from ilab_profiles import edit
 
-    if value.startswith("--"):
-        raise InputError(Finding("unknown-flag", "there is no such flag", position=Position(value)))
-    path = _own(profile) if profile else existing_config()
+    path = _own(profile) if profile else _chosen(key)
+    other = "" if profile else _in_its_place(path, key)
     edit.set_value(path, key, value)
     output.say(f"set {key} in {path}")
+    if other:
+        output.warn([f"it is not in force: ILAB_PROFILE chooses {other}"])
 
 
 def _own(profile: str) -> Path:
@@ -66,11 +81,59 @@ def _own(profile: str) -> Path:
         InputError: if there is none, or it ships with the program.
     """
     from ilab_profiles import Finding, InputError
-    from ilab_profiles.catalog import built_in_folder, find
+    from ilab_profiles.catalog import find
 
     path = find(profile)
-    if path.resolve().is_relative_to(built_in_folder().resolve()):
+    if _is_built_in(path):
         message = f"{profile} ships with the program, and is left as it is"
         hint = f"make one of your own: ilab profile init NAME --extends {profile} --set KEY=VALUE"
         raise InputError(Finding("built-in-profile", message, hint=hint))
     return path
+
+
+def _chosen(key: str) -> Path:
+    """The file that holds a setting of the profile in force: a profile of the user's own, else config.yaml.
+
+    Raises:
+        InputError: if there is no config.yaml, or it cannot be read, or it names a profile that is not there.
+    """
+    from ilab_cli.settings import existing_config
+    from ilab_profiles.catalog import find
+    from ilab_profiles.document import read
+
+    config = existing_config()
+    document = read(config)
+    name = document.data.get("profile")
+    if _is_of_config(key) or not isinstance(name, str):
+        return config
+    place = document.position(("profile",))
+    path = find(name, beside=config.parent, asked_at=(place, document.line(place.line)))
+    return config if _is_built_in(path) else path
+
+
+def _in_its_place(path: Path, key: str) -> str:
+    """The profile that the environment chooses in place of the one in this file, if it does.
+
+    Raises:
+        InputError: if there is no such profile.
+    """
+    from ilab_profiles import Position
+    from ilab_profiles.catalog import find, real
+
+    other = os.environ.get("ILAB_PROFILE", "")
+    if not other or _is_of_config(key):
+        return ""
+    return "" if real(find(other, asked_at=(Position("ILAB_PROFILE"), ""))) == real(path) else other
+
+
+def _is_of_config(key: str) -> bool:
+    """Whether a setting stands in config.yaml beside the profile, or chooses it."""
+    from ilab_profiles.inheritance import BESIDE_PROFILE
+
+    return not key.startswith("profile.") and key.partition(".")[0] in BESIDE_PROFILE
+
+
+def _is_built_in(path: Path) -> bool:
+    from ilab_profiles.catalog import built_in_folder
+
+    return path.resolve().is_relative_to(built_in_folder().resolve())

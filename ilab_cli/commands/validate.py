@@ -30,8 +30,7 @@ FixOption = Annotated[bool, typer.Option("--fix", help="Apply the fixes that the
 StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what has warnings too")]
 
 STDIN = "-"
-_SUFFIXES = (".yaml", ".yml")
-_READ = (*_SUFFIXES, ".json")
+_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def validate(targets: Sequence[str], form: Format, *, fix: bool, strict: bool) -> None:
@@ -119,7 +118,9 @@ def _expand(targets: Sequence[str]) -> tuple[list[str], list[Finding]]:
         meant = list(_meant(target))
         found.update(dict.fromkeys(meant))
         if not meant:
-            findings.append(Finding("no-such-file", "no YAML file is found there", position=Position(target)))
+            is_file = os.path.isfile(target)
+            message = "is not named .yaml, .yml or .json" if is_file else "no YAML or JSON file is found there"
+            findings.append(Finding("no-such-file", message, position=Position(target)))
     return list(found), findings
 
 
@@ -130,7 +131,7 @@ def _meant(target: str) -> Iterator[str]:
     elif glob.has_magic(target) and not os.path.lexists(target):
         for path in sorted(glob.glob(target, recursive=True)):
             yield from _meant(path)
-    elif not os.path.isfile(target) or target.endswith(_READ) or _is_name(target):
+    elif not os.path.isfile(target) or target.endswith(_SUFFIXES) or _is_name(target):
         yield target
 
 

@@ -106,6 +106,15 @@ def test_show_tells_everything_in_force_and_who_gives_it(ilab: Ilab, tmp_path: P
     assert found["settings"]["profile"]["train"]["seed"] == 7
 
 
+def test_a_dry_run_of_serving_shows_what_the_file_says_of_it(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("serve:\n  host_port: 127.0.0.1:9000\n")
+    settings, _, command = ilab("model", "serve", "--dry-run").stdout.partition("\n\n")
+    assert list(parse(settings).data) == ["serve"]
+    assert '  host_port: "127.0.0.1:9000"  # config.yaml:2:14\n' in settings
+    assert "  max_ctx_size: 4096\n" in settings
+    assert "9000" in command
+
+
 def test_show_without_a_config_file_shows_the_defaults(ilab: Ilab) -> None:
     found = json.loads(ilab("config", "show", "--json").stdout)
     assert (found["file"], found["chosen"]) == (None, {"name": "cpu_only", "from": "default"})

@@ -34,6 +34,18 @@ def test_a_file_to_extend_is_named_from_here(ilab: Ilab, tmp_path: Path, file: s
     assert ilab("profile", "show", file, "-k", "train.seed").stdout == "5\n"
 
 
+def test_a_file_to_extend_is_named_from_a_folder_that_is_yet_to_be_made(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("extends: cpu_only\n")
+    assert ilab("profile", "init", "sub/dir/mine.yaml", "--extends", "base.yaml").returncode == 0
+    assert read(tmp_path / "sub" / "dir" / "mine.yaml").data["extends"] == "../../base.yaml"
+
+
+def test_what_a_new_profile_extends_is_given_once(ilab: Ilab, tmp_path: Path) -> None:
+    done = ilab("profile", "init", "sub/mine.yaml", "--extends", "single_gpu", "--set", "extends=cpu_only")
+    assert (done.returncode, "error[duplicate-key] extends: is given already" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_set_changes_config_yaml_in_place(ilab: Ilab, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("# mine\nprofile: {extends: single_gpu, train: {seed: 3}}  # here\n")
@@ -48,6 +60,45 @@ def test_set_changes_a_profile_by_name_and_takes_a_negative_number(ilab: Ilab, t
     assert ilab("profile", "init", "mine", "--extends", "cpu_only").returncode == 0
     assert ilab("profile", "set", "evaluate.gpus", "-1", "--profile", "mine").returncode == 0
     assert read(tmp_path / "own" / "mine.yaml").data["evaluate"] == {"gpus": -1}
+
+
+def test_set_changes_the_profile_of_ones_own_that_config_yaml_names(ilab: Ilab, tmp_path: Path) -> None:
+    mine, config = tmp_path / "own" / "mine.yaml", tmp_path / "config.yaml"
+    assert ilab("profile", "init", "mine", "--extends", "single_gpu").returncode == 0
+    assert ilab("config", "init", "--profile", "mine").returncode == 0
+    done = ilab("profile", "set", "train.num_epochs", "3")
+    assert (done.returncode, done.stderr) == (0, f"set train.num_epochs in {mine}\n")
+    assert read(mine).data["train"] == {"num_epochs": 3}
+    assert read(config).data["profile"] == "mine"
+    assert ilab("profile", "set", "chat.model", "m").stderr == "set chat.model in config.yaml\n"
+    assert ilab("profile", "set", "profile", "cpu_only").stderr == "set profile in config.yaml\n"
+    assert ilab("profile", "set", "train.num_epochs", "4").stderr == "set train.num_epochs in config.yaml\n"
+    assert read(config).data["profile"] == {"extends": "cpu_only", "train": {"num_epochs": 4}}
+
+
+def test_set_says_where_the_environment_chooses_another_profile(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: cpu_only\n")
+    (tmp_path / "config.yaml").write_text("profile: mine.yaml\n")
+    epochs = ("profile", "set", "train.num_epochs")
+    assert "not in force: ILAB_PROFILE chooses single_gpu" in ilab(*epochs, "3", ILAB_PROFILE="single_gpu").stderr
+    assert "not in force" not in ilab(*epochs, "4", ILAB_PROFILE="./mine.yaml").stderr
+    assert "not in force" not in ilab("profile", "set", "chat.model", "m", ILAB_PROFILE="single_gpu").stderr
+    refused = ilab(*epochs, "5", ILAB_PROFILE="nothing")
+    assert (refused.returncode, "ILAB_PROFILE: error[unknown-profile]" in refused.stderr) == (2, True)
+    assert read(tmp_path / "mine.yaml").data["train"] == {"num_epochs": 4}
+
+
+def test_set_tells_a_value_from_a_flag(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: cpu_only\n")
+    wrong = ilab("profile", "set", "evaluate.gpus", "-1", "--profiel", "mine.yaml")
+    assert (wrong.returncode, "No such option: --profiel" in wrong.stderr, "--profile" in wrong.stderr) == (
+        2,
+        True,
+        True,
+    )
+    assert ilab("profile", "set", "train.data_path", "--x", "--profile", "mine.yaml").returncode == 2
+    assert ilab("profile", "set", "--profile", "mine.yaml", "train.data_path", "--", "--x").returncode == 0
+    assert read(tmp_path / "mine.yaml").data["train"] == {"data_path": "--x"}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +156,13 @@ def test_init_asks_only_for_what_is_not_given(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert read(tmp_path / "mine.yaml").data["train"] == {"model_path": "student"}
     assert "GPUs (" not in done.shown
+
+
+def test_init_asks_beside_a_name_and_a_base_too_but_for_no_data_that_would_replace_phases(tmp_path: Path) -> None:
+    answers = [("model to start from: ", "student\n"), ("GPUs (0-3, 0:3, 1,3) [0-7]: ", "\n")]
+    done = talk(tmp_path, ["profile", "init", "mine.yaml", "--extends", "multi_gpu"], answers)
+    assert (done.returncode, "Data to train on" in done.shown) == (0, False)
+    assert read(tmp_path / "mine.yaml").data["train"] == {"model_path": "student"}
 
 
 def test_init_asks_nothing_for_a_name_that_is_taken(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ilab_cli.reference import reference
+from ilab_profiles.config import Config
 from ilab_profiles.paths import fields
 from ilab_profiles.rules import RULES
+from ilab_profiles.train import Phase
 
 
 def test_the_reference_is_fresh() -> None:
@@ -14,7 +16,17 @@ def test_the_reference_is_fresh() -> None:
 
 def test_the_reference_tells_every_setting_and_rule() -> None:
     page = reference()
-    assert [path for path in fields() if f"`{path.rpartition('.')[2]}`" not in page] == []
+    paths = [*fields(), *fields(Config), *fields(Phase)]
+    assert [path for path in paths if f"`{path.rpartition('.')[2]}`" not in page] == []
     assert [rule.id for rule in RULES if f"`{rule.id}`" not in page] == []
     assert "`--lora-rank`" in page
     assert "`--no-deepspeed`" in page
+
+
+def test_the_reference_has_every_section_once_and_every_phase_of_the_profiles() -> None:
+    page = reference()
+    titles = [line for line in page.splitlines() if line.startswith("### ")]
+    assert len(titles) == len(set(titles))
+    assert {"### each of train.phases", "### chat", "### general", "### serve"} <= set(titles)
+    assert "| `train.phases.1.effective_batch_size` |  | 3840 | " in page
+    assert "[{" not in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -180,6 +181,18 @@ def test_exit_codes(ilab: Ilab, arguments: list[str], code: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a named pipe to wait at")
+@pytest.mark.parametrize("arguments", [["profile", "list"], ["config", "init"], ["system", "info"], ["model", "train"]])
+def test_a_working_folder_that_is_gone_is_one_finding(tmp_path: Path, arguments: list[str]) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = shlex.join([sys.executable, "-m", "ilab_cli", *arguments])
+    command = ["sh", "-c", f"rmdir {shlex.quote(str(gone))}; exec {program}"]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=gone, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error[no-working-folder] the working folder is gone\n")
+
+
 def test_an_interrupted_command_ends_with_130(start: Start, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "never.yaml")  # nobody writes to it, so that reading it waits
     process = start("model", "train", "--config", "never.yaml")

@@ -140,6 +140,9 @@ def test_a_base_that_is_not_there_hides_no_other_finding(tmp_path: Path) -> None
         ("train:\n  num_epochs:3\n", "a space behind the colon"),
         ("profile: single_gpu\ntrain: {num_epochs: 3}\n", "inside `profile:`"),
         ("extends: single_gpu\nprofile: {train: {num_epochs: 3}}\n", "inside `profile:`"),
+        ("extend: single_gpu\n", "did you mean extends?"),
+        ("profiel: single_gpu\n", "did you mean profile?"),
+        ("zebra: 1\n", "evaluate, extends, profile"),
     ],
 )
 def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str) -> None:

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 import ilab_profiles
 import ilab_profiles.train
 from ilab_profiles import InputError, Profile, check, diff, explain, load, names, resolve
-from ilab_profiles.document import parse
-from ilab_profiles.paths import fields
+from ilab_profiles.document import masked, parse
+from ilab_profiles.paths import fields, is_secret
 
 
 @pytest.mark.parametrize("name", names())
@@ -141,8 +141,10 @@ def test_explain_tells_value_origin_and_what_is_shadowed(tmp_path: Path) -> None
     assert [(given.kind, given.value) for given in told.shadowed] == [
         ("environment", 4e-5),
         ("config", 3e-5),
+        ("profile", 2e-5),
         ("default", 2e-5),
     ]
+    assert told.in_phases == (5e-5, 5e-5)
     assert str(told.shadowed[1].position) == f"{config}:3:26"
     assert "5e-05" in str(told)
 
@@ -156,7 +158,7 @@ def test_explain_refuses_what_is_no_setting() -> None:
 
 
 def test_explain_derives_with_formula_and_numbers() -> None:
-    found = resolve("multi_gpu/h100_x2", environ={})
+    found = resolve("multi_gpu/h100_x2", environ={}, flags={"train.phases": [], "train.effective_batch_size": 96})
     world = explain(found, "train.world_size")
     assert (world.value, world.numbers) == (2, "2 * 1")
     accumulation = explain(found, "train.gradient_accumulation")
@@ -245,6 +247,8 @@ def test_a_secret_appears_nowhere(tmp_path: Path) -> None:
     [
         "generate: {{api_key: [{key}]}}",
         "generate: {{api_keyy: {key}}}",
+        "generate: {{zebra: 1, api-kye: {key}}}",
+        "generate:\n  api-kye:{key}",
         "generate: {{api-key: '{key}', num_samples: 0}}",
         "generate:\n  api_key: |\n    {key}\n  api_key: {key}\n",
         "generate: {{api_key: {{x: {key}}}}}",
@@ -263,6 +267,12 @@ def test_a_secret_is_in_no_finding(text: str, tmp_path: Path) -> None:
         assert KEY not in report(findings, form)
     assert KEY.encode() not in pickle.dumps(findings)
     assert KEY not in repr(findings)
+
+
+@pytest.mark.parametrize("name", [path.rpartition(".")[2] for path in fields() if is_secret(path)])
+def test_a_secret_is_masked_under_a_name_that_is_nearly_right(name: str) -> None:
+    for written in (name, name.upper(), name[:-2] + name[:-3:-1], name.replace("_", "")):
+        assert KEY not in masked(f"{{x: 1, {written}: {KEY}, y: 2}}")
 
 
 def test_a_wrong_secret_from_the_environment_is_not_told() -> None:

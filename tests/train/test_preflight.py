@@ -218,6 +218,14 @@ def test_phases_take_what_they_leave_unset_from_train(settings: Settings) -> Non
     assert expand(first) == [first]
 
 
+def test_findings_about_a_phase_name_the_setting_that_has_to_change(settings: Settings, tmp_path: Path) -> None:
+    train = settings(data_path="nowhere", phases=[{"data_path": f"{tmp_path}/no.jsonl"}, {"num_epochs": 5}])
+    assert [(finding.rule, finding.path) for finding in preflight(train)] == [
+        ("data-not-found", "train.phases.0.data_path"),
+        ("data-not-found", "train.data_path"),
+    ]
+
+
 def test_command() -> None:
     train = Train.model_validate({"model_path": "m", "gpus": "2-3", "learning_rate": 1e-4, "lora": {"enabled": True}})
     *words, text = command(train)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ilab_profiles import Train
+from ilab_profiles.train import Phase
 
-__all__ = ["expand"]
+__all__ = ["expand", "setting_of"]
 
-_OWN = ("data_path", "num_epochs", "effective_batch_size", "learning_rate", "warmup_steps", "save_samples")
+_OWN = Phase.model_fields.keys() & Train.model_fields.keys()
 
 
 def expand(train: Train) -> list[Train]:
@@ -28,3 +29,10 @@ def expand(train: Train) -> list[Train]:
             train.model_copy(update=changes | {"phases": (), "output_dir": str(Path(train.output_dir) / name)})
         )
     return steps
+
+
+def setting_of(train: Train, number: int, path: str) -> str:
+    """The setting that a phase, counted from 0, has a value from: its own, if it has one, else that of ``train``."""
+    name = path.removeprefix("train.")
+    has_own = name in _OWN and train.phases and getattr(train.phases[number], name) is not None
+    return f"train.phases.{number}.{name}" if has_own else path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ def preflight(train: Train) -> list[Finding]:
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
     model = list(_model(train))
+    look = _lines if missing or model else _samples
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in phases.expand(train)]
-    if missing or model:
-        data: Iterable[Finding] = (finding for run in runs for finding in _lines(run))
-    else:
-        data = (finding for run in runs for finding in _samples(run))
+    data = [
+        replace(finding, path=phases.setting_of(train, number, finding.path))
+        for number, run in enumerate(runs)
+        for finding in look(run)
+    ]
     return list(dict.fromkeys([*missing, *settings, *model, *data]))
 
 

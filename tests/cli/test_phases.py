@@ -1,0 +1,55 @@
+"""A training in phases from the command line: flags and config.yaml go over what the phases of the profile say."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilab_profiles.document import parse
+from tests.programs import Ilab
+
+
+def launched(out: str) -> dict[str, Any]:
+    """The settings that the command of a dry run carries."""
+    words = shlex.split(out.splitlines()[-1])
+    settings: dict[str, Any] = json.loads(words[words.index("--settings") + 1])
+    return settings
+
+
+def test_phases_can_be_run_by_hand_as_the_proposal_does(ilab: Ilab) -> None:
+    assert ilab("config", "init", "--profile", "multi_gpu").returncode == 0
+    by_hand = "--model-dir=./phase00/model --data-dir=./phase00/data --epochs=3 --learning-rate=1e-5"
+    done = ilab("model", "train", *by_hand.split(), "--dry-run")
+    train = launched(done.stdout)
+    given = {"model_path": "./phase00/model", "data_path": "./phase00/data", "num_epochs": 3, "learning_rate": 1e-5}
+    assert given.items() <= train.items()
+    assert (train["effective_batch_size"], "phases" in train) == (128, False)
+    assert "  phases: []  # --data-path\n" in done.stdout
+    assert "tokens_per_batch: 524288 tokens" in done.stdout
+    assert "--data-path: warning[phases-replaced] train.data_path: " in done.stderr
+    assert "profile multi_gpu" in done.stderr
+    assert "error[data-not-found] train.data_path: no such file or folder: phase00/data" in done.stderr
+
+
+def test_other_flags_hold_in_every_phase(ilab: Ilab) -> None:
+    done = ilab("model", "train", "--profile", "multi_gpu", "--epochs=3", "--dry-run")
+    first, second = launched(done.stdout)["phases"]
+    assert (first["num_epochs"], second["num_epochs"], second["effective_batch_size"]) == (3, 3, 3840)
+    assert done.stdout.count("num_epochs: 3  # --num-epochs\n") == 3
+    assert "tokens_per_batch: 15728640 tokens" in done.stdout
+    assert "multi_gpu.yaml:" in done.stderr.partition("error[data-not-found] train.phases.1.data_path")[0]
+    assert "phases-replaced" not in done.stderr
+
+
+@pytest.mark.parametrize("data", ["", ", data_path: mine.jsonl"])
+def test_config_yaml_goes_over_the_phases_of_the_profile_it_extends(ilab: Ilab, tmp_path: Path, data: str) -> None:
+    text = f"profile:\n  extends: multi_gpu\n  train: {{num_epochs: 1{data}}}\n"
+    (tmp_path / "config.yaml").write_text(text)
+    done = ilab("model", "train", "--dry-run")
+    phases = parse(done.stdout.partition("\n\n")[0]).data["train"]["phases"]
+    assert [phase["num_epochs"] for phase in phases] == ([] if data else [1, 1])
+    assert ("config.yaml:3:37: warning[phases-replaced]" in done.stderr) is bool(data)
