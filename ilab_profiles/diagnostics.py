@@ -7,6 +7,7 @@ input raises :class:`InputError` with all findings of that input at once.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -35,6 +36,10 @@ class Position:
 
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 """What a file holds must not command the terminal that shows it."""
+_IN_ADDRESSES = re.compile(
+    r"""[^\s/@"',]+:[^\s/@"',]+(?=@)|(?<=[?&])(?i:[\w-]*(?:key|token|secret|password)[\w-]*)=[^\s&"',]+"""
+)
+"""Names and passwords, and keys, in addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ class Finding:
         fix: settings that mend it, as pairs of dotted path and value as YAML writes it.
         severity: an ``error`` refuses the input, a ``warning`` does not.
         line_text: the line of the source at ``position``, for display.
+
+    Passwords and keys in addresses are masked in ``message`` and ``line_text``.
     """
 
     rule: str
@@ -62,6 +69,11 @@ class Finding:
     severity: Severity = "error"
     line_text: str = ""
     fix: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("message", "line_text"):
+            text = _IN_ADDRESSES.sub(lambda found: "*" * len(found[0]), getattr(self, name))
+            object.__setattr__(self, name, text)
 
     def __str__(self) -> str:
         head = f"{self.position}: " if self.position else ""

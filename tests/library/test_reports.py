@@ -92,3 +92,18 @@ def test_what_a_file_holds_does_not_command_the_terminal() -> None:
     assert not set(str(caught.value)) & set("\x1b\x07")
     assert len(str(caught.value).splitlines()) == 2
     assert "\\x1b[31m" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://user:geheim@host:1/v1", "user:geheim@host:80", "https://host/v1?api_key=geheim", "a:1,u:geheim@h,b:2"],
+)
+def test_no_password_in_an_address_is_shown_in_any_form(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(f'generate: {{model_endpoint_url: "{address}", num_samples: 0}}\n', encoding="utf-8")
+    found = check(str(path))
+    assert {finding.path for finding in found} >= {"generate.num_samples"}
+    assert "geheim" not in "".join(report(found, form) for form in FORMATS)
+    shown = Finding("x", f"see {address}, or write to someone@host.example").message
+    assert "geheim" not in shown
+    assert shown.endswith("someone@host.example")

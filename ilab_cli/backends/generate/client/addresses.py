@@ -56,10 +56,9 @@ def _base_url(written: str) -> str:
 
 
 def _finding(written: str) -> Finding:
-    shown = re.sub(r"//.*@", "//…@", written)
     return Finding(
         "endpoint-url",
-        f"{shown!r} is not the address of an endpoint",
+        f"{written!r} is not the address of an endpoint",
         "generate.model_endpoint_url",
         hint="write HOST:PORT, http://HOST:PORT/v1 or https://HOST/v1; several with commas between them",
     )
