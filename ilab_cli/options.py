@@ -120,7 +120,7 @@ class _SettingsCommand(TyperCommand):
 
         if ctx.resilient_parsing:  # for completion, which needs no values
             return []
-        known: Any = {option: param for param in self.get_params(ctx) for option in param.opts}
+        known: Any = {option: param for param in self.get_params(ctx) for option in (*param.opts, *param.secondary_opts)}
         others = {option: not param.is_flag for option, param in known.items()}
         if unknown := read_words(args, table().flags[self.section], others).unknown:
             _refuse(unknown, known)
@@ -130,12 +130,13 @@ class _SettingsCommand(TyperCommand):
 def _refuse(unknown: Iterable[str], known: Iterable[str]) -> None:
     from ilab_profiles.diagnostics import Finding, Position, nearest
 
+    names = [option.removeprefix("--") for option in known]
     findings = [
         Finding(
             "unknown-flag",
             "there is no such flag",
             position=Position(name),
-            hint=f"did you mean {close}?" if (close := nearest(name, known)) else "--help-all shows every flag",
+            hint=f"did you mean --{close}?" if (close := nearest(name.removeprefix("--"), names)) else "--help-all shows every flag",
         )
         for name in unknown
     ]

@@ -200,6 +200,12 @@ def test_the_numbers_of_a_section_show_where_it_is_on(
     assert ("lora-rank" in shown, "zero-stage" in shown) == (lora, deepspeed)
 
 
+def test_a_list_may_be_repeated(ilab: Ilab) -> None:
+    page = ilab("model", "evaluate", "--benchmarks", "mmlu", "--benchmarks", "mt", "--help").stdout
+    assert in_force(page, "evaluate")["benchmarks"] == ("mmlu,mt", "--benchmarks")
+    assert {"few-shots", "mt-model"} <= {*rows(page)}
+
+
 @pytest.mark.parametrize("section", ["train", "evaluate"])
 def test_help_all_shows_every_flag_and_help_says_how_many_are_left(ilab: Ilab, section: str) -> None:
     every = ilab("model", section, "--help-all").stdout
