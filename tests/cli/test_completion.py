@@ -153,6 +153,13 @@ def test_flags_that_are_called_for(shell: Shell) -> None:
     assert shell.offers("ilab model train --profile single_gpu --lo") == options("train", "--lo")
 
 
+def test_flags_that_may_stand_anywhere(shell: Shell) -> None:
+    assert shell.offers("ilab --") == ["--debug", "--help", "--quiet", "--verbose", "--version"]
+    assert shell.offers("ilab model --h") == ["--help"]
+    assert shell.offers("ilab model train --qui") == ["--quiet"]
+    assert shell.offers("ilab profile show --ver") == ["--verbose"]
+
+
 def test_names_of_profiles_and_of_the_users_own(shell: Shell) -> None:
     own = shell.folder / "own"
     own.mkdir()
@@ -172,6 +179,27 @@ def test_dotted_keys(shell: Shell) -> None:
 def test_values_of_enums_and_lists_of_them(shell: Shell) -> None:
     assert shell.offers("ilab model train --device c") == ["cpu", "cuda"]
     assert shell.offers("ilab model evaluate --benchmarks mmlu,") == ["mmlu,mt_bench"]
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("ilab model train --device=c", ["cpu", "cuda"]),
+        ("ilab model train --lr_schedule=co", ["constant", "cosine"]),
+        ("ilab model train --profile=single_gpu/", [name for name in names() if name.startswith("single_gpu/")]),
+        ("ilab profile validate --format=", ["github", "json", "sarif", "text"]),
+        ("ilab profile show --key=train.fsdp.", [flag.path for flag in make_flags("train") if "fsdp." in flag.path]),
+        ("ilab model train --data-path=con", ["conversations.jsonl"]),
+    ],
+)
+def test_a_value_in_one_word_with_its_flag(shell: Shell, line: str, values: list[str]) -> None:
+    (shell.folder / "conversations.jsonl").touch()
+    flag = f"{line.split()[-1].partition('=')[0]}="
+    first, *others = sorted(values)  # bash takes what is behind the = for a word of its own
+    assert shell.offers(line) == [
+        f"{flag}{first}",
+        *(other if shell.name == "bash" else flag + other for other in others),
+    ]
 
 
 def test_files_where_a_path_is_wanted(shell: Shell) -> None:
@@ -200,7 +228,7 @@ def test_tab_completes_what_is_not_in_doubt(bash: Shell) -> None:
         ("ilab model train --profile cpu-", ["cpu-only"]),
         ("ilab --quiet model tr", ["train"]),
         ("ilab model train --bogus --device c", ["cpu", "cuda"]),
-        ("ilab nothing --de", []),
+        ("ilab nothing --num", []),
         ("ilab model train --bogus", []),
     ],
 )
@@ -236,6 +264,11 @@ def ask(folder: Path, line: str, shell: str = "bash", **variables: str) -> subpr
         check=False,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_flag_that_is_typed_whole_is_offered_as_any_other(tmp_path: Path, shell: str) -> None:
+    assert "--quiet" in ask(tmp_path, "ilab model --quiet", shell).stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
