@@ -176,6 +176,30 @@ def test_dotted_keys(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("profile explain hardware", ["hardware", "hardware.count", "hardware.gpu", "hardware.memory"]),
+        ("profile explain des", ["description"]),
+        ("profile explain train.lr-", ["train.lr-schedule"]),
+        ("profile show --key exp", ["expertise"]),
+        ("profile set ex", ["expertise", "extends"]),
+        ("profile set serve.m", ["serve.max_ctx_size", "serve.model_path"]),
+        ("profile set general.", ["general.log_level"]),
+        ("profile set train.lor", [flag.path for flag in make_flags("train") if ".lora." in flag.path]),
+        ("profile set expertise ", ["advanced", "basic", "expert"]),
+        ("profile set extends multi_gpu/l", ["multi_gpu/l40s_x4", "multi_gpu/l4_x8"]),
+        ("profile set general.log_level W", ["WARNING"]),
+        ("profile set train.lr-schedule co", ["constant", "cosine"]),
+        ("profile set --profile mine train.lora.enabled ", ["false", "true"]),
+        ("profile set evaluate.benchmarks mmlu,", ["mmlu,mt_bench"]),
+        ("profile set train.seed ", []),
+    ],
+)
+def test_keys_and_their_values(tmp_path: Path, line: str, offered: list[str]) -> None:
+    assert sorted(ask(tmp_path, f"ilab {line}").stdout.split()) == sorted(offered)
+
+
 def test_values_of_enums_and_lists_of_them(shell: Shell) -> None:
     assert shell.offers("ilab model train --device c") == ["cpu", "cuda"]
     assert shell.offers("ilab model evaluate --benchmarks mmlu,") == ["mmlu,mt_bench"]
