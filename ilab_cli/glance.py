@@ -61,13 +61,14 @@ def glance(section: str) -> Glance:
     return found._replace(values=found.values | _expanded(typed))
 
 
-def _expanded(typed: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Let ``--accelerator`` stand for the switches that it implies, as a run does."""
-    value, flag = typed.get("train.accelerator", ("", ""))
-    if value not in table().accelerators:
-        return typed
-    implied = {path: (text, flag) for path, text in table().accelerators[value].items()}
-    return implied | {path: told for path, told in typed.items() if path != "train.accelerator"}
+def _expanded(given: overlay.Given) -> overlay.Given:
+    """Let ``train.accelerator`` stand for the switches that it implies, unless the same source gives them too."""
+    value, who = given.get("train.accelerator", ("", ""))
+    switches = table().accelerators.get(value.strip('"'))
+    if switches is None:
+        return given
+    others = {path: told for path, told in given.items() if path != "train.accelerator"}
+    return {path: (on, who) for path, on in switches.items()} | others
 
 
 def _after(flag: str) -> str:
@@ -108,13 +109,13 @@ def _overlaid(held: Any, document: Document | None) -> Glance | None:
     if not isinstance(base, str) or not _is_built_in(base):
         return None
     try:
-        over = (overlay.in_document(document) if document else {}) | overlay.in_environment()
+        written = overlay.in_document(document) if document else {}
+        over = _expanded(written) | _expanded(overlay.in_environment())
     except overlay.Unsure:
         return None
     found = _stored(base)
-    own = {path.removeprefix("profile."): told for path, told in over.items()}
-    expertise = own["expertise"][0].strip('"') if "expertise" in own else found.expertise
-    return found._replace(expertise=expertise, values=found.values | own)
+    expertise = over["expertise"][0].strip('"') if "expertise" in over else found.expertise
+    return found._replace(expertise=expertise, values=found.values | over)
 
 
 def _is_built_in(name: str) -> bool:

@@ -19,7 +19,7 @@ from ilab_profiles.document import Document, resolve_scalar
 __all__ = ["Given", "Unsure", "in_document", "in_environment"]
 
 Given = dict[str, tuple[str, str]]
-"""Values as text, and who gives them, by dotted path in config.yaml."""
+"""Values as text, and who gives them, by dotted path; those of the sections beside the profile too."""
 
 
 class Unsure(Exception):
@@ -37,9 +37,10 @@ def in_document(document: Document) -> Given:
         path = ".".join(keys).replace("-", "_")
         if path in ("profile", "profile.extends"):
             continue
-        if path in found or path.count(".") >= len(keys):  # two spellings, or a point in a key
+        setting = path.removeprefix("profile.")
+        if setting in found or path.count(".") >= len(keys):  # two spellings, or a point in a key
             raise Unsure(path)
-        found[path] = _text(path, value), str(document.position(keys))
+        found[setting] = _text(path, value), str(document.position(keys))
     return found
 
 
@@ -62,12 +63,12 @@ def in_environment() -> Given:
 
 
 def _in_variable(name: str) -> tuple[str, tuple[str, str]]:
-    path = f"profile.{name.removeprefix('ILAB_').lower().replace('__', '.')}"
-    text, setting = os.environ[name], table().settings.get(path)
+    path = name.removeprefix("ILAB_").lower().replace("__", ".")
+    text, setting = os.environ[name], table().settings.get(f"profile.{path}")
     if setting is None or not name.isupper() or "." in name or text in ("", "~", "null", "none"):
         raise Unsure(name)
     value = text if "str" in setting.kinds else resolve_scalar(text)
-    return path, (_text(path, value), name)
+    return path, (_text(f"profile.{path}", value), name)
 
 
 def _text(path: str, value: Any) -> str:
@@ -77,7 +78,7 @@ def _text(path: str, value: Any) -> str:
         Unsure: if there is no such setting, or it may be refused.
     """
     setting = table().settings.get(path)
-    if setting is None or not (is_completion() or setting.accepts(value)):
+    if setting is None or not (setting.accepts(value) or is_completion()):
         raise Unsure(path)
-    whole = isinstance(value, int) and "float" in setting.kinds
+    whole = setting.accepts(value) and isinstance(value, int) and "float" in setting.kinds
     return json.dumps(float(value) if whole else value, ensure_ascii=False)

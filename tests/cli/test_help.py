@@ -315,6 +315,15 @@ def test_a_profile_that_changed_after_the_table_was_made_is_read_anew(copy: Path
     assert in_force(page)["num-epochs"] == ("9 epochs", "profile cpu_only")
 
 
+def test_library_code_that_changed_after_the_table_was_made_counts(copy: Path) -> None:
+    layers = copy / "ilab_profiles" / "layers.py"
+    implied = '"train.deepspeed.enabled": True, "train.fsdp.enabled": False'
+    assert implied in layers.read_text()
+    layers.write_text(layers.read_text().replace(implied, '"train.deepspeed.enabled": True'))
+    page = run_in(copy, "-m", "ilab_cli", "model", "train", "--accelerator=deepspeed", "--help-all")
+    assert in_force(page)["fsdp"] == ("false", "default")
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[", '{"checksum": 0, "flags": {}, "profiles": {}}'])
 def test_a_table_that_cannot_be_used_is_made_anew(copy: Path, content: str) -> None:
     (copy / "ilab_cli" / "table.json").write_text(content)
