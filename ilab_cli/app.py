@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ilab_cli import output
-from ilab_cli.words import is_completion, tidy_completion, words
+from ilab_cli.shells import OffersAnywhere, answering
+from ilab_cli.words import is_completion, words
 
 if TYPE_CHECKING:
     import typer
@@ -52,8 +53,10 @@ def make_app() -> typer.Typer:
 
 def _group(about: str, *, helps: bool, completes: bool = False, also: str = "") -> typer.Typer:
     import typer
+    from typer.core import TyperGroup
 
     return typer.Typer(
+        cls=type("Group", (OffersAnywhere, TyperGroup), {}),
         help=about,
         epilog=f"{also}Anywhere: --quiet, --verbose, and --debug for the traceback of an error in the program.",
         add_help_option=helps,
@@ -87,18 +90,12 @@ def _run() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every name of a file can be written there
     if is_completion():
-        _prepare_completion()
+        with answering():
+            make_app()(prog_name="ilab")
+        return
     if words() == ("--version",):
         from ilab_cli.extras import versions
 
         print(f"ilab {versions()['ilab-profiles'] or '(not installed, so of no version)'}")
         return
     make_app()(list(words()), prog_name="ilab")
-
-
-def _prepare_completion() -> None:
-    from typer.completion import get_completion_inspect_parameters
-
-    tidy_completion()
-    get_completion_inspect_parameters()  # makes the shells known, which Typer otherwise does for an app's options
-    sys.modules["rich"] = None  # type: ignore[assignment]  # Typer would load it to take markup out, and we have none

@@ -5,12 +5,12 @@ Offers come from the generated table and from file names; nothing here loads a m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ilab_cli.flags import Flag
 from ilab_cli.table import table
 
-__all__ = ["keys", "of_flag", "profiles"]
+__all__ = ["keys", "keys_to_set", "of_flag", "profiles", "values_of"]
 
 Completer = Callable[[str], list[str]]
 
@@ -19,29 +19,45 @@ def of_flag(flag: Flag) -> Completer | None:
     """What completes the value of a flag; ``None`` leaves it to the shell, which offers files."""
     if not flag.choices:
         return None
-    choices = list(flag.choices)
+    return lambda incomplete: _chosen(flag.choices, flag.kind == "list", incomplete)
 
-    def complete(incomplete: str) -> list[str]:
-        done, comma, word = incomplete.rpartition(",") if flag.kind == "list" else ("", "", incomplete)
-        left = [choice for choice in choices if choice not in done.split(",")]
-        return [done + comma + choice for choice in _starting(left, word)]
 
-    return complete
+def _chosen(choices: Sequence[str], many: bool, incomplete: str) -> list[str]:
+    """Values, or lists of them with commas between."""
+    done, comma, word = incomplete.rpartition(",") if many else ("", "", incomplete)
+    left = [choice for choice in choices if choice not in done.split(",")]
+    return [done + comma + choice for choice in left if choice.startswith(word)]
 
 
 def profiles(incomplete: str) -> list[str]:
-    """Names of profiles, the user's own included; with ``-`` for ``_`` if that is how one is typed."""
+    """Names of profiles, the user's own included."""
     from ilab_profiles import names
 
-    return _starting([name.replace("_", "-") if "-" in incomplete else name for name in names()], incomplete)
+    return _spelled(names(), incomplete)
 
 
 def keys(incomplete: str) -> list[str]:
-    """Dotted paths of settings, and of the sections that hold them."""
-    paths = dict.fromkeys(flag.path for flags in table().flags.values() for flag in flags)
-    sections = {path.rpartition(".")[0] for path in paths} | set(table().flags)
-    return _starting([*sorted(sections), *paths], incomplete)
+    """Dotted paths of a profile's settings, and of the sections that hold them."""
+    paths = [path.removeprefix("profile.") for path in table().settings if path.startswith("profile.")]
+    sections = {path[:at] for path in paths for at, letter in enumerate(path) if letter == "."}
+    return _spelled([*sorted(sections), *paths], incomplete)
 
 
-def _starting(words: Iterable[str], incomplete: str) -> list[str]:
-    return [word for word in words if word.startswith(incomplete)]
+def keys_to_set(incomplete: str) -> list[str]:
+    """Dotted paths of everything that can be set in a config.yaml."""
+    return _spelled(["extends", *(path.removeprefix("profile.") for path in table().settings)], incomplete)
+
+
+def values_of(key: str, incomplete: str) -> list[str]:
+    """The values of a setting, in any spelling of its path, if they can be told."""
+    path = key.replace("-", "_")
+    if path == "extends":
+        return profiles(incomplete)
+    setting = table().settings.get(f"profile.{path}") or table().settings.get(path)
+    return _chosen(setting.choices, setting.many, incomplete) if setting else []
+
+
+def _spelled(names: Iterable[str], incomplete: str) -> list[str]:
+    """Names that begin so; with ``-`` for ``_`` if that is how one is typed."""
+    spelled = (name.replace("_", "-") if "-" in incomplete else name for name in names)
+    return [name for name in spelled if name.startswith(incomplete)]

@@ -166,7 +166,9 @@ def read_words(words: Sequence[str], flags: Sequence[Flag], others: Mapping[str,
         if flag := known.get(name):
             if flag.kind == "switch":
                 value = "false" if name.startswith("--no-") and name[2:] not in flag.names else "true"
-            given.values[flag.path] = value if equals or flag.kind == "switch" else next(rest, "")
+            value = value if equals or flag.kind == "switch" else next(rest, "")
+            before = [given.values[flag.path]] if flag.kind == "list" and flag.path in given.values else []
+            given.values[flag.path] = ",".join([*before, value])
         elif name in others:
             _skip(rest, others[name] and not equals)
         elif name.startswith("--"):

@@ -1,23 +1,24 @@
 """The settings in force at a glance, for help and completion: no model is loaded where a look at names is enough.
 
-Where a built-in profile is chosen by name and nothing else speaks, the generated table knows its values. Anything else
-is resolved as a run would resolve it; what is refused then is said in one line, and the default profile is shown.
+The generated table knows the values of built-in profiles, and much of what others may put over them. Anything else is
+resolved as a run would resolve it; what is refused then is said in one line, and the default profile is shown.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ilab_cli import overlay
 from ilab_cli.flags import read_words
+from ilab_cli.settings import choice, config_document, given, in_force, in_words
 from ilab_cli.table import table
 from ilab_cli.words import words
 from ilab_profiles import catalog
 
 if TYPE_CHECKING:
-    from ilab_profiles import Effective
+    from ilab_profiles.document import Document
 
 __all__ = ["Glance", "glance"]
 
@@ -28,13 +29,13 @@ class Glance(NamedTuple):
     """What is in force for one section.
 
     Attributes:
-        profile: name or path of the profile.
+        chosen: the profile, in words.
         expertise: its level of help.
         values: for each setting that somebody gives, its value as text and who gives it.
         refused: why these are not the settings that the user asked for; empty if they are.
     """
 
-    profile: str
+    chosen: str
     expertise: str
     values: dict[str, tuple[str, str]]
     refused: str = ""
@@ -52,12 +53,22 @@ class Glance(NamedTuple):
 def glance(section: str) -> Glance:
     """The settings in force for a section, the words of the command line included."""
     flags = table().flags[section]
-    given = read_words(words(), flags, {})
+    said = read_words(words(), flags, {}).values
     more = "" if any("config" in flag.names for flag in flags) else _after("--config")
     found = _without_flags(section, _after("--profile"), more)
     names = {flag.path: flag.names[0] for flag in flags}
-    typed = {path: (value, f"--{names[path]}") for path, value in given.values.items()}
-    return found._replace(values=found.values | typed)
+    typed = {path: (value, f"--{names[path]}") for path, value in said.items()}
+    return found._replace(values=found.values | _expanded(typed))
+
+
+def _expanded(given: overlay.Given) -> overlay.Given:
+    """Let ``train.accelerator`` stand for the switches that it implies, unless the same source gives them too."""
+    value, who = given.get("train.accelerator", ("", ""))
+    switches = table().accelerators.get(value.strip('"'))
+    if switches is None:
+        return given
+    others = {path: told for path, told in given.items() if path != "train.accelerator"}
+    return {path: (on, who) for path, on in switches.items()} | others
 
 
 def _after(flag: str) -> str:
@@ -72,20 +83,39 @@ def _after(flag: str) -> str:
 
 
 def _without_flags(section: str, profile: str, more: str) -> Glance:
-    from ilab_cli.settings import chosen
     from ilab_profiles.diagnostics import InputError
 
     try:
-        held, source = chosen(profile)  # a name typed in part is refused here, before the models are loaded
-        if isinstance(held, str) and _is_built_in(held) and not more and not _is_set_by_environment():
-            return _stored(held)
-        return _resolved(section, profile, more)._replace(profile=held if isinstance(held, str) else f"of {source}")
+        document = config_document()
+        held, source = choice(profile, document)  # a name typed in part is refused here, before the models are loaded
+        own = document if document and source == document.source else None
+        found = (None if more else _overlaid(held, own)) or _resolved(section, profile, more)
     except InputError as error:
         return _stored(catalog.DEFAULT)._replace(refused=str(error.findings[0]).splitlines()[0])
+    return found._replace(chosen=f"{_named(held)}, and over it {more}" if more else _named(held))
 
 
-def _is_set_by_environment() -> bool:
-    return any(name.startswith("ILAB_") and name not in catalog.RESERVED for name in os.environ)
+def _named(held: Any) -> str:
+    """What is chosen, in words."""
+    if not isinstance(held, str):
+        return in_words(held)
+    proper = held.replace("-", "_")
+    return f"profile {proper if proper in table().profiles else held}"
+
+
+def _overlaid(held: Any, document: Document | None) -> Glance | None:
+    """The quick way, for a built-in profile and what is seen to be right over it; ``None`` where it is none."""
+    base = held.get("extends") if isinstance(held, Mapping) else held
+    if not isinstance(base, str) or not _is_built_in(base):
+        return None
+    try:
+        written = overlay.in_document(document) if document else {}
+        over = _expanded(written) | _expanded(overlay.in_environment())
+    except overlay.Unsure:
+        return None
+    found = _stored(base)
+    expertise = over["expertise"][0].strip('"') if "expertise" in over else found.expertise
+    return found._replace(expertise=expertise, values=found.values | over)
 
 
 def _is_built_in(name: str) -> bool:
@@ -94,27 +124,11 @@ def _is_built_in(name: str) -> bool:
 
 
 def _stored(name: str) -> Glance:
-    proper = name.replace("-", "_")
-    found = table().profiles[proper]
-    return Glance(proper, found.expertise, found.values)
+    found = table().profiles[name.replace("-", "_")]
+    return Glance(_named(name), found.expertise, found.values)
 
 
 def _resolved(section: str, profile: str, more: str) -> Glance:
     """The slow way, which is right for any profile."""
-    from ilab_cli.settings import in_force
-    from ilab_profiles.paths import fields
-    from ilab_profiles.render import scalar, to_data, value_in
-
     effective = in_force(section, {}, profile or None, more or None)
-    data = to_data(effective.profile)
-    values = {path: (scalar(value_in(data, path)), _origin(effective, path)) for path in fields()}
-    given = {path: item for path, item in values.items() if item[1] != "default"}
-    return Glance("", effective.profile.expertise, given)
-
-
-def _origin(effective: Effective, path: str) -> str:
-    setting = effective.origin(path)
-    if setting is None:
-        return "default"
-    name = catalog.built_in_name(Path(setting.source))
-    return f"profile {name}" if name else str(setting.position())
+    return Glance("", effective.profile.expertise, given(effective))

@@ -66,7 +66,7 @@ def _page(
     width = min(shutil.get_terminal_size((100, 25)).columns, 110)
     yield f"{usage}\n"
     yield from textwrap.wrap(about, width, initial_indent="  ", subsequent_indent="  ")
-    yield f"\n  In force: profile {now.profile}. In brackets: each value, and who gives it."
+    yield f"\n  In force: {now.chosen}. In brackets: each value, and who gives it."
     if now.refused:
         refused = f"These are not your settings, which are refused: {now.refused}"
         yield from textwrap.wrap(refused, width, initial_indent="  ", subsequent_indent="  ")

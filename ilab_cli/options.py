@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 
 from ilab_cli import output
+from ilab_cli.shells import OffersAnywhere
 from ilab_cli.words import invoked, is_completion, words
 
 __all__ = ["add", "settings_command"]
@@ -44,7 +45,8 @@ def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Wor
 
 def add(group: typer.Typer, name: str, work: Work, **settings: Any) -> None:
     """Add a command with flags of its own to a group; ``settings`` go to Typer's ``command``."""
-    group.command(name, **settings)(output.reports(work if invoked(name) else _bare(work)))
+    kind = type("Command", (OffersAnywhere, settings.pop("cls", TyperCommand)), {})
+    group.command(name, cls=kind, **settings)(output.reports(work if invoked(name) else _bare(work)))
 
 
 def _bare(work: Work) -> Work:
@@ -101,7 +103,7 @@ def _parameters(section: str) -> Iterator[inspect.Parameter]:
         )
 
 
-class _SettingsCommand(TyperCommand):
+class _SettingsCommand(OffersAnywhere, TyperCommand):
     """A command that tells the values in force in its help, and every unknown flag at once."""
 
     section: ClassVar[str]
@@ -120,7 +122,9 @@ class _SettingsCommand(TyperCommand):
 
         if ctx.resilient_parsing:  # for completion, which needs no values
             return []
-        known: Any = {option: param for param in self.get_params(ctx) for option in param.opts}
+        known: Any = {
+            option: param for param in self.get_params(ctx) for option in (*param.opts, *param.secondary_opts)
+        }
         others = {option: not param.is_flag for option, param in known.items()}
         if unknown := read_words(args, table().flags[self.section], others).unknown:
             _refuse(unknown, known)
@@ -130,12 +134,15 @@ class _SettingsCommand(TyperCommand):
 def _refuse(unknown: Iterable[str], known: Iterable[str]) -> None:
     from ilab_profiles.diagnostics import Finding, Position, nearest
 
+    names = [option.removeprefix("--") for option in known]
     findings = [
         Finding(
             "unknown-flag",
             "there is no such flag",
             position=Position(name),
-            hint=f"did you mean {close}?" if (close := nearest(name, known)) else "--help-all shows every flag",
+            hint=f"did you mean --{close}?"
+            if (close := nearest(name.removeprefix("--"), names))
+            else "--help-all shows every flag",
         )
         for name in unknown
     ]

@@ -12,13 +12,18 @@ from ilab_cli import output
 if TYPE_CHECKING:
     from ilab_profiles import Effective
     from ilab_profiles.config import General, Serve
+    from ilab_profiles.document import Document
+    from ilab_profiles.layers import Setting
 
 __all__ = [
+    "choice",
     "chosen",
+    "config_document",
     "config_file",
     "config_path",
     "derived_values",
     "existing_config",
+    "given",
     "in_force",
     "in_words",
     "serve_section",
@@ -61,16 +66,36 @@ def chosen(profile: str | None = None) -> tuple[Any, str]:
     Raises:
         InputError: if the command line or the environment names none that is there, or config.yaml cannot be read.
     """
+    return choice(profile, config_document())
+
+
+def config_document() -> Document | None:
+    """The config file as it is written, if there is one.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    file = config_file()
+    if file is None:
+        return None
+    from ilab_profiles.document import read
+
+    return read(file)
+
+
+def choice(profile: str | None, document: Document | None) -> tuple[Any, str]:
+    """As :func:`chosen`, with a config file that is read already.
+
+    Raises:
+        InputError: if the command line or the environment names a profile that is not there.
+    """
     from ilab_profiles import catalog
 
     if named := _named(profile):
         return named
-    file = config_file()
-    if file is None:
+    if document is None:
         return catalog.DEFAULT, "default"
-    from ilab_profiles.document import read
-
-    return read(file).data.get("profile", catalog.DEFAULT), str(file)
+    return document.data.get("profile", catalog.DEFAULT), document.source
 
 
 def _named(profile: str | None) -> tuple[str, str] | None:
@@ -142,6 +167,23 @@ def serve_section() -> Serve:
 
     path = config_file()
     return read_config(path)[0].serve if path else Serve()
+
+
+def given(effective: Effective) -> dict[str, tuple[str, str]]:
+    """Each setting that somebody gives: its value as text, and who gives it; a built-in profile goes by its name."""
+    from ilab_profiles.paths import fields
+    from ilab_profiles.render import scalar, to_data, value_in
+
+    data = to_data(effective.profile)
+    origins = {path: setting for path in fields() if (setting := effective.origin(path))}
+    return {path: (scalar(value_in(data, path)), _who(setting)) for path, setting in origins.items()}
+
+
+def _who(setting: Setting) -> str:
+    from ilab_profiles.catalog import built_in_name
+
+    name = built_in_name(Path(setting.source)) if setting.kind == "profile" else None
+    return f"profile {name}" if name else str(setting.position())
 
 
 def shown(effective: Effective, section: str) -> str:

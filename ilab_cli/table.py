@@ -8,15 +8,20 @@ was made from: one that is out of date is not used, but made anew, in memory, at
 from __future__ import annotations
 
 import json
+import operator
 import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ilab_cli.flags import SECTIONS, Flag, make_flags
-from ilab_profiles.catalog import built_in_files, built_in_folder, built_in_name
+from ilab_profiles.catalog import built_in_files, built_in_folder
 
-__all__ = ["FILE", "BuiltIn", "Table", "table", "text"]
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+__all__ = ["FILE", "BuiltIn", "Setting", "Table", "table", "text"]
 
 FILE = Path(__file__).with_name("table.json")
 
@@ -29,10 +34,50 @@ class BuiltIn(NamedTuple):
     values: dict[str, tuple[str, str]]
 
 
+class Setting(NamedTuple):
+    """What values a setting takes.
+
+    Attributes:
+        choices: its values, if they can be named.
+        many: whether it takes a list of them.
+        kinds: the names of their Python types.
+        limits: bounds of a number: the name of a function of ``operator``, and what to compare with.
+        plain: whether that is all there is to it: nothing else, and no other setting, makes such a value refused.
+    """
+
+    choices: Sequence[str]
+    many: bool
+    kinds: Collection[str]
+    limits: Sequence[tuple[str, float]]
+    plain: bool
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is surely accepted, whatever else is set."""
+        if not self.plain or type(value).__name__ not in self.kinds:
+            return False
+        if isinstance(value, str):
+            return value != "" and value.isprintable() and (not self.choices or value in self.choices)
+        if value is None or isinstance(value, bool):
+            return True
+        return abs(value) < _HUGE and all(getattr(operator, sign)(value, bound) for sign, bound in self.limits)
+
+
+_HUGE = 1e300
+
+
 class Table(NamedTuple):
-    """The flags of each section, and the built-in profiles by name."""
+    """What is stored.
+
+    Attributes:
+        flags: the flags of each section.
+        settings: every setting by its dotted path in config.yaml, such as ``profile.train.seed``.
+        accelerators: what each value of ``train.accelerator`` switches on and off.
+        profiles: the built-in profiles by name.
+    """
 
     flags: dict[str, list[Flag]]
+    settings: dict[str, Setting]
+    accelerators: dict[str, dict[str, str]]
     profiles: dict[str, BuiltIn]
 
 
@@ -48,54 +93,93 @@ def table() -> Table:
         return _make()
     return Table(
         {section: [Flag(*flag) for flag in flags] for section, flags in stored["flags"].items()},
+        {path: Setting(*setting) for path, setting in stored["settings"].items()},
+        stored["accelerators"],
         {name: BuiltIn(*profile) for name, profile in stored["profiles"].items()},
     )
 
 
 def text() -> str:
     """What the file should hold."""
-    made = _make()
-    flags = {name: _lines(flags) for name, flags in made.flags.items()}
-    body = ",\n".join(f'"{name}": [\n{lines}\n]' for name, lines in flags.items())
-    profiles = ",\n".join(f'"{name}": {json.dumps(profile)}' for name, profile in made.profiles.items())
-    return f'{{"checksum": {_checksum()},\n"flags": {{\n{body}\n}},\n"profiles": {{\n{profiles}\n}}}}\n'
+    parts = _make()._asdict()
+    flags = {name: _lines("[]", map(json.dumps, flags)) for name, flags in parts.pop("flags").items()}
+    others = {name: {key: json.dumps(item) for key, item in part.items()} for name, part in parts.items()}
+    mappings = {name: _mapping(part) for name, part in {"flags": flags, **others}.items()}
+    return f"{_mapping({'checksum': str(_checksum()), **mappings})}\n"
 
 
-def _lines(items: list[Any]) -> str:
-    return ",\n".join(map(json.dumps, items))
+def _mapping(items: Mapping[str, str]) -> str:
+    return _lines("{}", (f'"{name}": {item}' for name, item in items.items()))
+
+
+def _lines(brackets: str, items: Iterable[str]) -> str:
+    lines = ",\n".join(items)
+    return f"{brackets[0]}\n{lines}\n{brackets[1]}"
 
 
 def _checksum() -> int:
-    """Of everything that the table is made from."""
+    """Of everything that the table is made from: the library, its profiles, and a little of the program."""
     import ilab_profiles
 
-    folder = Path(ilab_profiles.__file__).parent
-    models = [folder / f"{name}.py" for name in ("fields", "profile", "mix", "generate", "train", "evaluate")]
-    sources = [*models, Path(__file__).with_name("flags.py"), Path(__file__)]
+    library = sorted(Path(ilab_profiles.__file__).parent.glob("*.py"))
+    program = [Path(__file__).with_name(f"{name}.py") for name in ("flags", "settings", "table")]
     total = 0
-    for path in [*sources, *sorted(built_in_folder().rglob("*.yaml"))]:
+    for path in [*library, *program, *sorted(built_in_folder().rglob("*.yaml"))]:
         total = zlib.crc32(path.read_bytes(), total)
     return total
 
 
 def _make() -> Table:
-    flags = {section: list(make_flags(section)) for section in SECTIONS}
-    return Table(flags, {name: _built_in(path) for name, path in built_in_files().items()})
+    from ilab_profiles.layers import ACCELERATORS
+    from ilab_profiles.render import scalar
+
+    return Table(
+        {section: list(make_flags(section)) for section in SECTIONS},
+        _settings(),
+        {name: {path: scalar(on) for path, on in switches.items()} for name, switches in ACCELERATORS.items()},
+        {name: _built_in(path) for name, path in built_in_files().items()},
+    )
+
+
+def _settings() -> dict[str, Setting]:
+    from ilab_profiles.checks import CHECKS
+    from ilab_profiles.config import Config
+    from ilab_profiles.paths import fields
+    from ilab_profiles.rules import RULES
+
+    judged = {"train.accelerator"}  # it stands for others
+    for rule in RULES:
+        judged |= {item.path for item in (*rule.when, rule.require) if rule.severity == "error"}
+    for check in CHECKS:
+        judged |= {path for path in check.involved if check.severity == "error"}
+    config = {path: _setting(info, plain=True) for path, info in fields(Config).items() if path != "profile"}
+    return config | {f"profile.{path}": _setting(info, plain=path not in judged) for path, info in fields().items()}
+
+
+def _setting(info: FieldInfo, *, plain: bool) -> Setting:
+    from ilab_profiles.paths import choices_of, list_item, scalar_kinds
+
+    kinds = {*scalar_kinds(info.annotation)}
+    choices = [*map(str, choices_of(info.annotation))]
+    known = {str, type(None)} if choices else {str, type(None), bool, int, float}
+    bounds = {type(item).__name__.lower(): item for item in info.metadata}
+    signs = {"ge", "gt", "le", "lt"}
+    return Setting(
+        choices=["true", "false"] if bool in kinds else choices,
+        many=list_item(info.annotation) is not None,
+        kinds=sorted(kind.__name__ for kind in kinds | ({int} if float in kinds else set())),
+        limits=[(sign, getattr(item, sign)) for sign, item in bounds.items() if sign in signs],
+        plain=plain and kinds <= known and bounds.keys() <= signs | {"minlen"},
+    )
 
 
 def _built_in(path: Path) -> BuiltIn:
+    from ilab_cli.settings import given
     from ilab_profiles.inheritance import chain
     from ilab_profiles.merge import merge
-    from ilab_profiles.paths import fields
-    from ilab_profiles.render import scalar, to_data, value_in
 
     effective = merge(chain(str(path)))
-    data = to_data(effective.profile)
-    values: dict[str, tuple[str, str]] = {}
-    for name in fields():
-        if origin := effective.origin(name):
-            values[name] = (scalar(value_in(data, name)), f"profile {built_in_name(Path(origin.source))}")
-    return BuiltIn(effective.profile.description, effective.profile.expertise, values)
+    return BuiltIn(effective.profile.description, effective.profile.expertise, given(effective))
 
 
 if __name__ == "__main__":

@@ -23,19 +23,28 @@ def is_completion() -> bool:
     return "_ILAB_COMPLETE" in os.environ
 
 
-def tidy_completion() -> None:
+def tidy_completion() -> str:
     """Write the words that a shell asks about in the way this program reads them, for Typer.
 
     bash takes ``--flag=value`` for three words; the other shells tell where the line ends by a space.
+
+    Returns:
+        The ``--flag=`` that the shell takes for the beginning of the word to complete, if it does.
     """
     if "COMP_WORDS" in os.environ:
         line, at = _split(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
         before = [word for word in _tidy(line[1:at]) if word != "="]
-        os.environ["COMP_WORDS"] = shlex.join([line[0], *before, *_tidy(line[at:])])
+        os.environ["COMP_WORDS"] = shlex.join([line[0], *before, *dashed(line[at:])])
         os.environ["COMP_CWORD"] = str(1 + len(before))
     elif text := os.environ.get("_TYPER_COMPLETE_ARGS"):
-        first, *rest = _split(text)
-        os.environ["_TYPER_COMPLETE_ARGS"] = shlex.join([first, *_tidy(rest)]) + (" " if text.endswith(" ") else "")
+        line = _split(text)
+        at = len(line) - (not text.endswith(" "))
+        tidied = shlex.join([line[0], *_tidy(line[1:at]), *dashed(line[at:])])
+        os.environ["_TYPER_COMPLETE_ARGS"] = tidied + (" " if text.endswith(" ") else "")
+    else:
+        return ""
+    name, equals, _ = "".join(line[at : at + 1]).partition("=")
+    return name + equals if equals and name.startswith("--") else ""
 
 
 def _tidy(line: list[str]) -> list[str]:

@@ -106,7 +106,13 @@ class InputError(ValueError):
         return "\n".join(str(finding) for finding in self.findings)
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known word that ``word`` most likely stands for, or ``None`` if none is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
-    return found[0] if found else None
+_APART = 0.05
+"""How much nearer than the next one a word must be to be meant."""
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
+    """The known word that ``word`` most likely stands for, whatever its case; ``None`` if none is near, or two are."""
+    word, names = word.casefold(), {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word, names, n=2, cutoff=cutoff)
+    near = [difflib.SequenceMatcher(None, name, word).ratio() for name in found]
+    return names[found[0]] if found and near[0] - sum(near[1:]) >= _APART else None

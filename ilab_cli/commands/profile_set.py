@@ -35,17 +35,15 @@ class _Set(TyperCommand):
 
 def _values(incomplete: str) -> list[str]:
     """The values that the setting named before takes, if they can be told."""
-    from ilab_cli.table import table
     from ilab_cli.words import words
 
-    named = [flag for flags in table().flags.values() for flag in flags if flag.path in words()]
-    offered = [value for flag in named for value in (("true", "false") if flag.kind == "switch" else flag.choices)]
-    return [value for value in offered if value.startswith(incomplete)]
+    return [value for word in words()[2:] for value in completion.values_of(word, incomplete)]
 
 
 def set_(
     key: Annotated[
-        str, typer.Argument(help="Setting, such as train.num_epochs", metavar="KEY", autocompletion=completion.keys)
+        str,
+        typer.Argument(help="Setting, such as train.num_epochs", metavar="KEY", autocompletion=completion.keys_to_set),
     ],
     value: Annotated[
         str, typer.Argument(help="Its new value, as YAML writes it", metavar="VALUE", autocompletion=_values)

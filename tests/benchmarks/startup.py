@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ilab_profiles.catalog import built_in_files
+from ilab_profiles.config import render_config
 from tests.benchmarks import peers
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,9 @@ def _program(module: str) -> tuple[str, ...]:
     return "-c", f"import {module}; {module}.main()"
 
 
+CONFIG = render_config("single_gpu")
+OWN = "profile:\n  extends: single_gpu\n  train: {num_epochs: 3}\n"
+VARIABLE = {"ILAB_TRAIN__NUM_EPOCHS": "3"}
 OURS = ("-c", "from ilab_cli.app import main; main()")
 FLOOR, PLAIN, RICH = map(_program, ("floor", "plain_typer", "rich_typer"))
 TRAIN_HELP = ("model", "train", "--help")
@@ -67,9 +71,11 @@ ROWS = (
     Row("python -c pass", ("-c", "pass")),
     Row("floor: --help", (*FLOOR, "--help")),
     Row("floor: model train --help", (*FLOOR, *TRAIN_HELP)),
-    Row("floor:   that reads a config.yaml", (*FLOOR, *TRAIN_HELP), config="profile: single_gpu\n"),
+    Row("floor:   that reads a config.yaml", (*FLOOR, *TRAIN_HELP), config=CONFIG),
+    Row("floor:   that reads settings", (*FLOOR, *TRAIN_HELP), config=OWN),
     Row("floor: completion of a command", FLOOR, _complete("ilab mod")),
     Row("floor: completion of a flag", FLOOR, _complete("ilab model train --num")),
+    Row("floor:   of one that reads settings", FLOOR, _complete("ilab model train --num"), config=OWN),
     Row("floor: compose, validate, print", (*FLOOR, "profile", "show", "{profile}")),
     Row("floor: compose, validate", (*FLOOR, "profile", "validate", "{profile}")),
     Row("ilab --help", (*OURS, "--help"), aim=7, floor="floor: --help"),
@@ -77,12 +83,35 @@ ROWS = (
     Row(
         "  with a config.yaml",
         (*OURS, *TRAIN_HELP),
-        config="profile: single_gpu\n",
+        config=CONFIG,
         aim=15,
         floor="floor:   that reads a config.yaml",
     ),
+    Row(
+        "  with settings of one's own",
+        (*OURS, *TRAIN_HELP),
+        config=OWN,
+        aim=15,
+        floor="floor:   that reads settings",
+    ),
+    Row("  with a variable", (*OURS, *TRAIN_HELP), VARIABLE, aim=15, floor="floor: model train --help"),
     Row("completion of a command", OURS, _complete("ilab mod"), aim=7, floor="floor: completion of a command"),
     Row("completion of a flag", OURS, _complete("ilab model train --num"), aim=15, floor="floor: completion of a flag"),
+    Row(
+        "  of one, with settings of one's own",
+        OURS,
+        _complete("ilab model train --num"),
+        config=OWN,
+        aim=15,
+        floor="floor:   of one that reads settings",
+    ),
+    Row(
+        "  of one, with a variable",
+        OURS,
+        _complete("ilab model train --num") | VARIABLE,
+        aim=15,
+        floor="floor: completion of a flag",
+    ),
     Row("ilab profile show cpu_only", (*OURS, "profile", "show", "cpu_only"), floor="floor: compose, validate, print"),
     Row("ilab profile validate FILE", (*OURS, "profile", "validate", "{profile}"), floor="floor: compose, validate"),
     Row("plain Typer: --help", (*PLAIN, "--help")),

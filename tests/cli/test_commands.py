@@ -117,6 +117,22 @@ def test_every_unknown_flag_is_reported_at_once_and_none_is_guessed(ilab: Ilab) 
     assert "did you mean --num-epochs?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("flag", "hint"),
+    [
+        ("--no-lor", "did you mean --no-lora?"),
+        ("--LORA", "did you mean --lora?"),
+        ("--lora-alfa", "did you mean --lora-alpha?"),
+        ("--lr", "--help-all shows every flag"),
+        ("--bogus", "--help-all shows every flag"),
+        ("--tasks", "--help-all shows every flag"),
+        ("--lora-r", "--help-all shows every flag"),
+    ],
+)
+def test_only_a_flag_that_is_surely_meant_is_the_hint(ilab: Ilab, flag: str, hint: str) -> None:
+    assert f"hint: {hint}\n" in ilab("model", "train", flag, "3").stderr
+
+
 def test_the_log_level_of_the_config_file_is_obeyed(ilab: Ilab, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("general: {log_level: LOUD}\n")
     assert "config.yaml:1:22: error[bad-value]" in ilab("model", "train", "--dry-run").stderr

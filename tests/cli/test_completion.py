@@ -153,6 +153,13 @@ def test_flags_that_are_called_for(shell: Shell) -> None:
     assert shell.offers("ilab model train --profile single_gpu --lo") == options("train", "--lo")
 
 
+def test_flags_that_may_stand_anywhere(shell: Shell) -> None:
+    assert shell.offers("ilab --") == ["--debug", "--help", "--quiet", "--verbose", "--version"]
+    assert shell.offers("ilab model --h") == ["--help"]
+    assert shell.offers("ilab model train --qui") == ["--quiet"]
+    assert shell.offers("ilab profile show --ver") == ["--verbose"]
+
+
 def test_names_of_profiles_and_of_the_users_own(shell: Shell) -> None:
     own = shell.folder / "own"
     own.mkdir()
@@ -169,9 +176,54 @@ def test_dotted_keys(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("profile explain hardware", ["hardware", "hardware.count", "hardware.gpu", "hardware.memory"]),
+        ("profile explain des", ["description"]),
+        ("profile explain train.lr-", ["train.lr-schedule"]),
+        ("profile show --key exp", ["expertise"]),
+        ("profile set ex", ["expertise", "extends"]),
+        ("profile set serve.m", ["serve.max_ctx_size", "serve.model_path"]),
+        ("profile set general.", ["general.log_level"]),
+        ("profile set train.lor", [flag.path for flag in make_flags("train") if ".lora." in flag.path]),
+        ("profile set expertise ", ["advanced", "basic", "expert"]),
+        ("profile set extends multi_gpu/l", ["multi_gpu/l40s_x4", "multi_gpu/l4_x8"]),
+        ("profile set general.log_level W", ["WARNING"]),
+        ("profile set train.lr-schedule co", ["constant", "cosine"]),
+        ("profile set --profile mine train.lora.enabled ", ["false", "true"]),
+        ("profile set evaluate.benchmarks mmlu,", ["mmlu,mt_bench"]),
+        ("profile set train.seed ", []),
+    ],
+)
+def test_keys_and_their_values(tmp_path: Path, line: str, offered: list[str]) -> None:
+    assert sorted(ask(tmp_path, f"ilab {line}").stdout.split()) == sorted(offered)
+
+
 def test_values_of_enums_and_lists_of_them(shell: Shell) -> None:
     assert shell.offers("ilab model train --device c") == ["cpu", "cuda"]
     assert shell.offers("ilab model evaluate --benchmarks mmlu,") == ["mmlu,mt_bench"]
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("ilab model train --device=c", ["cpu", "cuda"]),
+        ("ilab model train --lr_schedule=co", ["constant", "cosine"]),
+        ("ilab model train --profile=single_gpu/", [name for name in names() if name.startswith("single_gpu/")]),
+        ("ilab profile validate --format=", ["github", "json", "sarif", "text"]),
+        ("ilab profile show --key=train.fsdp.", [flag.path for flag in make_flags("train") if "fsdp." in flag.path]),
+        ("ilab model train --data-path=con", ["conversations.jsonl"]),
+    ],
+)
+def test_a_value_in_one_word_with_its_flag(shell: Shell, line: str, values: list[str]) -> None:
+    (shell.folder / "conversations.jsonl").touch()
+    flag = f"{line.split()[-1].partition('=')[0]}="
+    first, *others = sorted(values)  # bash takes what is behind the = for a word of its own
+    assert shell.offers(line) == [
+        f"{flag}{first}",
+        *(other if shell.name == "bash" else flag + other for other in others),
+    ]
 
 
 def test_files_where_a_path_is_wanted(shell: Shell) -> None:
@@ -200,7 +252,7 @@ def test_tab_completes_what_is_not_in_doubt(bash: Shell) -> None:
         ("ilab model train --profile cpu-", ["cpu-only"]),
         ("ilab --quiet model tr", ["train"]),
         ("ilab model train --bogus --device c", ["cpu", "cuda"]),
-        ("ilab nothing --de", []),
+        ("ilab nothing --num", []),
         ("ilab model train --bogus", []),
     ],
 )
@@ -239,12 +291,37 @@ def ask(folder: Path, line: str, shell: str = "bash", **variables: str) -> subpr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_flag_that_is_typed_whole_is_offered_as_any_other(tmp_path: Path, shell: str) -> None:
+    assert "--quiet" in ask(tmp_path, "ilab model --quiet", shell).stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_nothing_broken_makes_completion_speak_or_fail(tmp_path: Path, shell: str, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text, errors="surrogateescape")
     done = ask(tmp_path, "ilab model train --de", shell)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--device" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "variables", "flag"),
+    [
+        ("profile: {extends: multi_gpu, train: {lora: {enabled: true}}}", {}, "--lora-rank"),
+        ("profile: {extends: multi_gpu, train: {accelerator: fsdp}}", {}, "--fsdp-cpu-offload"),
+        (f"profile: {{extends: multi_gpu, train: {{learning_rate: {10**310}, phases: [{{}}]}}}}", {}, "--zero-stage"),
+        ("profile: cpu_only", {"ILAB_EXPERTISE": "expert", "ILAB_TRAIN__DEEPSPEED__ENABLED": "true"}, "--zero-stage"),
+        ("profile: cpu_only", {"ILAB_EXPERTISE": "expert", "ILAB_TRAIN__ACCELERATOR": "deepspeed"}, "--zero-stage"),
+        ("profile: cpu_only", {}, None),
+    ],
+)
+def test_flags_that_settings_of_ones_own_call_for(
+    tmp_path: Path, config: str, variables: dict[str, str], flag: str | None
+) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    offered = ask(tmp_path, "ilab model train --", **variables).stdout.split()
+    numbers = {"--lora-rank", "--fsdp-cpu-offload", "--zero-stage"}
+    assert flag in offered if flag else numbers.isdisjoint(offered)
 
 
 def test_broken_surroundings_make_completion_neither_speak_nor_fail(tmp_path: Path) -> None:

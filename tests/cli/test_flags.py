@@ -43,6 +43,8 @@ def test_a_name_that_two_fields_share_goes_to_the_one_nearer_to_the_top() -> Non
         (["--num-epochs", "3"], {"train.num_epochs": "3"}, []),
         (["--epochs=3", "--lora"], {"train.num_epochs": "3", "train.lora.enabled": "true"}, []),
         (["--no-lora"], {"train.lora.enabled": "false"}, []),
+        (["--gpus", "0", "--gpus=2,3"], {"train.gpus": "0,2,3"}, []),
+        (["--seed", "1", "--seed=2"], {"train.seed": "2"}, []),
         (["--profile", "--devide", "--devide"], {}, ["--devide"]),
         (["--seed", "--bogus", "--bogus=1", "--", "--other"], {"train.seed": "--bogus"}, ["--bogus"]),
         (["--epoch", "3"], {}, ["--epoch"]),

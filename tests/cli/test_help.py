@@ -65,11 +65,18 @@ def test_without_any_choice_it_is_the_default_profile(ilab: Ilab) -> None:
         (["--profile", "mine"], None, {"ILAB_PROFILE": "x"}, "mine", ("5 epochs", "own/mine.yaml:3:15")),
         ([], "profile: single-gpu", {}, "single_gpu", ("10 epochs", "profile single_gpu")),
         ([], "profile: mine", {}, "mine", ("5 epochs", "own/mine.yaml:3:15")),
-        ([], "profile:\n  train: {num_epochs: 3}", {}, "of config.yaml", ("3 epochs", "config.yaml:2:23")),
-        ([], "profile: {extends: mine}", {}, "of config.yaml", ("5 epochs", "own/mine.yaml:3:15")),
+        ([], "profile:\n  train: {num_epochs: 3}", {}, "settings of its own", ("3 epochs", "config.yaml:2:23")),
+        ([], "profile: {extends: mine}", {}, "mine with other settings", ("5 epochs", "own/mine.yaml:3:15")),
+        (
+            [],
+            "profile:\n  extends: single-gpu\n  train: {num-epochs: 3}",
+            {},
+            "single-gpu with other settings",
+            ("3 epochs", "config.yaml:3:23"),
+        ),
         ([], None, {"ILAB_TRAIN__NUM_EPOCHS": "4"}, "cpu_only", ("4 epochs", "ILAB_TRAIN__NUM_EPOCHS")),
         ([], None, {"ILAB_TRAIN__SEED": "4"}, "cpu_only", ("2 epochs", "profile cpu_only")),
-        (["--config", "more.json"], None, {}, "cpu_only", ("6 epochs", "more.json:1:16")),
+        (["--config", "more.json"], None, {}, "cpu_only, and over it more.json", ("6 epochs", "more.json:1:16")),
         (["--epochs", "7"], "profile: mine", {}, "mine", ("7 epochs", "--num-epochs")),
         (["--num_epochs=7"], None, {"ILAB_TRAIN__NUM_EPOCHS": "4"}, "cpu_only", ("7 epochs", "--num-epochs")),
     ],
@@ -89,7 +96,7 @@ def test_it_says_who_gives_a_value(
     if config:
         (tmp_path / "config.yaml").write_text(config)
     page = ilab("model", "train", *arguments, "--help", **variables).stdout
-    assert f"In force: profile {profile}." in page
+    assert re.search(f"In force: (profile )?{profile}[.] ", page)
     value, origin = in_force(page)["num-epochs"]
     assert value == epochs[0]
     assert origin.endswith(epochs[1])
@@ -112,6 +119,20 @@ def test_help_and_a_dry_run_agree_on_settings_of_ones_own(ilab: Ilab, tmp_path: 
     variables = {"ILAB_TRAIN__DATA_PATH": "a, b [c]", "ILAB_EVALUATE__OUTPUT_DIR": "yes"}
     settings = ilab(*command, "--dry-run", **variables).stdout.partition("\n\n")[0]
     _agree(section, ilab(*command, "--help-all", **variables).stdout, parse(settings).data)
+
+
+@pytest.mark.parametrize(
+    ("profile", "flags"),
+    [
+        ("cpu_only", ["--accelerator=deepspeed"]),
+        ("single_gpu", ["--accelerator", "fsdp", "--no-lora", "--quantize-dtype="]),
+        ("cpu_only", ["--accelerator", "fsdp", "--no-fsdp"]),
+    ],
+)
+def test_help_and_a_dry_run_agree_on_what_an_accelerator_implies(ilab: Ilab, profile: str, flags: list[str]) -> None:
+    command = ["model", "train", "--profile", profile, *flags]
+    settings = ilab(*command, "--dry-run").stdout.partition("\n\n")[0]
+    _agree("train", ilab(*command, "--help-all").stdout, parse(settings).data)
 
 
 def _agree(section: str, page: str, settings: Any) -> None:
@@ -138,6 +159,16 @@ def _agree(section: str, page: str, settings: Any) -> None:
         ("profile: [\n", "config.yaml:"),
         ("profile: {train: {num_epochs: many}}\n", "config.yaml:1:31: error[bad-value]"),
         ('profile: ""\n', "config.yaml:1:10: error[unknown-profile]"),
+        ("profile: single_gpu\nfoo: 1\n", "config.yaml:2:1: error[unknown-key]"),
+        ("profile: single_gpu\nfoo: {}\n", "config.yaml:2:1: error[unknown-key]"),
+        ("profile: single_gpu\ntrain: {seed: 1}\n", "config.yaml:2:1: error[unknown-key]"),
+        ("profile: single_gpu\nserve.max_ctx_size: 1\n", "config.yaml:2:1: error[unknown-key]"),
+        ("general: {log_level: LOUD}\n", "config.yaml:1:22: error[bad-value]"),
+        ("serve: {max_ctx_size: 0}\n", "config.yaml:1:23: error[bad-value]"),
+        ("profile: {extends: single_gpu, train: {num_epochs: 0}}\n", "config.yaml:1:52: error[bad-value]"),
+        ("profile: {extends: single_gpu, train: {seed: 1, seeds: 1}}\n", "config.yaml:1:49: error[unknown-key]"),
+        ("profile: {extends: cpu_only, train: {num-epochs: 1, num_epochs: 2}}\n", "error[duplicate-key]"),
+        ("profile: {extends: single_gpu, train: {lora: {enabled: false}}}\n", "error[quantize-needs-lora]"),
     ],
 )
 def test_help_shows_although_the_settings_are_refused_and_says_so(
@@ -190,6 +221,8 @@ def test_the_level_of_the_profile_says_which_flags_show(ilab: Ilab, profile: str
         (["--profile", "single_gpu", "--no-lora"], False, False),
         (["--profile", "cpu_only", "--lora"], True, False),
         (["--profile", "multi_gpu"], False, True),
+        (["--profile", "cpu_only", "--accelerator=deepspeed"], False, True),
+        (["--profile", "multi_gpu", "--accelerator=fsdp"], False, False),
     ],
 )
 def test_the_numbers_of_a_section_show_where_it_is_on(
@@ -198,6 +231,12 @@ def test_the_numbers_of_a_section_show_where_it_is_on(
     shown = rows(ilab("model", "train", *arguments, "--help").stdout)
     assert "lora" in shown
     assert ("lora-rank" in shown, "zero-stage" in shown) == (lora, deepspeed)
+
+
+def test_a_list_may_be_repeated(ilab: Ilab) -> None:
+    page = ilab("model", "evaluate", "--benchmarks", "mmlu", "--benchmarks", "mt", "--help").stdout
+    assert in_force(page, "evaluate")["benchmarks"] == ("mmlu,mt", "--benchmarks")
+    assert {"few-shots", "mt-model"} <= {*rows(page)}
 
 
 @pytest.mark.parametrize("section", ["train", "evaluate"])
@@ -274,6 +313,15 @@ def test_a_profile_that_changed_after_the_table_was_made_is_read_anew(copy: Path
     profile.write_text(profile.read_text().replace("num_epochs: 2", "num_epochs: 9"))
     page = run_in(copy, "-m", "ilab_cli", "model", "train", "--help")
     assert in_force(page)["num-epochs"] == ("9 epochs", "profile cpu_only")
+
+
+def test_library_code_that_changed_after_the_table_was_made_counts(copy: Path) -> None:
+    layers = copy / "ilab_profiles" / "layers.py"
+    implied = '"train.deepspeed.enabled": True, "train.fsdp.enabled": False'
+    assert implied in layers.read_text()
+    layers.write_text(layers.read_text().replace(implied, '"train.deepspeed.enabled": True'))
+    page = run_in(copy, "-m", "ilab_cli", "model", "train", "--accelerator=deepspeed", "--help-all")
+    assert in_force(page)["fsdp"] == ("false", "default")
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[", '{"checksum": 0, "flags": {}, "profiles": {}}'])

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ilab_profiles.config import render_config
+
 ROOT = Path(__file__).parents[2]
 
 # Modules of the standard library that take long to load.
@@ -26,6 +28,14 @@ ALLOWED = {
     "ilab model train --help": TYPER,
     "ilab model train --profile multi_gpu --lora --help-all": TYPER,
     "ilab model train --help, with a config.yaml": TYPER | YAML,
+    "ilab model train --help, with settings of one's own": TYPER | YAML,
+    "ilab model train --help, with a variable": TYPER,
+    "ilab model train --accelerator fsdp --help": TYPER,
+    "complete: ilab --h": TYPER,
+    "complete: ilab model train --qui": TYPER,
+    "complete: ilab model train --num, with a config.yaml": TYPER | YAML,
+    "complete: ilab model train --num, with settings of one's own": TYPER | YAML,
+    "complete: ilab model train --num, with a variable": TYPER,
     "complete: ilab mod": TYPER,
     "complete: ilab model tr": TYPER,
     "complete: ilab model train --num": TYPER,
@@ -34,15 +44,19 @@ ALLOWED = {
     "ilab profile show cpu_only": TYPER | MODELS | YAML,
     "ilab profile validate {profile}": TYPER | MODELS | YAML,
 }
+CONFIGS = {
+    "with a config.yaml": render_config("single_gpu"),
+    "with settings of one's own": "profile:\n  extends: single_gpu\n  train: {num_epochs: 3, output_dir: runs/a}\n",
+}
 
 
 def loaded(command: str, folder: Path) -> set[str]:
     """The top-level modules that a command loads, those that Python itself starts with left out."""
-    command, _, config = command.partition(", ")
-    if config:
-        (folder / "config.yaml").write_text("profile: single_gpu\n")
+    command, _, state = command.partition(", ")
+    if state in CONFIGS:
+        (folder / "config.yaml").write_text(CONFIGS[state])
     kind, _, line = command.partition(" ")
-    variables = {"PYTHONPATH": str(ROOT)}
+    variables = {"PYTHONPATH": str(ROOT)} | ({"ILAB_TRAIN__NUM_EPOCHS": "3"} if state == "with a variable" else {})
     if kind == "complete:":
         variables |= {"_ILAB_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
     run = line if kind == "import" else "ilab_cli.app"

@@ -71,7 +71,7 @@ def leaf_path(file: Path, root: Path) -> str:
 
 def looks_like_leaf(name: str) -> bool:
     """Whether the name of a file was meant to be ``qna.yaml``, as ``qna.yml`` and ``QNA.yaml`` were."""
-    return _is_yaml(name) and nearest(PurePosixPath(name).stem.casefold(), ["qna"]) is not None
+    return _is_yaml(name) and nearest(PurePosixPath(name).stem, ["qna"], cutoff=0.6) is not None
 
 
 def misplaced(file: Path, root: Path) -> Finding | None:
