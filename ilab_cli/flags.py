@@ -95,16 +95,17 @@ def _names(path: str, info: FieldInfo, owners: Mapping[str, str]) -> tuple[str, 
 
 def _make(path: str, info: FieldInfo, owners: Mapping[str, str]) -> Flag:
     from ilab_profiles.fields import expertise_of, is_path, unit_of
-    from ilab_profiles.paths import choices_of, is_secret, limits_of, list_item
+    from ilab_profiles.paths import choices_of, is_secret, items_of, limits_of, list_item
     from ilab_profiles.render import scalar
 
     choices = [str(choice) for choice in choices_of(info.annotation)]
     default = info.get_default()
+    is_list = bool(list_item(info.annotation) or items_of(info.annotation))
     limits = f" ({', '.join(limits_of(info))})" if limits_of(info) else ""
     return Flag(
         path=path,
         names=_names(path, info, owners),
-        kind="switch" if info.annotation is bool else "list" if list_item(info.annotation) else "one",
+        kind="switch" if info.annotation is bool else "list" if is_list else "one",
         choices=choices,
         metavar=_metavar(info, choices),
         help=f"{info.description}{limits}",
@@ -119,8 +120,10 @@ def _make(path: str, info: FieldInfo, owners: Mapping[str, str]) -> Flag:
 
 def _metavar(info: FieldInfo, choices: Sequence[str]) -> str:
     from ilab_profiles.fields import is_path
-    from ilab_profiles.paths import scalar_kinds
+    from ilab_profiles.paths import items_of, scalar_kinds
 
+    if items_of(info.annotation):
+        return "{NAME:VALUE,…}"
     kinds = {*scalar_kinds(info.annotation)}
     words = [*choices, *(["NUMBER"] if kinds & {int, float} and not kinds <= {*map(type, choices)} else [])]
     return "|".join(words) or ("PATH" if is_path(info) else "TEXT")

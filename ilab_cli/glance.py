@@ -58,7 +58,14 @@ def glance(section: str) -> Glance:
     found = _without_flags(section, _after("--profile"), more)
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in said.items()}
-    return found._replace(values=found.values | _expanded(typed))
+    return _with(found, _expanded(typed))
+
+
+def _with(found: Glance, over: overlay.Given) -> Glance:
+    """What is in force with stronger values; data that they name take the place of phases."""
+    if "train.data_path" in over and "train.phases" in found.values:
+        over = {"train.phases": ("[]", over["train.data_path"][1])} | over
+    return found._replace(values=found.values | over)
 
 
 def _expanded(given: overlay.Given) -> overlay.Given:
@@ -113,9 +120,8 @@ def _overlaid(held: Any, document: Document | None) -> Glance | None:
         over = _expanded(written) | _expanded(overlay.in_environment())
     except overlay.Unsure:
         return None
-    found = _stored(base)
-    expertise = over["expertise"][0].strip('"') if "expertise" in over else found.expertise
-    return found._replace(expertise=expertise, values=found.values | over)
+    found = _with(_stored(base), over)
+    return found._replace(expertise=found.of("expertise", found.expertise)[0].strip('"'))
 
 
 def _is_built_in(name: str) -> bool:

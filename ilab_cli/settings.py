@@ -209,7 +209,7 @@ def derived_values(effective: Effective, section: str) -> str:
 
     found = [item for path, item in derived(effective.profile).items() if path.startswith(f"{section}.")]
     lines = [
-        f"# {item.path.rpartition('.')[2]}: {scalar(item.value)} {item.unit or ''}".rstrip()
+        f"# {item.path.removeprefix(f'{section}.')}: {scalar(item.value)} {item.unit or ''}".rstrip()
         + f"  = {item.formula} = {item.numbers}\n"
         for item in found
     ]

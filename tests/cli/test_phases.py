@@ -53,3 +53,18 @@ def test_config_yaml_goes_over_the_phases_of_the_profile_it_extends(ilab: Ilab, 
     phases = parse(done.stdout.partition("\n\n")[0]).data["train"]["phases"]
     assert [phase["num_epochs"] for phase in phases] == ([] if data else [1, 1])
     assert ("config.yaml:3:37: warning[phases-replaced]" in done.stderr) is bool(data)
+
+
+def test_phases_may_be_repeated_or_written_as_a_list(ilab: Ilab) -> None:
+    first, second = "{name: a, data_path: x}", "{name: b, data_path: y, num_epochs: 2}"
+    repeated = ilab("model", "train", "--phases", first, "--phases", second, "--dry-run")
+    listed = ilab("model", "train", "--phases", f"[{first}, {second}]", "--dry-run")
+    assert launched(repeated.stdout) == launched(listed.stdout)
+    assert [phase["data_path"] for phase in launched(listed.stdout)["phases"]] == ["x", "y"]
+
+
+def test_help_knows_that_data_take_the_place_of_phases(ilab: Ilab) -> None:
+    asked = ("model", "train", "--profile", "multi_gpu", "--help")
+    assert "[unset, --data-path]" in ilab(*asked, "--data-path", "mine.jsonl").stdout
+    assert "[unset, ILAB_TRAIN__DATA_PATH]" in ilab(*asked, ILAB_TRAIN__DATA_PATH="mine.jsonl").stdout
+    assert "[unset, --data-path]" not in ilab(*asked).stdout
