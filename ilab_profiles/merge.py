@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -69,6 +69,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     findings.extend(wrong)
     judged = [item for item in violations(profile) if not any(_is_wrong(path, wrong) for path in item.involved)]
     findings += [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
+    findings += _phase_findings(profile, in_phases)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
     return Effective(profile, settings | in_phases, tuple(findings))
@@ -181,3 +182,13 @@ def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: M
         line_text=line,
         fix=fix,
     )
+
+
+def _phase_findings(profile: Profile, settings: Mapping[str, Sequence[Setting]]) -> Iterator[Finding]:
+    """What is wrong with a phase by itself, where a value of its own brings it about."""
+    for number, phase in enumerate(phases.alone(profile)):
+        for violation in violations(phase):
+            paths = (f"train.phases.{number}.{path.removeprefix('train.')}" for path in violation.involved)
+            if own := next((path for path in paths if path in settings), None):
+                in_phase = replace(violation, path=own, involved=(own,), fix={})
+                yield _rule_finding(in_phase, {own: settings[own][-1]}, {own: 0})

@@ -15,8 +15,9 @@ from ilab_profiles.catalog import built_in_name
 from ilab_profiles.diagnostics import Finding
 from ilab_profiles.layers import Layer, Setting
 from ilab_profiles.profile import Profile
+from ilab_profiles.train import Train
 
-__all__ = ["replaced", "settled"]
+__all__ = ["alone", "replaced", "settled"]
 
 _PHASES = "train.phases"
 _DATA = "train.data_path"
@@ -51,6 +52,14 @@ def settled(profile: Profile, layers: Sequence[Layer]) -> tuple[Profile, dict[st
         phases.append(phase.model_copy(update=changes))
     train = profile.train.model_copy(update={"phases": tuple(phases)})
     return profile.model_copy(update={"train": train}), settings
+
+
+def alone(profile: Profile) -> Iterator[Profile]:
+    """The profile as it is for each phase, whose values stand in the place of those of the training as a whole."""
+    for phase in profile.train.phases:
+        own = {name: value for name, value in phase if value is not None and name in Train.model_fields}
+        train = profile.train.model_copy(update={**own, "phases": ()})
+        yield profile.model_copy(update={"train": train})
 
 
 def _split(layers: Sequence[Layer]) -> tuple[Setting | None, Sequence[Layer]]:

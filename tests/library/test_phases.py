@@ -128,3 +128,20 @@ def test_lists_of_sections_are_compared_item_by_item() -> None:
     shorter = multi.replace(**{"train.phases": [first]})
     assert ("train.phases.1", None) in [(item.path, item.right) for item in diff(multi, shorter)]
     assert ("train.tokens_per_batch", None) in [(item.path, item.right) for item in diff(load("cpu_only"), multi)]
+
+
+def test_rules_look_at_each_phase_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = "extends: multi_gpu\ntrain:\n  phases:\n    - {name: a, data_path: x, effective_batch_size: 3}\n    "
+    path.write_text(f"{text}- {{name: b, data_path: y, learning_rate: 50, effective_batch_size: 16}}\n")
+    found = {(finding.rule, finding.path, str(finding.position)) for finding in check(str(path))}
+    assert found == {
+        ("batch-covers-processes", "train.phases.0.effective_batch_size", f"{path}:4:53"),
+        ("learning-rate-is-high", "train.phases.1.learning_rate", f"{path}:5:46"),
+    }
+
+
+def test_what_is_wrong_with_the_whole_training_is_not_said_of_each_phase(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: multi_gpu\ntrain: {max_batch_len: 100}\n")
+    assert [finding.path for finding in check(str(path))] == ["train.max_batch_len"]
