@@ -6,6 +6,7 @@ resolved as a run would resolve it; what is refused then is said in one line, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +15,11 @@ from ilab_cli import overlay
 from ilab_cli.flags import read_words
 from ilab_cli.settings import choice, config_document, given, in_force, in_words
 from ilab_cli.table import table
-from ilab_cli.words import words
+from ilab_cli.words import is_completion, words
 from ilab_profiles import catalog
 
 if TYPE_CHECKING:
+    from ilab_profiles.diagnostics import InputError
     from ilab_profiles.document import Document
 
 __all__ = ["Glance", "glance"]
@@ -32,7 +34,7 @@ class Glance(NamedTuple):
         chosen: the profile, in words.
         expertise: its level of help.
         values: for each setting that somebody gives, its value as text and who gives it.
-        refused: why these are not the settings that the user asked for; empty if they are.
+        refused: that the settings are refused, and why; empty if they are not.
     """
 
     chosen: str
@@ -58,14 +60,42 @@ def glance(section: str) -> Glance:
     found = _without_flags(section, _after("--profile"), more)
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in said.items()}
+    if not found.refused and not is_completion():
+        found = found._replace(refused=_refused(section, said, _after("--profile"), more))
     return _with(found, _expanded(typed))
 
 
+def _refused(section: str, said: Mapping[str, str], profile: str, more: str) -> str:
+    """Why what is typed is refused; empty if each value is right by itself: rules would need the models."""
+    from ilab_profiles.diagnostics import InputError
+
+    if all(overlay.fits(f"profile.{path}", value) for path, value in said.items()):
+        return ""
+    try:
+        in_force(section, said, profile or None, more or None)
+    except InputError as error:
+        return f"These settings are refused: {_reason(error)}"
+    return ""
+
+
+def _reason(error: InputError) -> str:
+    return next(str(finding).splitlines()[0] for finding in error.findings if finding.severity == "error")
+
+
 def _with(found: Glance, over: overlay.Given) -> Glance:
-    """What is in force with stronger values; data that they name take the place of phases."""
-    if "train.data_path" in over and "train.phases" in found.values:
-        over = {"train.phases": ("[]", over["train.data_path"][1])} | over
-    return found._replace(values=found.values | over)
+    """What is in force with stronger values, which hold in phases too; data take the place of those."""
+    phases, who = found.of("train.phases", "[]")
+    if phases != "[]" and "train.data_path" in over:
+        phases, who = "[]", over["train.data_path"][1]
+    for path, (value, _) in over.items():
+        phases = _in_phases(phases, path.removeprefix("train."), value)
+    changed = {"train.phases": (phases, who)} if who != "default" else {}
+    return found._replace(values=found.values | changed | over)
+
+
+def _in_phases(phases: str, name: str, value: str) -> str:
+    """Phases, as text, with another value wherever a phase has one of this name."""
+    return re.sub(rf"\b({re.escape(name)}): (?!null)[^,}}]+", lambda found: f"{found[1]}: {value}", phases)
 
 
 def _expanded(given: overlay.Given) -> overlay.Given:
@@ -98,7 +128,8 @@ def _without_flags(section: str, profile: str, more: str) -> Glance:
         own = document if document and source == document.source else None
         found = (None if more else _overlaid(held, own)) or _resolved(section, profile, more)
     except InputError as error:
-        return _stored(catalog.DEFAULT)._replace(refused=str(error.findings[0]).splitlines()[0])
+        refused = f"These are not your settings, which are refused: {_reason(error)}"
+        return _stored(catalog.DEFAULT)._replace(refused=refused)
     return found._replace(chosen=f"{_named(held)}, and over it {more}" if more else _named(held))
 
 

@@ -68,8 +68,7 @@ def _page(
     yield from textwrap.wrap(about, width, initial_indent="  ", subsequent_indent="  ")
     yield f"\n  In force: {now.chosen}. In brackets: each value, and who gives it."
     if now.refused:
-        refused = f"These are not your settings, which are refused: {now.refused}"
-        yield from textwrap.wrap(refused, width, initial_indent="  ", subsequent_indent="  ")
+        yield from textwrap.wrap(now.refused, width, initial_indent="  ", subsequent_indent="  ")
     for heading, flags in groupby(shown, key=lambda flag: flag.heading):
         yield f"\n{heading}:"
         for flag in flags:

@@ -16,7 +16,7 @@ from ilab_cli.words import is_completion
 from ilab_profiles.catalog import RESERVED
 from ilab_profiles.document import Document, resolve_scalar
 
-__all__ = ["Given", "Unsure", "in_document", "in_environment"]
+__all__ = ["Given", "Unsure", "fits", "in_document", "in_environment"]
 
 Given = dict[str, tuple[str, str]]
 """Values as text, and who gives them, by dotted path; those of the sections beside the profile too."""
@@ -64,11 +64,29 @@ def in_environment() -> Given:
 
 def _in_variable(name: str) -> tuple[str, tuple[str, str]]:
     path = name.removeprefix("ILAB_").lower().replace("__", ".")
-    text, setting = os.environ[name], table().settings.get(f"profile.{path}")
-    if setting is None or not name.isupper() or "." in name or text in ("", "~", "null", "none"):
+    if not name.isupper() or "." in name:
         raise Unsure(name)
-    value = text if "str" in setting.kinds else resolve_scalar(text)
-    return path, (_text(f"profile.{path}", value), name)
+    return path, (_text(f"profile.{path}", _read(f"profile.{path}", os.environ[name])), name)
+
+
+def fits(path: str, text: str) -> bool:
+    """Whether nothing is wrong with a value, given as text, by itself."""
+    try:
+        return table().settings[path].fits(_read(path, text))
+    except Unsure:
+        return False
+
+
+def _read(path: str, text: str) -> Any:
+    """A value that is given as text.
+
+    Raises:
+        Unsure: if there is no such setting, or the text may stand for nothing.
+    """
+    setting = table().settings.get(path)
+    if setting is None or text in ("", "~", "null", "none"):
+        raise Unsure(path)
+    return text if "str" in setting.kinds else resolve_scalar(text)
 
 
 def _text(path: str, value: Any) -> str:

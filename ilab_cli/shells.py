@@ -46,4 +46,4 @@ def _behind(flag: str, answer: str) -> str:
     """Values on offer for a flag that is one word with them: zsh can be told so, the others want that whole word."""
     if flag and os.environ["_ILAB_COMPLETE"] == "complete_zsh":
         return f"compset -P 1 '*='; {answer}"
-    return "".join(f"{flag}{line}" for line in answer.splitlines(keepends=True))
+    return "".join(f"{flag}{line}" if line.strip() else line for line in answer.splitlines(keepends=True))

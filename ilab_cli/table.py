@@ -53,7 +53,11 @@ class Setting(NamedTuple):
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is surely accepted, whatever else is set."""
-        if not self.plain or type(value).__name__ not in self.kinds:
+        return self.plain and self.fits(value)
+
+    def fits(self, value: Any) -> bool:
+        """Whether nothing is wrong with a value by itself."""
+        if type(value).__name__ not in self.kinds:
             return False
         if isinstance(value, str):
             return value != "" and value.isprintable() and (not self.choices or value in self.choices)

@@ -37,7 +37,9 @@ class Position:
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 """What a file holds must not command the terminal that shows it."""
 _IN_ADDRESSES = re.compile(
-    r"""[^\s/@"',]+:[^\s/@"',]+(?=@)|(?<=[?&])(?i:[\w-]*(?:key|token|secret|password)[\w-]*)=[^\s&"',]+"""
+    r"""(?<=://)[^\s/"']+(?=@)"""
+    r"""|(?<![^\s"',])[^\s/@"',:]*:[^\s/@"',]+(?=@[\w.-]+:\d)"""
+    r"""|(?<=[?&#])(?i:[\w-]*(?:key|token|secret|password)[\w-]*)=[^\s&"']+"""
 )
 """Names and passwords, and keys, in addresses."""
 

@@ -25,7 +25,7 @@ def masked(text: str) -> str:
     """Text with every value masked whose name tells of a secret, or is near to one that does."""
     words = [word for word in re.findall(r"[\w-]+", text) if nearest(word.lower().replace("-", "_"), _SECRETS)]
     names = "|".join(["key", "secret", "password", *map(re.escape, words)])
-    value = r"""("[^"]*"|'[^']*'|[^\s,}#][^,}#]*)"""
+    value = r"""("(?:\\.|[^"\\])*"?|'[^']*'?|[\[{].*|[^\s,}#][^,}#]*)"""
     pattern = rf"""(?i)((?:{names})\w*["']?\s*[:=]\s*){value}"""
     return re.sub(pattern, lambda found: found[1] + "*" * len(found[2]), text)
 

@@ -37,7 +37,7 @@ _ENCODINGS = {
 }
 
 
-def set_value(file: Path, path: str, value: object) -> None:
+def set_value(file: Path, path: str, value: object) -> tuple[Finding, ...]:
     """Set one value in a profile file or a ``config.yaml``, if the file is then sound as a whole.
 
     A ``config.yaml`` that names its profile gets the setting beside ``extends: NAME``.
@@ -46,6 +46,9 @@ def set_value(file: Path, path: str, value: object) -> None:
         file: the file.
         path: dotted path in any accepted spelling, such as ``train.lora.lora_rank``; or ``extends``, ``chat.model``.
         value: the value; text is read as the type of the setting asks.
+
+    Returns:
+        the warnings about the file as it is then.
 
     Raises:
         InputError: if there is no such setting, or the file would be refused or cannot be written; it is untouched
@@ -56,8 +59,9 @@ def set_value(file: Path, path: str, value: object) -> None:
         raw = files.read_bytes(file)
         old = parse(raw, str(file))
         new = _with(old, name, wanted)
-        merge(layers_of(new, file))
+        effective = merge(layers_of(new, file))
         _write(file, raw, old, new)
+    return effective.warnings
 
 
 def fix(file: Path) -> list[Finding]:
@@ -84,7 +88,9 @@ def fix(file: Path) -> list[Finding]:
     return mended
 
 
-def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str = _SCHEMA) -> None:
+def init(
+    file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str = _SCHEMA
+) -> tuple[Finding, ...]:
     """Write a new profile that extends another one.
 
     Args:
@@ -92,6 +98,9 @@ def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, sc
         base: name or path of the profile that it extends; a relative path starts from the folder of ``file``.
         settings: values by dotted path, as :func:`set_value` takes them.
         schema: path or address of the JSON Schema, for editors; by default the one that ships with the library.
+
+    Returns:
+        the warnings about the new profile.
 
     Raises:
         InputError: if the file exists, the base does not, or the profile would be refused; nothing is written then.
@@ -110,10 +119,11 @@ def init(file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, sc
     if findings:
         raise InputError(findings)
     text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if file.suffix == ".json" else _commented(data, schema)
-    merge(layers_of(parse(text, str(file)), file))
+    effective = merge(layers_of(parse(text, str(file)), file))
     files.make_folder(file)
     with files.exclusive(file):
         files.replace(file, text.encode(), expected=None)
+    return effective.warnings
 
 
 def set_in_text(text: str, keys: Sequence[str | int], value: object, source: str = "<text>") -> str:

@@ -100,7 +100,8 @@ def find_key(effective: Effective, key: str, samples: int | None = None) -> str:
     if path in known:
         message = "follows from the number of conversations to train on"
         raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
-    if each := [other for other in known if other.rpartition(".")[2] == path.rpartition(".")[2]]:
+    section, _, name = path.rpartition(".")
+    if section in ("", "train") and (each := [other for other in known if other.rpartition(".")[2] == name]):
         raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
     return find_field(key)
 
@@ -127,7 +128,8 @@ def explain(effective: Effective, path: str, samples: int | None = None) -> Expl
     unset = _unset(effective.profile, path, info)
     secret = is_secret(path)
     given = [_given(setting, secret) for setting in reversed(effective.settings.get(path, ()))]
-    origin, *shadowed = [*given, unset]
+    holds_everywhere = given and effective.origin(path) is effective.origin(unset.kind)
+    origin, *shadowed = given if holds_everywhere else [*given, unset]
     return Explanation(
         path,
         value if given or path in fields() else unset.value,

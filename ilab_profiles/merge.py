@@ -69,7 +69,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     findings.extend(wrong)
     judged = [item for item in violations(profile) if not any(_is_wrong(path, wrong) for path in item.involved)]
     findings += [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
-    findings += _phase_findings(profile, in_phases)
+    findings += _phase_findings(profile, in_phases, winners, ranks, wrong)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
     return Effective(profile, settings | in_phases, tuple(findings))
@@ -126,7 +126,8 @@ def _field_finding(
 ) -> Finding:
     """Say what is wrong with a value, or with a part of it, where that stands."""
     position = setting.position(below) if setting else None
-    line = setting.document.line(position.line) if setting and setting.document and position else ""
+    document = setting.document if setting and not is_secret(path) else None
+    line = document.line(position.line) if document and position else ""
     given = item["input"] if below else setting.value if setting else None
     value = f"{show(given)[:60]}: " if setting and not is_secret(path) else ""
     rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
@@ -184,11 +185,34 @@ def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: M
     )
 
 
-def _phase_findings(profile: Profile, settings: Mapping[str, Sequence[Setting]]) -> Iterator[Finding]:
-    """What is wrong with a phase by itself, where a value of its own brings it about."""
+def _phase_findings(
+    profile: Profile,
+    in_phases: Mapping[str, Sequence[Setting]],
+    winners: Mapping[str, Setting],
+    ranks: Mapping[str, int],
+    wrong: Sequence[Finding],
+) -> Iterator[Finding]:
+    """What is wrong with a phase by itself, where a value of its own has to do with it."""
+    own = {path: given[-1] for path, given in in_phases.items()}
+    everywhere = {path: _in_training(path) if len(given) > 1 else _PHASES for path, given in in_phases.items()}
+    all_ranks = {**ranks, **{path: ranks[giver] for path, giver in everywhere.items()}}
     for number, phase in enumerate(phases.alone(profile)):
         for violation in violations(phase):
-            paths = (f"train.phases.{number}.{path.removeprefix('train.')}" for path in violation.involved)
-            if own := next((path for path in paths if path in settings), None):
-                in_phase = replace(violation, path=own, involved=(own,), fix={})
-                yield _rule_finding(in_phase, {own: settings[own][-1]}, {own: 0})
+            places = {path: f"{_PHASES}.{number}.{path.removeprefix('train.')}" for path in violation.involved}
+            places = {path: place if place in own else path for path, place in places.items()}
+            moved = replace(violation, path=places[violation.path], involved=tuple(places.values()), fix={})
+            by_phase = any(place in own for place in moved.involved)
+            if (
+                by_phase
+                and not any(_is_wrong(path, wrong) for path in moved.involved)
+                and not _outdone(moved, all_ranks)
+            ):
+                yield _rule_finding(moved, {**winners, **own}, all_ranks)
+
+
+_PHASES = "train.phases"
+
+
+def _in_training(path: str) -> str:
+    """The setting of the whole training that a setting of a phase stands for."""
+    return f"train.{path.rpartition('.')[2]}"

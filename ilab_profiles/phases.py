@@ -27,7 +27,7 @@ def replaced(layers: Sequence[Layer]) -> Iterator[Layer]:
     """The layer that takes the phases away, if a stronger source than theirs names the data; it says so."""
     given, stronger = _split(layers)
     data = _said(_DATA, stronger)
-    if given is None or not given.value or not data:
+    if given is None or not given.value or not data or not data[-1].value:
         return
     position = data[-1].position()
     line = data[-1].document.line(position.line) if data[-1].document else ""

@@ -71,8 +71,9 @@ def _write(file: str, extends: str, settings: dict[str, str]) -> None:
     from ilab_profiles import edit
 
     path = _place(file)
-    edit.init(path, _written_from(extends, path.parent), settings)
+    warnings = edit.init(path, _written_from(extends, path.parent), settings)
     output.say(f"wrote {path}")
+    output.warn(warnings)
     name = shlex.quote(file)
     output.say(f"use it with --profile {name}, or for every command: ilab config init --profile {name}")
 

@@ -66,8 +66,9 @@ def set_(
 
     path = _own(profile) if profile else _chosen(key)
     other = "" if profile else _in_its_place(path, key)
-    edit.set_value(path, key, value)
+    warnings = edit.set_value(path, key, value)
     output.say(f"set {key} in {path}")
+    output.warn(warnings)
     if other:
         output.warn([f"it is not in force: ILAB_PROFILE chooses {other}"])
 

@@ -333,3 +333,19 @@ def test_a_table_that_cannot_be_used_is_made_anew(copy: Path, content: str) -> N
 
 def test_settings_at_the_top_of_a_profile_may_come_from_the_environment(ilab: Ilab) -> None:
     assert "--packing" in ilab("model", "train", "--help", ILAB_EXPERTISE="expert").stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "refused"),
+    [
+        (["--epochs=abc"], "bad-value"),
+        (["--epochs", "0"], "bad-value"),
+        (["--device=gpu"], "bad-value"),
+        (["--gpus", "0-3"], ""),
+        (["--epochs=3", "--lora"], ""),
+    ],
+)
+def test_it_says_that_what_is_typed_is_refused(ilab: Ilab, typed: list[str], refused: str) -> None:
+    page = ilab("model", "train", "--profile", "cpu_only", *typed, "--help").stdout
+    assert ("These settings are refused" in page) is bool(refused)
+    assert refused in page

@@ -68,3 +68,18 @@ def test_help_knows_that_data_take_the_place_of_phases(ilab: Ilab) -> None:
     assert "[unset, --data-path]" in ilab(*asked, "--data-path", "mine.jsonl").stdout
     assert "[unset, ILAB_TRAIN__DATA_PATH]" in ilab(*asked, ILAB_TRAIN__DATA_PATH="mine.jsonl").stdout
     assert "[unset, --data-path]" not in ilab(*asked).stdout
+
+
+def test_help_shows_in_phases_what_holds_there(ilab: Ilab, tmp_path: Path) -> None:
+    asked = ("model", "train", "--profile", "multi_gpu", "--help")
+    typed, variable = ilab(*asked, "--epochs=3").stdout, ilab(*asked, ILAB_TRAIN__NUM_EPOCHS="3").stdout
+    for page in (typed, variable):
+        assert page.count("num_epochs: 3,") == 2
+        assert "effective_batch_size: 3840" in " ".join(page.split())
+
+
+def test_whoever_edits_a_profile_is_told_that_its_phases_go(ilab: Ilab, tmp_path: Path) -> None:
+    done = ilab("profile", "init", "./mine.yaml", "--extends", "multi_gpu", "--set", "train.data_path=x.jsonl")
+    assert (done.returncode, "warning[phases-replaced]" in done.stderr) == (0, True)
+    (tmp_path / "config.yaml").write_text("profile: multi_gpu\n")
+    assert "warning[phases-replaced]" in ilab("profile", "set", "train.data_path", "x.jsonl").stderr

@@ -145,3 +145,29 @@ def test_what_is_wrong_with_the_whole_training_is_not_said_of_each_phase(tmp_pat
     path = tmp_path / "mine.yaml"
     path.write_text("extends: multi_gpu\ntrain: {max_batch_len: 100}\n")
     assert [finding.path for finding in check(str(path))] == ["train.max_batch_len"]
+
+
+def test_a_rule_about_a_phase_points_to_the_value_that_brings_it_about(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("extends: multi_gpu\ntrain: {save_samples: 2000}\n")
+    (finding,) = check(str(path))
+    assert (finding.rule, finding.path) == ("checkpoint-after-every-step", "train.save_samples")
+    assert str(finding.position) == f"{path}:2:23"
+
+
+def test_a_default_that_stands_in_for_a_wrong_value_breaks_no_rule_in_a_phase(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {effective_batch_size: x, phases: [{name: a, data_path: x, save_samples: 50}]}\n")
+    assert [finding.rule for finding in check(str(path))] == ["bad-value"]
+
+
+def test_what_holds_in_every_phase_is_not_said_to_be_under_itself(tmp_path: Path) -> None:
+    found = explain(of(tmp_path, "profile", "train.num_epochs", 3), "train.phases.0.num_epochs")
+    assert (found.value, [given.value for given in found.shadowed]) == (3, [7])
+
+
+@pytest.mark.parametrize("value", ["null", '""'])
+def test_no_data_take_the_place_of_no_phases(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"extends: multi_gpu\ntrain: {{data_path: {value}}}\n")
+    assert [finding.rule for finding in check(str(path))] == ["bad-value"]

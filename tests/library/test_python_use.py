@@ -254,6 +254,10 @@ def test_a_secret_appears_nowhere(tmp_path: Path) -> None:
         "generate: {{api_key: {{x: {key}}}}}",
         "generate: {{api_key: !!int {key}}}",
         "generate: {{api_key: {key}",
+        "generate:\n  api_key:\n    - {key}\n",
+        "generate: {{apikey: [x, {key}]}}",
+        "generate: {{api-kye: {{a: x, b: {key}}}}}",
+        'generate: {{api_kye: "a\\"{key}"}}',
     ],
 )
 def test_a_secret_is_in_no_finding(text: str, tmp_path: Path) -> None:
