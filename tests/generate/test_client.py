@@ -127,6 +127,15 @@ def test_an_endpoint_that_refuses_n_is_noticed_at_once_and_asked_for_each_sample
     assert not any("n" in body for body in stub.asked)
 
 
+@pytest.mark.parametrize("fault", ["500", "503"])
+def test_calls_for_several_samples_that_fail_together_are_not_tried_again(fault: str, tmp_path: Path) -> None:
+    stub = Stub(faults=deque([fault] * 8), mean=0.01)
+    found, client = against(stub, tmp_path / "j", ask(*(request(row) for row in range(8)), samples=4))
+    assert [len(texts(answers)) for answers in found] == [4] * 8
+    assert client.retries == 0
+    assert not any("n" in body for body in stub.asked)
+
+
 def test_an_endpoint_that_honours_n_is_asked_so_again_after_a_fault(tmp_path: Path) -> None:
     stub = Stub(faults=deque(["", "500"]))
 

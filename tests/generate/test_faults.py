@@ -15,7 +15,7 @@ from time import monotonic
 
 import pytest
 
-from ilab_cli.backends.generate.client import Client
+from ilab_cli.backends.generate.client import Client, retry
 from ilab_cli.backends.generate.client.failures import Failure, answers, failure, message, retry_after
 from ilab_cli.backends.generate.client.requests import Answer, EndpointFailed, Refused
 from ilab_profiles import Generate
@@ -88,6 +88,7 @@ def test_waits_are_read_as_seconds_and_as_dates() -> None:
     assert retry_after("Tue, 01 Jan 2030 12:00:09 GMT", now) == 9
     assert retry_after("Tue, 01 Jan 2030 11:00:00 GMT", now) == 0
     assert retry_after("soon", now) is None
+    assert retry_after("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", now) is None
     assert retry_after(None, now) is None
 
 
@@ -152,6 +153,24 @@ def test_an_endpoint_that_is_not_ready_at_the_start_is_asked_again(tmp_path: Pat
                 return await client.ask(request())
 
     assert asyncio.run(run()) == RIGHT
+
+
+def test_an_endpoint_that_does_not_name_its_models_is_asked_all_the_same(tmp_path: Path) -> None:
+    outcomes, _ = against(Stub(loading="501"), tmp_path / "j", one, model="teacher", max_retries=0)
+    assert outcomes == RIGHT
+
+
+def test_an_endpoint_that_limits_the_rate_is_not_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "_ENDPOINT_MOST", 0.05)
+    monkeypatch.setattr(retry, "_CALL_MOST", 0.05)
+    stub = Stub(faults=deque(["", *["429"] * 30]))
+
+    async def work(client: Client) -> list[Answer | Refused]:
+        await one(client)
+        await asyncio.gather(*(client.ask(request(row)) for row in range(30)))
+        return await client.ask(request("later"))
+
+    assert against(stub, tmp_path / "j", work, max_retries=2)[0] == RIGHT
 
 
 @pytest.mark.parametrize(("status", "told"), [("503", "HTTP 503: not now"), ("307", "it is at http://there/v1/models")])
@@ -232,6 +251,7 @@ def test_no_part_of_a_key_is_shown_where_a_message_is_cut_off(tmp_path: Path) ->
     said = message(b"x" * 195 + KEY.encode() + b"x" * 99, KEY)
     assert len(said) == 200
     assert "sk" not in said
+    assert message(b'{"error": "not a\\/\\u0062"}', "a/b") == "not …"
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"{" * 100_000 + b'"error"'])

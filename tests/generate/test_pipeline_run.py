@@ -193,7 +193,7 @@ def test_reasoning_before_the_answer_is_no_part_of_it(tmp_path: Path) -> None:
     assert rejected == reasons
     said = ["So, what? Hm.</think>A? B.", *unfinished, "A? B…", " "]
     blocks = "- name: ask\n  type: LLMMessagesBlock\n  config: {input_col: document, output_col: said}\n"
-    blocks += column_block("CombineColumns", "{columns: [said], output_col: output}")
+    blocks += column_block("DuplicateColumns", "{columns_map: {domain: question, document: response}}")
     rows, rejected = run(tmp_path, blocks, Teacher(ask=said))
     assert [row["said"] for row in rows] == [["A? B."]]
     assert rejected == reasons | {"ask: the answer is longer than max_tokens": 2, "ask: the answer is empty": 1}
@@ -217,20 +217,28 @@ PARTED = [
     ("1. Question: a?\nAnswer: b\nQuery: x\n\n2. Question: c?\nAnswer: d", "a?", "b\nQuery: x"),
     ("Question: Which?\nA\nred\nB\nblue\nAnswer: B", "Which?\nA\nred\nB\nblue", "B"),
     ('{"question": "a?", "answer": "b"}', "a?", "b"),
+    ('Sure!\n```json\n{"question": "a?", "answer": "b"}\n``` Anything else?', "a?", "b"),
+    ("How does one print?\n```python\nprint()\n```", "How does one print?", "```python\nprint()\n```"),
     ('Here:\n```json\n[{"Instruction": "Do it", "output": 3}, {"Instruction": "c", "output": "d"}]\n```', "Do it", "3"),
 ]
 
 
 NO_PAIR = ['{"question": "a?", "answer": "b', '{"question": "a?", "score": 1}', '{"answer": [1], "question": "a?"}']
+NOT_PARTED = [
+    *('["What is X?", "Y"]', "{'question': 'What is X?', 'answer': 'Y'}", "<question>What is X?</question><answer>Y"),
+    *("Answer: Y\nQuestion: What is X?", "Question 1: X?\nQuestion 2: Y?\nQuestion 3: Z?", "[Start]\nWhat?\n[End]"),
+    *("...\n...", "---\n---", "?\n?", "```\nWhat is it?\n```"),
+]
 
 
 def test_question_and_response_are_parted(tmp_path: Path) -> None:
     said = [text for text, _, _ in PARTED]
-    rows, rejected = run(tmp_path, ask(), Teacher(ask=[*said, "Only this.", "", "What is cut off? This…", *NO_PAIR]))
+    said += ["Only this.", "", "What is cut off? This…", *NO_PAIR, *NOT_PARTED]
+    rows, rejected = run(tmp_path, ask(), Teacher(ask=said))
     for row, (_, question, response) in zip(rows, PARTED, strict=True):
         assert (row["question"], row["response"]) == (question, response)
     assert rejected == {
-        "no question and answer can be told apart": 2,
+        "no question and answer can be told apart": 2 + len(NOT_PARTED),
         "part of an answer is missing": 2,
         "ask: the answer is empty": 1,
         "ask: the answer is longer than max_tokens": 1,
@@ -238,6 +246,13 @@ def test_question_and_response_are_parted(tmp_path: Path) -> None:
 
 
 TAGS = ALL + 'start_tags: ["<q>", "<a>"]\nend_tags: ["</q>", "</a>"]\n'
+
+
+def test_a_value_goes_over_no_tag(tmp_path: Path) -> None:
+    said = ["<q>1</q><a>one <q>2</q><a>two</a>", "<q>1<a>x</a><q>2</q><a>y</a>", "<q>3</q><a>a < b</a>"]
+    rows, rejected = run(tmp_path, ask("question, response"), Teacher(ask=said), prompt=TAGS)
+    assert [(row["question"], row["response"]) for row in rows] == [("3", "a < b")]
+    assert rejected.keys() == {"ask: part of an answer is missing"}
 
 
 def test_each_group_of_tags_is_a_row_and_half_a_group_is_rejected(tmp_path: Path) -> None:

@@ -391,6 +391,16 @@ def test_a_run_without_a_pair_tells_where_the_answers_are(run: Run, capsys: pyte
     )
 
 
+def test_nothing_of_an_earlier_run_stays_beside_one_that_failed(run: Run, teacher: Teacher) -> None:
+    assert run() == 0
+    assert run(seed=7, max_tokens=1) == 1
+    assert not list(GENERATED.glob("train_*"))
+    assert lines(GENERATED / "metrics.jsonl")[-1]["accepted"] == 0
+    assert run() == 0
+    assert run(model_endpoint_url="127.0.0.1:9") == 1
+    assert not (GENERATED / "metrics.jsonl").exists()
+
+
 def test_starting_generation_loads_nothing_heavy() -> None:
     code = "import ilab_cli.backends.generate.launch, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.backends.generate.plan import LeafPlan, Plan, Rounds, Row, shares
+from ilab_cli.backends.generate.plan import LeafPlan, Plan, Rounds, Row, asked, shares
 
 
 @given(st.integers(0, 200), st.lists(st.none() | st.integers(0, 50), max_size=8))
@@ -106,7 +106,7 @@ def test_rounds_go_on_while_they_bring_something() -> None:
 
 def test_seed_examples_are_no_new_pairs() -> None:
     seed = Pair("Who sings?", "A wren.", "leaf", "grounded", "seed", context="In wood 1.")
-    leaf = LeafPlan("leaf", lambda _: iter([{}] * 3), 1, [seed])
+    leaf = LeafPlan("leaf", lambda _: iter([{}] * 3), 1, {asked(seed)})
     plan = Plan(9, [leaf])
     again = replace(seed, question="who  SINGS?", response="Nobody.", pipeline="test")
     elsewhere = replace(again, context="In wood 2.")

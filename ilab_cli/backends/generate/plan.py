@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
 
-__all__ = ["LeafPlan", "Plan", "Rounds", "Row", "shares"]
+__all__ = ["LeafPlan", "Plan", "Rounds", "Row", "asked", "shares"]
 
 Row = dict[str, Any]
 Rounds = Callable[[int], Iterator[Row]]
@@ -51,7 +51,7 @@ class LeafPlan:
         name: path of the leaf.
         rounds: gives its rows.
         expected: pairs that a row is expected to bring, before any is known.
-        seeds: its seed examples, which are no new pairs: the student is tested with them.
+        seeds: what the seed examples of all leaves ask, which no pair may ask: the student is tested with it.
 
     Attributes:
         share: pairs wanted of it.
@@ -62,7 +62,7 @@ class LeafPlan:
         asked: rows that are asked and not finished.
     """
 
-    def __init__(self, name: str, rounds: Rounds, expected: float, seeds: Iterable[Pair] = ()) -> None:
+    def __init__(self, name: str, rounds: Rounds, expected: float, seeds: Set[str] = frozenset()) -> None:
         self.name = name
         self.share = 0
         self.pairs: list[Pair] = []
@@ -73,7 +73,8 @@ class LeafPlan:
         self._stream = enumerate(row for number in range(_ROUNDS) for row in (*rounds(number), None))
         self._finished: dict[int, list[Pair] | None] = {}
         self._cursor = self._rounds = self._fruitless = self._before_round = 0
-        self._repeats = dict.fromkeys(map(_asked, seeds), "repeats a seed example")  # why not again, by what is asked
+        self._seeds = seeds
+        self._seen: set[str] = set()
 
     @property
     def accepted(self) -> int:
@@ -137,15 +138,17 @@ class LeafPlan:
         self.dry = self._fruitless >= _PATIENCE or self._rounds >= _ROUNDS
 
     def _accept(self, pair: Pair) -> None:
-        asked = _asked(pair)
-        if asked in self._repeats:
-            self.rejected[self._repeats[asked]] += 1
+        what = asked(pair)
+        if what in self._seeds:
+            self.rejected["repeats a seed example"] += 1
+        elif what in self._seen:
+            self.rejected["asked before in this leaf"] += 1
         else:
-            self._repeats[asked] = "asked before in this leaf"
+            self._seen.add(what)
             self.pairs.append(pair)
 
 
-def _asked(pair: Pair) -> str:
+def asked(pair: Pair) -> str:
     """What a pair asks, as it is compared."""
     return " ".join(f"{pair.context} {pair.question}".casefold().split())
 

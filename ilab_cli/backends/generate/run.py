@@ -20,7 +20,7 @@ from ilab_cli.backends.generate.client.client import Client
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
-from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row
+from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row, asked
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.taxonomy import printable
@@ -66,10 +66,8 @@ def start(generate: Generate) -> Job:
     pipelines = load(config, generate.pipeline, generate)
     cache = Path(generate.output_dir) / DOCUMENTS
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
-    plans = [
-        LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, output.seed_pairs(leaf))
-        for leaf in leaves
-    ]
+    seeds_asked = frozenset(asked(pair) for leaf in leaves for pair in output.seed_pairs(leaf))
+    plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, seeds_asked) for leaf in leaves]
     return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
 
 
@@ -94,12 +92,18 @@ async def generate_all(job: Job, generate: Generate) -> int:
         Stopped: if the run cannot go on.
     """
     begun = monotonic()
-    journal = Path(generate.output_dir) / JOURNAL
-    async with Client(generate, journal) as client, View(job.plan, client) as view:
-        await ask(job, generate, client, view.progress)
-    seconds = monotonic() - begun
+    folder = Path(generate.output_dir)
+    journal = folder / JOURNAL
+    (folder / METRICS).unlink(missing_ok=True)
+    async with Client(generate, journal) as client:
+        try:
+            async with View(job.plan, client) as view:
+                await ask(job, generate, client, view.progress)
+        finally:
+            seconds = monotonic() - begun
+            write_atomically(folder / METRICS, metrics(job.plan, client, seconds))
     say("\n".join(summary(job.plan, client, seconds)))
-    write_atomically(Path(generate.output_dir) / METRICS, metrics(job.plan, client, seconds))
+    finish(job, generate)
     if not job.plan.accepted:
         hint = f"\n    hint: see what the teacher answered in {journal}" if journal.stat().st_size else ""
         warn([f"generation failed: no pair was accepted{hint}"])
@@ -107,7 +111,6 @@ async def generate_all(job: Job, generate: Generate) -> int:
     if job.plan.accepted < job.plan.total:
         missing = f"{job.plan.accepted} of {job.plan.total} pairs"
         warn([f"the taxonomy gave out: {missing}; further rounds brought nothing new"])
-    finish(job, generate)
     return 0
 
 
@@ -169,6 +172,6 @@ def finish(job: Job, generate: Generate) -> int:
     """
     folder = Path(generate.output_dir)
     pairs = job.plan.pairs
-    asked = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
-    output.write(folder, pairs, asked)
-    return tasks.write(folder, asked, pairs, generate.seed)
+    tests = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
+    output.write(folder, pairs, tests)
+    return tasks.write(folder, tests, pairs, generate.seed)

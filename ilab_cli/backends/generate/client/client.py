@@ -26,6 +26,8 @@ __all__ = ["Client"]
 
 _CONNECT = 10.0
 """Seconds after which a connection counts as not to be had."""
+_TRIALS = 3
+"""Overloads by calls for several samples after which the endpoint counts as one that takes none."""
 _RECENT = 10.0
 """Seconds over which the rate of calls is taken."""
 
@@ -61,6 +63,7 @@ class Client:
         self._journal = Journal(journal)
         self._exits = AsyncExitStack()
         self._honours_n: bool | None = None  # nobody knows yet
+        self._trials = 0
         self._recent: deque[float] = deque()
         self._begun = monotonic()
         self.line = Line([], 0)
@@ -125,10 +128,12 @@ class Client:
         try:
             found = await self._call(payload, samples)
         except Failure as failed:
-            if failed.kind in (Kind.WRONG, Kind.BROKEN):
-                self._honours_n = self._honours_n or False
-                return {}
-            return dict.fromkeys(samples, Refused(failed.reason))
+            if self._honours_n and failed.kind is Kind.OVERLOAD:
+                return dict.fromkeys(samples, Refused(failed.reason))
+            self._trials += 1 if failed.kind is Kind.OVERLOAD else _TRIALS
+            if not self._honours_n and self._trials >= _TRIALS:
+                self._honours_n = False
+            return {}
         self._honours_n = len(found) > 1
         return found
 
@@ -171,7 +176,7 @@ class Client:
             finally:
                 self.line.advance()
             failures += failed.counts
-            is_trial = len(samples) > 1 and self._honours_n is None and failed.kind is Kind.BROKEN
+            is_trial = len(samples) > 1 and not self._honours_n and failed.kind is not Kind.UNREACHABLE
             await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.generate.max_retries)
             self.retries += 1
             if failed.counts:

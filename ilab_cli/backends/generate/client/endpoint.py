@@ -51,7 +51,8 @@ class Endpoint:
         self._proxy = proxy_for(url)
         self._patience = patience
         self._in_a_row = 0
-        self._aside_since = 0.0
+        self._aside_since = self._away_since = 0.0
+        self._limits_rate = False
 
     @property
     def free(self) -> int:
@@ -60,8 +61,13 @@ class Endpoint:
 
     @property
     def lost(self) -> bool:
-        """Whether waiting for it has no point: it stayed away, or asks for a very long wait."""
-        return self.pauses > self._patience or self.back_at - monotonic() > LONGEST_WAIT
+        """Whether waiting for it has no point: it stayed away, or asks for a very long wait.
+
+        One that limits how often it is called is there, and may do so by the minute.
+        """
+        now = monotonic()
+        patient = self._limits_rate and now - self._away_since < LONGEST_WAIT
+        return (self.pauses > self._patience and not patient) or self.back_at - now > LONGEST_WAIT
 
     async def call(self, path: str, content: bytes, block: str) -> list[Answer]:
         """Send one call (the capacity must have been claimed) and give its samples.
@@ -96,6 +102,7 @@ class Endpoint:
         self.pauses += 1
         self.trouble = trouble
         self._aside_since = monotonic()
+        self._away_since = self._away_since if self.pauses > 1 else self._aside_since
         self.back_at = max(self.back_at, self._aside_since + pause(self.pauses, wait))
         self.capacity.restart()
 
@@ -112,6 +119,7 @@ class Endpoint:
             error.counts = False
             return
         self._in_a_row += 1
+        self._limits_rate = error.reason == "HTTP 429"
         all_refused = self._in_a_row >= max(_IN_A_ROW, self.capacity.in_flight + 1)
         if error.kind is Kind.UNREACHABLE or all_refused or self.pauses:
             self.set_aside(self.trouble, error.wait)
@@ -138,7 +146,8 @@ class Endpoint:
         except aiohttp.ConnectionTimeoutError:
             raise Failure(Kind.UNREACHABLE, "no connection", "nothing answers at this address") from None
         except TimeoutError:
-            detail = f"none came within {timeout.total:g} s, generate.request_timeout"
+            setting = ", generate.request_timeout" if timeout is self._session.timeout else ""
+            detail = f"none came within {timeout.total:g} s{setting}"
             raise Failure(Kind.OVERLOAD, "no answer in time", detail) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Failure(Kind.OVERLOAD, "connection broke off", type(error).__name__) from None

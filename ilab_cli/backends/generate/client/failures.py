@@ -121,7 +121,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         pass
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     date = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
@@ -145,4 +145,5 @@ def message(content: bytes, key: str = "") -> str:
         text = data
     text = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL).split())
     text = "".join(letter for letter in text if letter.isprintable())
+    text = text.replace(key, "…") if key else text  # it may have been written with escapes
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

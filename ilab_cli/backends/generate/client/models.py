@@ -54,11 +54,12 @@ async def _ask(endpoint: Endpoint, generate: Generate) -> list[str]:
         endpoint.trouble = str(failed)
         if failed.kind is Kind.KEY:
             raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
-        if failed.kind in (Kind.NOT_FOUND, Kind.WRONG):
-            return []
         wait = failed.wait or 0.0
-        if not failed.reason.startswith("HTTP") or tries > generate.max_retries or wait > LONGEST_WAIT:
+        is_over = tries > generate.max_retries or wait > LONGEST_WAIT
+        if failed.kind is Kind.UNREACHABLE or (failed.kind is Kind.OVERLOAD and is_over):
             endpoint.set_aside(str(failed), failed.wait)
+            return []
+        if failed.kind in (Kind.NOT_FOUND, Kind.WRONG) or is_over:
             return []
         await asyncio.sleep(wait + delay(tries))
 

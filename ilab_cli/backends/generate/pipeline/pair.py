@@ -40,19 +40,20 @@ def _parted(text: str) -> tuple[str, str] | None:
     """Question and answer: by labels, as JSON, else after the first question mark or the first line."""
     if parts := _LABELLED.search(text):
         return parts["question"].strip("* \n"), parts["response"].strip()
+    if found := _JSON.search(text):
+        return _of_json(text[found.start() :])
     text = text[found.end() :] if (found := _ANNOUNCED.match(text)) else text
-    if _JSON.match(text):
-        return _of_json(text)
     if parts := _ASKED.fullmatch(text) or _FIRST_LINE.fullmatch(text):
         question, response = _BEFORE_QUESTION.sub("", parts["question"]), _BEFORE_RESPONSE.sub("", parts["response"])
-        return question.strip("* \n"), response.strip()
+        if not _NO_QUESTION.search(question) and not _NO_RESPONSE.search(response):
+            return question.strip("* \n"), response.strip()
     return None
 
 
 def _of_json(text: str) -> tuple[str, str] | None:
     """Question and answer of the first object of a text."""
     try:
-        found, _ = json.JSONDecoder(strict=False).raw_decode(text[text.index("{") :])
+        found, _ = json.JSONDecoder(strict=False).raw_decode(text)
     except (ValueError, RecursionError):
         return None
     values = {name.casefold(): _text(value) for name, value in found.items()}
@@ -76,8 +77,10 @@ _PAIR_ENDS = rf"(?:{_label('(?P=asking)')}|\[end\b[^\]\n]*\]|\Z)"
 _FLAGS = re.DOTALL | re.IGNORECASE | re.MULTILINE
 _LABELLED = re.compile(rf"{_QUESTION}(?P<question>.+?){_ANSWER}(?P<response>.+?){_PAIR_ENDS}", _FLAGS)
 _ANNOUNCED = re.compile(r"[^\n?]*:\s*\n\s*")
-_JSON = re.compile(r"(?:```\w*)?[\s\[]*\{\s*\"")
+_JSON = re.compile(rf"\{{\s*\"(?:{'|'.join((*_ASKING, *_ANSWERING))})\"", re.IGNORECASE)
 _ASKED = re.compile(r"(?P<question>.+?\?)[*\"']*\s*(?P<response>.+)", re.DOTALL)
 _FIRST_LINE = re.compile(r"(?P<question>[^\n]+)\n\s*(?P<response>.+)", re.DOTALL)
 _BEFORE_QUESTION = re.compile(rf"\A(?:{_QUESTION}|[*#\s]*(?:\d+[.)]\s+)?)", _FLAGS)
 _BEFORE_RESPONSE = re.compile(rf"\A{_ANSWER}", _FLAGS)
+_NO_QUESTION = re.compile(rf"\A[\W_]*\Z|\A\s*[\[{{<]|```|\A(?:{_ANSWER})", _FLAGS)
+_NO_RESPONSE = re.compile(rf"\A[\W_]*\Z|\A\s*(?:[,}}\]]|</)|{_label('|'.join(_ASKING))}", _FLAGS)

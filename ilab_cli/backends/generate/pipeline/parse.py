@@ -46,7 +46,14 @@ def by_tags(answer: Answer, columns: Sequence[str], tags: Sequence[tuple[str, st
         groups = [_values(found, group) for group in zip(*found.values(), strict=True)]
     else:
         groups = list(_aligned(answer, found))
+    groups = [Rejected("part of an answer is missing") if _holds_tag(group, tags) else group for group in groups]
     return [group if isinstance(group, Rejected) else untagged | group for group in groups] or [_unreadable(answer)]
+
+
+def _holds_tag(group: Values | Rejected, tags: Sequence[tuple[str, str]]) -> bool:
+    """Whether a value goes over a tag, for want of the one that ends it; tags of a letter or two may mean nothing."""
+    marks = [mark for tag in tags for mark in tag if len(mark.strip()) > 2]
+    return not isinstance(group, Rejected) and any(mark in value for value in group.values() for mark in marks)
 
 
 def by_pattern(
