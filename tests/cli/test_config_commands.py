@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,8 @@ def test_a_dry_run_of_serving_shows_what_the_file_says_of_it(ilab: Ilab, tmp_pat
     assert list(parse(settings).data) == ["serve"]
     assert '  host_port: "127.0.0.1:9000"  # config.yaml:2:14\n' in settings
     assert "  max_ctx_size: 4096\n" in settings
-    assert "9000" in command
+    if find_spec("transformers"):  # else there is no server to start
+        assert "9000" in command
 
 
 def test_show_without_a_config_file_shows_the_defaults(ilab: Ilab) -> None:

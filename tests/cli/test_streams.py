@@ -206,6 +206,8 @@ def test_an_interrupted_command_ends_with_130(start: Start, tmp_path: Path) -> N
 
 
 def test_quiet_reaches_the_work_itself(ilab: Ilab, tmp_path: Path) -> None:
+    for needed in ("aiohttp", "jinja2", "numpy", "tqdm"):
+        pytest.importorskip(needed, reason="needs the extra `generate`")
     messages = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]'
     (tmp_path / "data.jsonl").write_text('{"messages": ' + messages + "}\n")
     (tmp_path / "recipe.yaml").write_text("datasets: [{path: data.jsonl, sampling_size: 1.0}]\n")
