@@ -57,11 +57,12 @@ def glance(section: str) -> Glance:
     flags = table().flags[section]
     said = read_words(words(), flags, {}).values
     more = "" if any("config" in flag.names for flag in flags) else _after("--config")
-    found = _without_flags(section, _after("--profile"), more)
+    profile = _after("--profile")
+    found = _without_flags(section, profile, more)
     names = {flag.path: flag.names[0] for flag in flags}
     typed = {path: (value, f"--{names[path]}") for path, value in said.items()}
     if not found.refused and not is_completion():
-        found = found._replace(refused=_refused(section, said, _after("--profile"), more))
+        found = found._replace(refused=_refused(section, said, profile, more))
     return _with(found, _expanded(typed))
 
 

@@ -54,15 +54,16 @@ def _derive(profile: Profile, samples: int | None) -> Iterator[Derived]:
         f"{train.num_processes} * {train.torchrun.nnodes}",
     )
     if not train.phases:
-        yield from _of_batch(train, "train", "effective_batch_size", train.effective_batch_size, samples)
-    for number, phase in enumerate(train.phases):
-        where, own = f"phases.{number}", phase.effective_batch_size
-        name = f"{where}.effective_batch_size" if own else "effective_batch_size"
-        yield from _of_batch(train, f"train.{where}", name, own or train.effective_batch_size, samples)
+        yield from _of_batch(train, "train", "effective_batch_size", samples)
+    for number, (phase, alone) in enumerate(zip(train.phases, train.in_phases, strict=True)):
+        where = f"phases.{number}"
+        name = f"{where}.effective_batch_size" if phase.effective_batch_size else "effective_batch_size"
+        yield from _of_batch(alone, f"train.{where}", name, samples)
 
 
-def _of_batch(train: Train, where: str, name: str, batch: int, samples: int | None) -> Iterator[Derived]:
+def _of_batch(train: Train, where: str, name: str, samples: int | None) -> Iterator[Derived]:
     """What follows from the samples of one optimizer step, which the setting called ``name`` gives."""
+    batch = train.effective_batch_size
     share = math.ceil(batch / train.world_size)
     yield Derived(
         f"{where}.samples_per_process",

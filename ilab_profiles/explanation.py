@@ -155,9 +155,7 @@ def _in_phases(profile: Profile, path: str) -> Iterator[Any]:
     """The value of a setting of ``train`` in each phase; nothing if phases have no such setting."""
     above, _, name = path.rpartition(".")
     if above == "train" and name in Phase.model_fields:
-        for phase in profile.train.phases:
-            own = getattr(phase, name)
-            yield getattr(profile.train, name) if own is None else own
+        yield from (getattr(train, name) for train in profile.train.in_phases)
 
 
 def _given(setting: Setting, secret: bool) -> Given:

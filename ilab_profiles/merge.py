@@ -7,19 +7,19 @@ it and what it shadows; every finding points to the value that has to change.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ilab_profiles import phases
 from ilab_profiles.conditions import Violation, show
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.fields import Section
 from ilab_profiles.layers import Layer, Setting
 from ilab_profiles.paths import fields, is_secret, items_of
+from ilab_profiles.phases import PHASES, replaced, settled
 from ilab_profiles.profile import Profile
 from ilab_profiles.rules import violations
 
@@ -55,7 +55,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     Raises:
         InputError: with all findings of all layers, all fields and all rules.
     """
-    layers = [*layers, *phases.replaced(layers)]
+    layers = [*layers, *replaced(layers)]
     findings = [finding for layer in layers for finding in layer.findings]
     settings: dict[str, list[Setting]] = {}
     ranks: dict[str, int] = {}
@@ -65,11 +65,12 @@ def merge(layers: Sequence[Layer]) -> Effective:
             ranks[path] = rank
     winners = {path: given[-1] for path, given in settings.items()}
     profile, wrong = validate(Profile, winners)
-    profile, in_phases = phases.settled(profile, layers)
+    profile, in_phases = settled(profile, layers)
     findings.extend(wrong)
-    judged = [item for item in violations(profile) if not any(_is_wrong(path, wrong) for path in item.involved)]
-    findings += [_rule_finding(violation, winners, ranks) for violation in judged if not _outdone(violation, ranks)]
-    findings += _phase_findings(profile, in_phases, winners, ranks, wrong)
+    findings += _rule_findings(violations(profile), winners, ranks, wrong)
+    winners |= {path: given[-1] for path, given in in_phases.items()}
+    ranks |= {path: ranks[_giver(path, given)] for path, given in in_phases.items()}
+    findings += _rule_findings(_in_phases(profile, in_phases.keys()), winners, ranks, wrong)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=_in_reading_order))
     return Effective(profile, settings | in_phases, tuple(findings))
@@ -185,34 +186,25 @@ def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: M
     )
 
 
-def _phase_findings(
-    profile: Profile,
-    in_phases: Mapping[str, Sequence[Setting]],
-    winners: Mapping[str, Setting],
-    ranks: Mapping[str, int],
-    wrong: Sequence[Finding],
+def _rule_findings(
+    broken: Iterable[Violation], winners: Mapping[str, Setting], ranks: Mapping[str, int], wrong: Sequence[Finding]
 ) -> Iterator[Finding]:
-    """What is wrong with a phase by itself, where a value of its own has to do with it."""
-    own = {path: given[-1] for path, given in in_phases.items()}
-    everywhere = {path: _in_training(path) if len(given) > 1 else _PHASES for path, given in in_phases.items()}
-    all_ranks = {**ranks, **{path: ranks[giver] for path, giver in everywhere.items()}}
-    for number, phase in enumerate(phases.alone(profile)):
-        for violation in violations(phase):
-            places = {path: f"{_PHASES}.{number}.{path.removeprefix('train.')}" for path in violation.involved}
-            places = {path: place if place in own else path for path, place in places.items()}
-            moved = replace(violation, path=places[violation.path], involved=tuple(places.values()), fix={})
-            by_phase = any(place in own for place in moved.involved)
-            if (
-                by_phase
-                and not any(_is_wrong(path, wrong) for path in moved.involved)
-                and not _outdone(moved, all_ranks)
-            ):
-                yield _rule_finding(moved, {**winners, **own}, all_ranks)
+    """What rules say, but for what only a wrong value or a stronger layer brings about."""
+    for violation in broken:
+        if not any(_is_wrong(path, wrong) for path in violation.involved) and not _outdone(violation, ranks):
+            yield _rule_finding(violation, winners, ranks)
 
 
-_PHASES = "train.phases"
+def _in_phases(profile: Profile, own: Set[str]) -> Iterator[Violation]:
+    """The violations by each phase, where a setting of its own has to do with it; ``own`` has the paths of those."""
+    for number, train in enumerate(profile.train.in_phases):
+        for violation in violations(profile.model_copy(update={"train": train})):
+            places = {path: f"{PHASES}.{number}.{path.removeprefix('train.')}" for path in violation.involved}
+            if not own.isdisjoint(places.values()):
+                places = {path: place if place in own else path for path, place in places.items()}
+                yield replace(violation, path=places[violation.path], involved=tuple(places.values()), fix={})
 
 
-def _in_training(path: str) -> str:
-    """The setting of the whole training that a setting of a phase stands for."""
-    return f"train.{path.rpartition('.')[2]}"
+def _giver(path: str, given: Sequence[Setting]) -> str:
+    """The setting whose layer gives that of a phase: the phases, or what a stronger one says of all of them."""
+    return f"train.{path.rpartition('.')[2]}" if len(given) > 1 else PHASES

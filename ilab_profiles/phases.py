@@ -15,11 +15,10 @@ from ilab_profiles.catalog import built_in_name
 from ilab_profiles.diagnostics import Finding
 from ilab_profiles.layers import Layer, Setting
 from ilab_profiles.profile import Profile
-from ilab_profiles.train import Train
 
-__all__ = ["alone", "replaced", "settled"]
+__all__ = ["PHASES", "replaced", "settled"]
 
-_PHASES = "train.phases"
+PHASES = "train.phases"
 _DATA = "train.data_path"
 
 
@@ -34,7 +33,7 @@ def replaced(layers: Sequence[Layer]) -> Iterator[Layer]:
     message = f"takes the place of the phases that {_source(given)} has: the training is one, on these data"
     hint = "for phases on other data, set train.phases"
     warning = Finding("phases-replaced", message, _DATA, position, hint=hint, severity="warning", line_text=line)
-    yield Layer({_PHASES: replace(data[-1], value=[])}, (warning,))
+    yield Layer({PHASES: replace(data[-1], value=[])}, (warning,))
 
 
 def settled(profile: Profile, layers: Sequence[Layer]) -> tuple[Profile, dict[str, list[Setting]]]:
@@ -47,25 +46,17 @@ def settled(profile: Profile, layers: Sequence[Layer]) -> tuple[Profile, dict[st
         for name, value in phase:
             if value is not None and given is not None:
                 over = _said(f"train.{name}", stronger)
-                settings[f"{_PHASES}.{number}.{name}"] = [given.part((number, name), value), *over]
+                settings[f"{PHASES}.{number}.{name}"] = [given.part((number, name), value), *over]
                 changes |= {name: getattr(profile.train, name)} if over else {}
         phases.append(phase.model_copy(update=changes))
     train = profile.train.model_copy(update={"phases": tuple(phases)})
     return profile.model_copy(update={"train": train}), settings
 
 
-def alone(profile: Profile) -> Iterator[Profile]:
-    """The profile as it is for each phase, whose values stand in the place of those of the training as a whole."""
-    for phase in profile.train.phases:
-        own = {name: value for name, value in phase if value is not None and name in Train.model_fields}
-        train = profile.train.model_copy(update={**own, "phases": ()})
-        yield profile.model_copy(update={"train": train})
-
-
 def _split(layers: Sequence[Layer]) -> tuple[Setting | None, Sequence[Layer]]:
     """Who gives the phases, and the layers that are stronger."""
     for rank in reversed(range(len(layers))):
-        if given := layers[rank].settings.get(_PHASES):
+        if given := layers[rank].settings.get(PHASES):
             return given, layers[rank + 1 :]
     return None, ()
 

@@ -173,6 +173,15 @@ class Train(Section):
         return [phase.name or f"phase{number:02d}" for number, phase in enumerate(self.phases)]
 
     @property
+    def in_phases(self) -> tuple[Train, ...]:
+        """The training as it is in each phase: with the values that the phase has of its own, and without phases."""
+        owns = (
+            {name: value for name, value in phase if value is not None and name in Train.model_fields}
+            for phase in self.phases
+        )
+        return tuple(self.model_copy(update={**own, "phases": ()}) for own in owns)
+
+    @property
     def num_processes(self) -> int:
         """Processes on this machine: ``num_gpus``, else one for each chosen GPU, else one."""
         return self.num_gpus or len(self.gpus or ()) or 1

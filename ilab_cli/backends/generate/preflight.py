@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ilab_cli.backends.generate import mixing
 from ilab_cli.backends.generate.client.addresses import base_urls
+from ilab_cli.backends.generate.client.journal import in_use
 from ilab_cli.backends.generate.pipeline import load
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.run import JOURNAL
-from ilab_profiles import Finding, Generate, InputError, Position
+from ilab_profiles import Finding, Generate, InputError
 
 __all__ = ["preflight"]
 
@@ -30,7 +31,7 @@ def preflight(generate: Generate) -> list[Finding]:
         base_urls(generate.model_endpoint_url)
     except InputError as error:
         findings += error.findings
-    return [*findings, *mixing.preflight(generate), *_folder(generate), *_journal(generate)]
+    return [*findings, *mixing.preflight(generate), *_folder(generate), *in_use(Path(generate.output_dir) / JOURNAL)]
 
 
 def _leaves(leaves: list[Leaf], generate: Generate) -> Iterator[Finding]:
@@ -61,17 +62,3 @@ def _folder(generate: Generate) -> Iterator[Finding]:
         yield Finding("not-a-folder", f"{solid} is a file, so no folder can be made there", "generate.output_dir")
     elif not os.access(solid, os.W_OK):
         yield Finding("not-writable", f"nothing can be written in {solid}", "generate.output_dir")
-
-
-def _journal(generate: Generate) -> Iterator[Finding]:
-    """A finding if another run is under way in the folder."""
-    file = Path(generate.output_dir) / JOURNAL
-    try:
-        import fcntl
-
-        with file.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield Finding("journal-in-use", "another run writes to it now", position=Position(str(file)))
-    except (ImportError, OSError):
-        return

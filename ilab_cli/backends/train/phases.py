@@ -21,13 +21,9 @@ def expand(train: Train) -> list[Train]:
     if not train.phases:
         return [train]
     steps: list[Train] = []
-    for name, phase in zip(train.phase_names, train.phases, strict=True):
-        changes = {field: value for field in _OWN if (value := getattr(phase, field)) is not None}
-        if steps:
-            changes["model_path"] = str(Path(steps[-1].output_dir) / "model")
-        steps.append(
-            train.model_copy(update=changes | {"phases": (), "output_dir": str(Path(train.output_dir) / name)})
-        )
+    for name, phase in zip(train.phase_names, train.in_phases, strict=True):
+        before = {"model_path": str(Path(steps[-1].output_dir) / "model")} if steps else {}
+        steps.append(phase.model_copy(update={**before, "output_dir": str(Path(train.output_dir) / name)}))
     return steps
 
 

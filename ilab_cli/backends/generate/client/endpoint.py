@@ -97,10 +97,9 @@ class Endpoint:
         """
         return await self._exchange("GET", "/models", None, aiohttp.ClientTimeout(total=seconds))
 
-    def set_aside(self, trouble: str, wait: float | None = None) -> None:
+    def set_aside(self, wait: float | None = None) -> None:
         """Send nothing for a while, longer each time, and then one call to see whether it is back."""
         self.pauses += 1
-        self.trouble = trouble
         self._aside_since = monotonic()
         self._away_since = self._away_since if self.pauses > 1 else self._aside_since
         self.back_at = max(self.back_at, self._aside_since + pause(self.pauses, wait))
@@ -122,7 +121,7 @@ class Endpoint:
         self._limits_rate = error.reason == "HTTP 429"
         all_refused = self._in_a_row >= max(_IN_A_ROW, self.capacity.in_flight + 1)
         if error.kind is Kind.UNREACHABLE or all_refused or self.pauses:
-            self.set_aside(self.trouble, error.wait)
+            self.set_aside(error.wait)
 
     async def _exchange(
         self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout | None = None

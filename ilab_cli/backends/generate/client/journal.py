@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ilab_cli.backends.generate.client.requests import Answer, JournalFailed, wh
 from ilab_profiles import Finding, InputError, Position
 from ilab_profiles.files import make_folder
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "in_use"]
 
 _BATCH_SECONDS = 0.5
 _BATCH_LINES = 256
@@ -56,7 +57,8 @@ class Journal:
         except OSError as error:
             raise self._refusal("journal-unusable", f"cannot be used: {error.strerror}") from None
         try:
-            self._lock()
+            if not _lock(self._handle):
+                raise InputError(_in_use(self.file))
             self._read()
         except BaseException:
             os.close(self._handle)
@@ -104,16 +106,6 @@ class Journal:
         if self._unsynced >= _BATCH_LINES:
             self._due.set()
 
-    def _lock(self) -> None:
-        try:
-            import fcntl
-
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:
-            return
-        except OSError:
-            raise self._refusal("journal-in-use", "another run writes to it now") from None
-
     def _read(self) -> None:
         """Find the place of every whole line, and cut off what follows the last."""
         with open(self._handle, "rb", closefd=False) as stream:
@@ -153,6 +145,33 @@ class Journal:
 
     def _refusal(self, rule: str, message: str) -> InputError:
         return InputError(Finding(rule, message, position=Position(str(self.file))))
+
+
+def in_use(file: Path) -> Iterator[Finding]:
+    """A finding if another process writes the journal now."""
+    try:
+        with file.open("rb") as stream:
+            if not _lock(stream.fileno(), shared=True):
+                yield _in_use(file)
+    except OSError:
+        return
+
+
+def _in_use(file: Path) -> Finding:
+    return Finding("journal-in-use", "another run writes to it now", position=Position(str(file)))
+
+
+def _lock(handle: int, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; false if another process has it. Systems without locks give them all."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _key(line: bytes) -> str | None:

@@ -57,7 +57,7 @@ async def _ask(endpoint: Endpoint, generate: Generate) -> list[str]:
         wait = failed.wait or 0.0
         is_over = tries > generate.max_retries or wait > LONGEST_WAIT
         if failed.kind is Kind.UNREACHABLE or (failed.kind is Kind.OVERLOAD and is_over):
-            endpoint.set_aside(str(failed), failed.wait)
+            endpoint.set_aside(failed.wait)
             return []
         if failed.kind in (Kind.NOT_FOUND, Kind.WRONG) or is_over:
             return []
