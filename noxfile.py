@@ -43,7 +43,7 @@ def interpreter(version: str) -> str:
 def light(session: nox.Session) -> None:
     """The tests of the library and the program where no engine is installed."""
     install(session, "", "test")
-    session.run("pytest", "tests/library", "tests/cli", *session.posargs)
+    session.run("pytest", "tests/ilab_profiles", "tests/ilab_cli", "--ignore=tests/ilab_cli/backends", *session.posargs)
 
 
 @nox.session(python="3.11")
@@ -73,8 +73,8 @@ def types(session: nox.Session) -> None:
 def generate(session: nox.Session) -> None:
     """Make the generated files anew; the tests check that they are fresh."""
     install(session)
-    session.run("python", "-m", "ilab_profiles.schema")
-    session.run("python", "-m", "ilab_cli.table")
+    session.run("python", "-m", "ilab_profiles.views.schema")
+    session.run("python", "-m", "ilab_cli.flags.table")
     with open("docs/reference.md", "w", encoding="utf-8") as page:
         session.run("python", "-m", "ilab_cli.reference", stdout=page)
 
@@ -83,7 +83,9 @@ def generate(session: nox.Session) -> None:
 def agreement(session: nox.Session) -> None:
     """Our validation against a stock JSON Schema validator, over 12,000 documents."""
     install(session, "", "test")
-    session.run("pytest", "tests/library/test_schema.py", *session.posargs, env={"ILAB_TEST_DOCUMENTS": "12000"})
+    session.run(
+        "pytest", "tests/ilab_profiles/views/test_schema.py", *session.posargs, env={"ILAB_TEST_DOCUMENTS": "12000"}
+    )
 
 
 @nox.session(python="3.11")

@@ -14,8 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ilab_cli import output
-from ilab_cli.shells import OffersAnywhere, answering
-from ilab_cli.words import is_completion, words
+from ilab_cli.command_line import OffersAnywhere, answering, is_completion, words
 
 if TYPE_CHECKING:
     import typer

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ilab_cli.words import asked
+from ilab_cli.command_line import asked
 
 if TYPE_CHECKING:
     from ilab_profiles import Finding
@@ -18,6 +18,7 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "OK",
+    "cell",
     "columns",
     "configure",
     "debugging",
@@ -41,6 +42,7 @@ INTERRUPTED = 130
 _LEVELS = {"ERROR": 0, "WARNING": 0, "INFO": 1, "DEBUG": 2}
 _configured = "INFO"
 _SHARED = "_ILAB_LEVEL"
+_LONGEST_CELL = 44
 
 
 def configure(log_level: str) -> None:
@@ -120,6 +122,14 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def cell(value: Any) -> str:
+    """A value as YAML writes it, cut where it is too long; ``--json`` has all of it."""
+    from ilab_profiles.yaml.write import scalar
+
+    text = scalar(value)
+    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def reports(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,18 +9,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic.fields import FieldInfo
 
-from ilab_cli.table import table
-from ilab_profiles import catalog, inheritance
-from ilab_profiles.checks import CHECKS
-from ilab_profiles.conditions import Rule, show
-from ilab_profiles.config import Config
-from ilab_profiles.environment import variable
-from ilab_profiles.fields import Section, aliases_of, unit_of
-from ilab_profiles.merge import merge
-from ilab_profiles.paths import bounds_of, fields, items_of, paths_in
-from ilab_profiles.profile import Profile
-from ilab_profiles.render import scalar, to_data, value_in
-from ilab_profiles.rules import RULES
+from ilab_cli.flags.table import table
+from ilab_profiles import catalog
+from ilab_profiles.loading import inheritance
+from ilab_profiles.loading.environment import variable
+from ilab_profiles.loading.merge import merge
+from ilab_profiles.models.config import Config
+from ilab_profiles.models.fields import Section, aliases_of, unit_of
+from ilab_profiles.models.paths import bounds_of, fields, items_of, paths_in
+from ilab_profiles.models.profile import Profile
+from ilab_profiles.rules.checks import CHECKS
+from ilab_profiles.rules.language import Rule, show
+from ilab_profiles.rules.table import RULES
+from ilab_profiles.yaml.write import scalar, to_data, value_in
 
 __all__ = ["reference"]
 

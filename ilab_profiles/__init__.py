@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ilab_profiles.catalog import names
-    from ilab_profiles.comparison import Difference, diff
     from ilab_profiles.diagnostics import Finding, InputError, Position
-    from ilab_profiles.evaluate import Evaluate
-    from ilab_profiles.explanation import Explanation, explain
-    from ilab_profiles.generate import Generate
-    from ilab_profiles.merge import Effective
-    from ilab_profiles.mix import Mix
-    from ilab_profiles.profile import Profile
-    from ilab_profiles.schema import json_schema
-    from ilab_profiles.sources import check, load, resolve
-    from ilab_profiles.train import Train
+    from ilab_profiles.loading.merge import Effective
+    from ilab_profiles.loading.sources import check, load, resolve
+    from ilab_profiles.models.evaluate import Evaluate
+    from ilab_profiles.models.generate import Generate, Mix
+    from ilab_profiles.models.profile import Profile
+    from ilab_profiles.models.train import Train
+    from ilab_profiles.views.diff import Difference, diff
+    from ilab_profiles.views.explain import Explanation, explain
+    from ilab_profiles.views.schema import json_schema
 
 __all__ = [
     "Difference",
@@ -50,16 +49,15 @@ __all__ = [
 _HOMES = {
     "catalog": ["names"],
     "diagnostics": ["Finding", "InputError", "Position"],
-    "comparison": ["Difference", "diff"],
-    "evaluate": ["Evaluate"],
-    "explanation": ["Explanation", "explain"],
-    "generate": ["Generate"],
-    "merge": ["Effective"],
-    "mix": ["Mix"],
-    "profile": ["Profile"],
-    "sources": ["check", "load", "resolve"],
-    "schema": ["json_schema"],
-    "train": ["Train"],
+    "loading.merge": ["Effective"],
+    "loading.sources": ["check", "load", "resolve"],
+    "models.evaluate": ["Evaluate"],
+    "models.generate": ["Generate", "Mix"],
+    "models.profile": ["Profile"],
+    "models.train": ["Train"],
+    "views.diff": ["Difference", "diff"],
+    "views.explain": ["Explanation", "explain"],
+    "views.schema": ["json_schema"],
 }
 
 

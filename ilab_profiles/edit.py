@@ -1,8 +1,8 @@
 """Editing profiles and config files in place: what is set changes, every other byte stays.
 
 A file is read, changed in memory, checked for what it would then say as a whole, and only then replaced. How a value
-gets into a text is told in :mod:`ilab_profiles.splice`, how a file is locked and replaced in
-:mod:`ilab_profiles.files`; what a profile may say is the business of models and rules.
+gets into a text is told in :mod:`ilab_profiles.yaml.edit`, how a file is locked and replaced in
+:mod:`ilab_profiles.yaml.files`; what a profile may say is the business of models and rules.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ilab_profiles import catalog, files
-from ilab_profiles.config import SCHEMA_FILES, Config, is_config, layers_of
+from ilab_profiles import catalog
+from ilab_profiles.catalog import SCHEMA_FILES, SchemaKind
 from ilab_profiles.diagnostics import Finding, InputError
-from ilab_profiles.document import Document, KeyPath, parse, resolve_scalar
-from ilab_profiles.fields import Section
-from ilab_profiles.merge import merge
-from ilab_profiles.paths import fields, items_of, read_setting, section_of, spellings
-from ilab_profiles.profile import Profile
-from ilab_profiles.render import dump
-from ilab_profiles.splice import changed, refusal, splice
+from ilab_profiles.loading import inheritance
+from ilab_profiles.loading.config_file import is_config, layers_of
+from ilab_profiles.loading.merge import merge
+from ilab_profiles.models.config import Config
+from ilab_profiles.models.fields import Section
+from ilab_profiles.models.paths import fields, items_of, read_setting, section_of, spellings
+from ilab_profiles.models.profile import Profile
+from ilab_profiles.yaml import files
+from ilab_profiles.yaml.document import Document, KeyPath, resolve_scalar
+from ilab_profiles.yaml.edit import changed, refusal, splice
+from ilab_profiles.yaml.read import parse
+from ilab_profiles.yaml.write import dump, to_data
 
 __all__ = ["fix", "init", "set_in_text", "set_value"]
 
@@ -126,10 +131,35 @@ def init(
     return effective.warnings
 
 
+def render_config(profile: str = "") -> str:
+    """The text of a commented ``config.yaml`` that chooses a profile (the default one if none is named).
+
+    Raises:
+        InputError: if there is no such profile, or it is refused.
+    """
+    name = profile or catalog.DEFAULT
+    merge(inheritance.chain(name))
+    model = Config(profile=name)
+    return f"{schema_line('config')}# Settings of ilab.\n" + dump(to_data(model), _comment)
+
+
+def schema_line(kind: SchemaKind) -> str:
+    """The comment that makes editors check a file against the schema that ships with the library."""
+    return f"# yaml-language-server: $schema={SCHEMA_FILES[kind].as_uri()}\n"
+
+
+def _comment(path: str) -> str:
+    model: type[Section] = Config
+    for part in path.split("."):
+        info = model.model_fields[part]
+        model = section_of(info.annotation) or model
+    return info.description or ""
+
+
 def set_in_text(text: str, keys: Sequence[str | int], value: object, source: str = "<text>") -> str:
     """The text of a profile or config file with one value set, by its models' names whatever spelling the text uses.
 
-    Otherwise as :func:`ilab_profiles.splice.splice`; nothing checks whether the models accept the value.
+    Otherwise as :func:`ilab_profiles.yaml.edit.splice`; nothing checks whether the models accept the value.
 
     Raises:
         InputError: if the text is not valid, shares the value with other places by an anchor, or cannot take it.

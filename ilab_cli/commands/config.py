@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ilab_cli import completion, output
+from ilab_cli import output
 from ilab_cli.commands import config_edit, config_migrate
 from ilab_cli.commands import validate as checking
-from ilab_cli.commands.asking import confirm, on_terminal
-from ilab_cli.options import add
+from ilab_cli.commands.prompts import confirm, on_terminal
+from ilab_cli.flags import completion
+from ilab_cli.flags.command import add
 
 if TYPE_CHECKING:
     from ilab_profiles import Effective
@@ -43,10 +44,10 @@ def init(
 
     If none is named, that is cpu_only.
     """
-    from ilab_cli.runs import write_atomically
-    from ilab_cli.settings import config_path
-    from ilab_profiles.config import render_config
-    from ilab_profiles.files import make_folder
+    from ilab_cli.runs.manifest import write_atomically
+    from ilab_cli.session import config_path
+    from ilab_profiles.edit import render_config
+    from ilab_profiles.yaml.files import make_folder
 
     path = config_path()
     file = os.path.expanduser(profile)
@@ -75,9 +76,9 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
 
     That may be config.yaml, its profile or the environment; secrets are masked.
     """
-    from ilab_cli.settings import chosen, config_file, in_force, in_words
-    from ilab_profiles.paths import fields
-    from ilab_profiles.render import dump, to_data
+    from ilab_cli.session import chosen, config_file, in_force, in_words
+    from ilab_profiles.models.paths import fields
+    from ilab_profiles.yaml.write import dump, to_data
 
     effective = in_force("", {}, None)
     data, origins = outside_profile()
@@ -101,11 +102,12 @@ def _who(effective: Effective, path: str) -> str:
 
 def outside_profile() -> tuple[dict[str, Any], dict[str, str]]:
     """The settings of ``config.yaml`` outside the profile, and where each stands that is given."""
-    from ilab_cli.settings import config_file
-    from ilab_profiles.config import Config, read_config
-    from ilab_profiles.document import read
-    from ilab_profiles.layers import read_document
-    from ilab_profiles.render import to_data
+    from ilab_cli.session import config_file
+    from ilab_profiles.loading.config_file import read_config
+    from ilab_profiles.loading.layers import read_document
+    from ilab_profiles.models.config import Config
+    from ilab_profiles.yaml.read import read
+    from ilab_profiles.yaml.write import to_data
 
     file = config_file()
     if file is None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import typer
 
 from ilab_cli import output
-from ilab_cli.commands.asking import confirm, on_terminal
+from ilab_cli.commands.prompts import confirm, on_terminal
 from ilab_cli.commands.validate import findings_in
-from ilab_cli.options import add
+from ilab_cli.flags.command import add
 
 __all__ = ["add_to"]
 
@@ -30,8 +30,8 @@ def edit() -> None:
 
     The file changes only if the result is valid.
     """
-    from ilab_cli.settings import existing_config
-    from ilab_profiles.files import exclusive, read_bytes, replace
+    from ilab_cli.session import existing_config
+    from ilab_profiles.yaml.files import exclusive, read_bytes, replace
 
     path = existing_config()
     editor = _editor()
@@ -99,7 +99,7 @@ def _edited(editor: list[str], copy: Path, path: Path) -> bytes:
         InputError: if the editor failed, or the user gave up.
     """
     from ilab_profiles import Finding, InputError
-    from ilab_profiles.files import read_bytes
+    from ilab_profiles.yaml.files import read_bytes
 
     old = read_bytes(copy)
     while True:

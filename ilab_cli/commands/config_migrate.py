@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ilab_cli import output
-from ilab_cli.commands.cells import cell
-from ilab_cli.options import add
+from ilab_cli.flags.command import add
+from ilab_cli.output import cell
 
 if TYPE_CHECKING:
-    from ilab_profiles.migration import Migration
+    from ilab_profiles.migration.result import Migration
 
 __all__ = ["add_to"]
 
@@ -38,7 +38,7 @@ def migrate(
 
     Writes a profile and a config.yaml, and tells what became of each setting.
     """
-    from ilab_profiles.migrate import migrate as convert
+    from ilab_profiles.migration.migrate import migrate as convert
 
     old, folder = (Path(os.path.expanduser(path)) for path in (old, folder))
     done = convert(old)
@@ -63,7 +63,7 @@ def _write(texts: dict[Path, str], old: Path, *, force: bool) -> None:
         InputError: if one is there and must stay, or cannot be written.
     """
     from ilab_profiles import Finding, InputError, Position
-    from ilab_profiles.files import make_folder, read_bytes
+    from ilab_profiles.yaml.files import make_folder, read_bytes
 
     findings = []
     for path in texts:
@@ -81,7 +81,7 @@ def _write(texts: dict[Path, str], old: Path, *, force: bool) -> None:
 
 
 def _replace_all(texts: dict[Path, str], before: dict[Path, bytes | None]) -> None:
-    from ilab_profiles.files import replace
+    from ilab_profiles.yaml.files import replace
 
     done: list[Path] = []
     try:
@@ -114,7 +114,7 @@ def _data(done: Migration, files: list[Path]) -> dict[str, Any]:
 
 def _told(done: Migration) -> str:
     """What became of each setting, as a table; last the numbers."""
-    from ilab_profiles.migration import SILENT
+    from ilab_profiles.migration.result import SILENT
 
     carried = sum(item.note == SILENT for item in done.mapped)
     numbers = {

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ilab_cli.options import add, settings_command
-from ilab_cli.workflow import DryRun, ProfileOption, perform
+from ilab_cli.flags.command import add, settings_command
+from ilab_cli.runs.perform import DryRun, ProfileOption, perform
 
 __all__ = ["add_to", "generate"]
 
@@ -24,7 +24,7 @@ def add_to(group: typer.Typer) -> None:
 def generate(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Make training data from a taxonomy with a teacher model, and mix them with other data."""
     import ilab_cli.backends.generate.launch as launch
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
 
     effective = in_force("generate", given, profile)
     settings = effective.profile.generate.at_home()
@@ -35,7 +35,7 @@ def mix(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: Dry
     """Mix data sets as recipes say, those that generation left included."""
     import ilab_cli.backends.mix.launch as launch
     from ilab_cli.backends.generate.mixing import with_own_recipes
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
 
     effective = in_force("generate.mix", given, profile)
     settings = with_own_recipes(effective.profile.generate.at_home())

@@ -8,8 +8,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from ilab_cli.options import add, settings_command
-from ilab_cli.workflow import ConfigOption, DryRun, ProfileOption, perform, typed
+from ilab_cli.flags.command import add, settings_command
+from ilab_cli.runs.perform import ConfigOption, DryRun, ProfileOption, perform, typed
 
 __all__ = ["add_to"]
 
@@ -29,7 +29,7 @@ def train(
 ) -> None:
     """Train a model on conversations."""
     import ilab_cli.backends.train.launch as launch
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
 
     effective = in_force("train", given, profile, config)
     train = effective.profile.train.at_home()
@@ -41,7 +41,7 @@ def evaluate(
 ) -> None:
     """Run benchmarks on a model."""
     import ilab_cli.backends.evaluate.launch as launch
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
     from ilab_profiles import Finding, InputError
 
     effective = in_force("evaluate", given, profile, config)
@@ -78,8 +78,8 @@ def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output
     from ilab_cli.commands.config import outside_profile
-    from ilab_cli.settings import in_force, serve_section
-    from ilab_profiles.render import dump
+    from ilab_cli.session import in_force, serve_section
+    from ilab_profiles.yaml.write import dump
 
     generate = in_force("generate", {}, profile).profile.generate.at_home()
     settings = serve_section().at_home()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ilab_cli import completion, output
+from ilab_cli import output
 from ilab_cli.commands import profile_explain, profile_init, profile_set
 from ilab_cli.commands import validate as checking
-from ilab_cli.options import add
+from ilab_cli.flags import completion
+from ilab_cli.flags.command import add
 
 if TYPE_CHECKING:
     from ilab_profiles import Profile
@@ -56,7 +57,7 @@ def _row(name: str) -> dict[str, Any]:
     """What is listed of a profile; one that is refused is listed too."""
     from ilab_profiles import InputError, load
     from ilab_profiles.catalog import find
-    from ilab_profiles.render import to_data
+    from ilab_profiles.yaml.write import to_data
 
     path = find(name)
     row: dict[str, Any] = {"name": name, "file": str(path), "extends": None, "hardware": None, "on": []}
@@ -71,7 +72,7 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _extended(path: Path) -> str | None:
-    from ilab_profiles.document import read
+    from ilab_profiles.yaml.read import read
 
     data: Any = read(path).data
     inner = data.get("profile", data)
@@ -81,8 +82,8 @@ def _extended(path: Path) -> str | None:
 
 def _on(profile: Profile) -> list[str]:
     """What a profile switches on: sections, quantization, phases, benchmarks."""
-    from ilab_profiles.conditions import value_at
-    from ilab_profiles.paths import fields
+    from ilab_profiles.models.paths import fields
+    from ilab_profiles.rules.language import value_at
 
     switches = [path for path in fields() if path.endswith(".enabled")]
     sections = [path.split(".")[-2] for path in switches if value_at(profile, path)]
@@ -125,10 +126,10 @@ def show(
 
     What it extends is included; secrets are masked.
     """
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
     from ilab_profiles import load
-    from ilab_profiles.paths import find_field
-    from ilab_profiles.render import dump, scalar, to_data, value_in
+    from ilab_profiles.models.paths import find_field
+    from ilab_profiles.yaml.write import dump, scalar, to_data, value_in
 
     data: Any = to_data(load(name) if name else in_force("", {}, None).profile)
     path = find_field(key) if key else ""
@@ -143,8 +144,8 @@ def show(
 
 def _about(path: str) -> str:
     """What a setting means, with the unit of its number."""
-    from ilab_profiles.fields import unit_of
-    from ilab_profiles.paths import field_at
+    from ilab_profiles.models.fields import unit_of
+    from ilab_profiles.models.paths import field_at
 
     info = field_at(path)
     about = info.description or "" if info else ""
@@ -179,7 +180,7 @@ def schema(
     """Print the JSON Schema for editors."""
     import json
 
-    from ilab_cli.runs import write_atomically
+    from ilab_cli.runs.manifest import write_atomically
     from ilab_profiles import json_schema
 
     if to is None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ilab_cli import completion, output
-from ilab_cli.commands.cells import cell
-from ilab_cli.options import add
+from ilab_cli import output
+from ilab_cli.flags import completion
+from ilab_cli.flags.command import add
+from ilab_cli.output import cell
 
 if TYPE_CHECKING:
     from ilab_profiles import Difference, Explanation, Profile
@@ -58,11 +59,11 @@ def explain(
     """
     from dataclasses import asdict
 
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
     from ilab_profiles import explain
-    from ilab_profiles.derived import derived
-    from ilab_profiles.explanation import find_key
-    from ilab_profiles.paths import field_at, paths_in
+    from ilab_profiles.models.paths import field_at, paths_in
+    from ilab_profiles.views.derived import derived
+    from ilab_profiles.views.explain import find_key
 
     effective = in_force("", {}, profile)
     path = find_key(effective, key, samples)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ilab_cli import completion, output
-from ilab_cli.commands.asking import ask, confirm, on_terminal
-from ilab_cli.options import add
+from ilab_cli import output
+from ilab_cli.commands.prompts import ask, confirm, on_terminal
+from ilab_cli.flags import completion
+from ilab_cli.flags.command import add
 from ilab_profiles.catalog import DEFAULT
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def _accepted(question: str, default: str, check: Callable[[str], object], told:
 
 
 def _profiles_told() -> str:
-    from ilab_cli.table import table
+    from ilab_cli.flags.table import table
 
     return output.columns(("PROFILE", "FOR"), [(name, item.description) for name, item in table().profiles.items()])
 
@@ -198,7 +199,7 @@ def _check_place(file: str) -> None:
 def _ask_settings(base: str, given: Mapping[str, str]) -> dict[str, str]:
     """Settings for the new profile, where the answer is not what it would have anyway."""
     from ilab_profiles import load
-    from ilab_profiles.render import scalar, to_data, value_in
+    from ilab_profiles.yaml.write import scalar, to_data, value_in
 
     data = to_data(load(base))
     needless = {path for path in GPUS if value_in(data, path) == -1}

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from ilab_cli import completion, output
-from ilab_cli.options import add
+from ilab_cli import output
+from ilab_cli.flags import completion
+from ilab_cli.flags.command import add
 
 __all__ = ["add_to"]
 
@@ -35,7 +36,7 @@ class _Set(TyperCommand):
 
 def _values(incomplete: str) -> list[str]:
     """The values that the setting named before takes, if they can be told."""
-    from ilab_cli.words import words
+    from ilab_cli.command_line import words
 
     return [value for word in words()[2:] for value in completion.values_of(word, incomplete)]
 
@@ -96,9 +97,9 @@ def _chosen(key: str) -> Path:
     Raises:
         InputError: if there is no config.yaml, or it cannot be read, or it names a profile that is not there.
     """
-    from ilab_cli.settings import existing_config
+    from ilab_cli.session import existing_config
     from ilab_profiles.catalog import find
-    from ilab_profiles.document import read
+    from ilab_profiles.yaml.read import read
 
     config = existing_config()
     document = read(config)
@@ -127,7 +128,7 @@ def _in_its_place(path: Path, key: str) -> str:
 
 def _is_of_config(key: str) -> bool:
     """Whether a setting stands in config.yaml beside the profile, or chooses it."""
-    from ilab_profiles.inheritance import BESIDE_PROFILE
+    from ilab_profiles.loading.inheritance import BESIDE_PROFILE
 
     return not key.startswith("profile.") and key.partition(".")[0] in BESIDE_PROFILE
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ilab_cli import output
-from ilab_cli.options import add
+from ilab_cli.flags.command import add
 
 __all__ = ["add_to", "match"]
 
@@ -96,7 +96,7 @@ def _number(text: str) -> int | None:
 
 def _choices() -> dict[str, Any]:
     """What is chosen here: a config file, a profile, and where profiles of one's own lie."""
-    from ilab_cli.settings import chosen, config_file, in_force, in_words
+    from ilab_cli.session import chosen, config_file, in_force, in_words
     from ilab_profiles import InputError
     from ilab_profiles.catalog import user_folder
 

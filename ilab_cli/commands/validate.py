@@ -60,9 +60,9 @@ def validate_config(file: Path | None, form: Format, *, fix: bool, strict: bool)
     Raises:
         typer.Exit: with 2, if it is refused.
     """
-    from ilab_cli.settings import existing_config
+    from ilab_cli.session import existing_config
     from ilab_profiles import InputError
-    from ilab_profiles.files import read_bytes
+    from ilab_profiles.yaml.files import read_bytes
 
     try:
         file = file or existing_config()
@@ -79,7 +79,7 @@ def _publish(findings: Iterable[Finding], form: Format, *, strict: bool, about: 
     Raises:
         typer.Exit: with 2, if there are errors, or, where that is strict, warnings.
     """
-    from ilab_profiles.reports import report
+    from ilab_profiles.views.reports import report
 
     once = list(dict.fromkeys(findings))  # what several profiles extend is told once
     if text := report(once, form):
@@ -96,7 +96,7 @@ def _say_if_older(findings: Iterable[Finding]) -> None:
 
     unknown = (finding.position.source for finding in findings if finding.rule == "unknown-key" and finding.position)
     for name in filter(os.path.isfile, dict.fromkeys(unknown)):
-        from ilab_profiles.migrate import migrate
+        from ilab_profiles.migration.migrate import migrate
 
         with suppress(InputError):
             migrate(Path(name))
@@ -168,9 +168,9 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
         is_config: whether it is surely a ``config.yaml``.
     """
     from ilab_profiles import InputError
-    from ilab_profiles.config import config_layers, layers_of
-    from ilab_profiles.document import parse
-    from ilab_profiles.merge import merge
+    from ilab_profiles.loading.config_file import config_layers, layers_of
+    from ilab_profiles.loading.merge import merge
+    from ilab_profiles.yaml.read import parse
 
     try:
         document = parse(raw, str(file))
@@ -181,7 +181,7 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
 
 
 def _in_force() -> Iterable[Finding]:
-    from ilab_cli.settings import in_force
+    from ilab_cli.session import in_force
     from ilab_profiles import InputError
 
     try:

@@ -25,11 +25,11 @@ from urllib.request import urlopen
 
 import aiohttp
 
-from ilab_cli.backends.generate.client import Client
-from ilab_cli.backends.generate.client.requests import Request
-from ilab_cli.backends.generate.client.stream import run
+from ilab_cli.backends.client import Client
+from ilab_cli.backends.client.requests import Request
+from ilab_cli.backends.client.stream import run
 from ilab_profiles import Generate
-from tests.generate.asking import texts
+from tests.ilab_cli.backends.generate.asking import texts
 
 CALLS = 3
 PROMPT = "Write a question about the following text, and answer it. " * 20
@@ -62,7 +62,7 @@ CASES = (
 @contextmanager
 def stub(*options: str) -> Iterator[str]:
     """A stub in a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "tests.generate.stub", *options]
+    command = [sys.executable, "-m", "tests.ilab_cli.backends.generate.stub", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:

@@ -18,10 +18,9 @@ from pathlib import Path
 
 from ilab_profiles import Profile, check, json_schema, load
 from ilab_profiles.catalog import built_in_files
-from ilab_profiles.compose import _Composer
-from ilab_profiles.document import read
-from ilab_profiles.layers import read_document
-from ilab_profiles.merge import _nested
+from ilab_profiles.loading.layers import read_document
+from ilab_profiles.loading.merge import _nested
+from ilab_profiles.yaml.read import _Composer, read
 
 NAME = "single_gpu"
 RUNS = 20
@@ -72,7 +71,7 @@ def main() -> None:
     show("import ilab_profiles", cpu("import ilab_profiles") - empty, pydantic, "importing pydantic")
     show("  and every name in it", cpu("from ilab_profiles import *") - empty, pydantic, "importing pydantic")
 
-    imports = "from ilab_profiles.profile import Profile; from ilab_profiles.compose import _Composer"
+    imports = "from ilab_profiles.models.profile import Profile; from ilab_profiles.yaml.read import _Composer"
     floor = cpu(f"{imports}; _Composer({text!r}).get_single_node(); Profile.model_validate({data!r})") - empty
     show("load, cold", cpu(f"import ilab_profiles; ilab_profiles.load({NAME!r})") - empty, floor, "compose + validate")
     show("load, warm", wall(lambda: load(NAME)), wall(compose_and_validate), "compose + validate")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ilab_cli.flags import make_flags
+from ilab_cli.flags.model import make_flags
 
 __all__ = ["write"]
 
@@ -57,7 +57,7 @@ def evaluate(
 
 def read(path):
     from ruamel.yaml import YAML
-    from ilab_profiles.profile import Profile
+    from ilab_profiles.models.profile import Profile
 
     with open(path) as stream:
         return Profile.model_validate(YAML(typ="safe").load(stream))
@@ -92,7 +92,7 @@ def main():
 OTHERS = {
     "pydantic_settings": """
 from pydantic_settings import CliApp
-from ilab_profiles.train import Train
+from ilab_profiles.models.train import Train
 
 
 def main():
@@ -100,7 +100,7 @@ def main():
 """,
     "jsonargparse": """
 from jsonargparse import ArgumentParser
-from ilab_profiles.train import Train
+from ilab_profiles.models.train import Train
 
 
 def main():
@@ -110,7 +110,7 @@ def main():
 """,
     "tyro": """
 import tyro
-from ilab_profiles.train import Train
+from ilab_profiles.models.train import Train
 
 
 def main():

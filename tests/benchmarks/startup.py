@@ -21,7 +21,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from ilab_profiles.catalog import built_in_files
-from ilab_profiles.config import render_config
+from ilab_profiles.edit import render_config
 from tests.benchmarks import peers
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ilab_profiles.document import read
+from ilab_profiles.yaml.read import read
 from tests.programs import EXAMPLES, Ilab, ilab_in
 
 for module in ("aiohttp", "jinja2", "accelerate", "peft", "lm_eval"):

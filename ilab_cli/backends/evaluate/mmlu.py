@@ -15,7 +15,7 @@ from typing import Any
 from ilab_cli.backends.evaluate.questions import Question, Record, Templates, locate, read_records
 from ilab_cli.backends.evaluate.tasks import TaskFile, TaskFolder, as_list, read_folder
 from ilab_profiles import Finding, InputError
-from ilab_profiles.evaluate import Mmlu
+from ilab_profiles.models.evaluate import Mmlu
 
 __all__ = ["MmluTask", "Selection", "prepare"]
 

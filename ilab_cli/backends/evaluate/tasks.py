@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
-from ilab_profiles.document import read
+from ilab_profiles.yaml.read import read
 
 __all__ = ["Group", "TaskFile", "TaskFolder", "as_list", "read_folder"]
 

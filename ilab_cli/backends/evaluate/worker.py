@@ -21,7 +21,7 @@ from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
 from ilab_cli.output import lively
-from ilab_cli.runs import write_atomically
+from ilab_cli.runs.manifest import write_atomically
 from ilab_profiles import Evaluate, InputError, Profile
 
 if TYPE_CHECKING:

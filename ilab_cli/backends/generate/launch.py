@@ -53,7 +53,7 @@ def run(generate: Generate) -> int:
         0 if there are data, 1 if the run failed or no pair was accepted, 2 if an input was refused, 130 if it was
         interrupted; stderr says why.
     """
-    from ilab_cli.backends.generate.client.requests import Stopped
+    from ilab_cli.backends.client.requests import Stopped
     from ilab_cli.backends.generate.mixing import mix
     from ilab_cli.backends.generate.run import generate_all, start
     from ilab_cli.backends.generate.teacher import advice, served

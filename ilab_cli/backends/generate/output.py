@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.mix.recipes import KINDS
-from ilab_cli.runs import write_atomically
-from ilab_profiles.render import dump
+from ilab_cli.runs.manifest import write_atomically
+from ilab_profiles.yaml.write import dump
 
 if TYPE_CHECKING:
     from ilab_cli.backends.generate.qna import Leaf

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ilab_cli.backends.client.addresses import base_urls
+from ilab_cli.backends.client.journal import in_use
 from ilab_cli.backends.generate import mixing
-from ilab_cli.backends.generate.client.addresses import base_urls
-from ilab_cli.backends.generate.client.journal import in_use
 from ilab_cli.backends.generate.pipeline import load
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.run import JOURNAL

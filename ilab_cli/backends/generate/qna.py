@@ -15,8 +15,9 @@ from typing import Literal
 from ilab_cli.backends.generate import taxonomy
 from ilab_cli.backends.generate.schema import Knowledge, Skill, problems
 from ilab_profiles.diagnostics import Finding, InputError, Position, Severity
-from ilab_profiles.document import Document, parse
-from ilab_profiles.files import read_bytes
+from ilab_profiles.yaml.document import Document
+from ilab_profiles.yaml.files import read_bytes
+from ilab_profiles.yaml.read import parse
 
 __all__ = ["DocumentSource", "Example", "Leaf", "check", "read_taxonomy"]
 

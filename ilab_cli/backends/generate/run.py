@@ -14,9 +14,9 @@ from pathlib import Path
 from time import monotonic
 
 import ilab_cli
+from ilab_cli.backends.client import stream
+from ilab_cli.backends.client.client import Client
 from ilab_cli.backends.generate import output, seeds, tasks
-from ilab_cli.backends.generate.client import stream
-from ilab_cli.backends.generate.client.client import Client
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
@@ -27,7 +27,7 @@ from ilab_cli.backends.generate.taxonomy import printable
 from ilab_cli.backends.generate.view import View, metrics, summary
 from ilab_cli.backends.train.conversations import problems_of
 from ilab_cli.output import say, warn
-from ilab_cli.runs import write_atomically
+from ilab_cli.runs.manifest import write_atomically
 from ilab_profiles import Generate
 
 __all__ = ["DOCUMENTS", "JOURNAL", "METRICS", "Job", "ask", "finish", "generate_all", "start"]

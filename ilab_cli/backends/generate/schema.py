@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from ilab_profiles.diagnostics import Finding, Severity, nearest
-from ilab_profiles.document import Document, KeyPath
+from ilab_profiles.yaml.document import Document, KeyPath
 
 __all__ = ["Knowledge", "Skill", "problems"]
 

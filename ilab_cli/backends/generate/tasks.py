@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.runs import write_atomically
-from ilab_profiles.evaluate import Mmlu
-from ilab_profiles.files import make_folder
-from ilab_profiles.render import dump
+from ilab_cli.runs.manifest import write_atomically
+from ilab_profiles.models.evaluate import Mmlu
+from ilab_profiles.yaml.files import make_folder
+from ilab_profiles.yaml.write import dump
 
 __all__ = ["FOLDER", "GROUP", "write"]
 

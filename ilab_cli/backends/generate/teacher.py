@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from ilab_cli.backends.serve import address, launch, servers
-from ilab_cli.settings import serve_section
+from ilab_cli.session import serve_section
 from ilab_profiles import Generate
 
 __all__ = ["advice", "served", "to_be_served"]

@@ -25,8 +25,8 @@ from ilab_cli.backends.mix.sampling import passes, seed_of
 from ilab_cli.backends.mix.shuffle import Deal, Gather, deal, gather
 from ilab_cli.output import lively
 from ilab_profiles import Generate
-from ilab_profiles.files import exclusive, sync
-from ilab_profiles.render import dump
+from ilab_profiles.yaml.files import exclusive, sync
+from ilab_profiles.yaml.write import dump
 
 __all__ = ["Mixed", "mix", "output_name"]
 

@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 from ilab_profiles import Finding, InputError, Mix, Position
 from ilab_profiles.diagnostics import nearest
-from ilab_profiles.document import Document, KeyPath, read
+from ilab_profiles.yaml.document import Document, KeyPath
+from ilab_profiles.yaml.read import read
 
 __all__ = ["KINDS", "DataSet", "Kind", "read_recipes"]
 

@@ -19,7 +19,7 @@ from ilab_cli.backends.serve import address, keeper, ready, servers
 from ilab_cli.backends.serve.servers import LIMITS, available, choose
 from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, Generate, InputError
-from ilab_profiles.config import Serve
+from ilab_profiles.models.config import Serve
 
 __all__ = [
     "LIMITS",

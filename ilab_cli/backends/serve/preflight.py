@@ -9,7 +9,7 @@ from typing import Any
 
 from ilab_cli.backends.serve import address, servers
 from ilab_profiles import Finding, InputError, Position
-from ilab_profiles.config import Serve
+from ilab_profiles.models.config import Serve
 
 __all__ = ["preflight"]
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from ilab_cli.backends.serve import address
 from ilab_profiles import Finding, InputError
-from ilab_profiles.config import Serve
+from ilab_profiles.models.config import Serve
 
 __all__ = ["LIMITS", "Choice", "Gpus", "Name", "available", "choose", "command", "model_path", "on_cpu"]
 

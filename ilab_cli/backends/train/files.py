@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ilab_profiles.files import sync
+from ilab_profiles.yaml.files import sync
 
 __all__ = ["remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ilab_cli.backends.train.phases import expand
 from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, InputError, Profile, Train
 
@@ -36,7 +35,7 @@ def command(train: Train) -> list[str]:
     """The command that does this training, complete in itself: typed by hand it does the same run.
 
     A training in several phases is one command too; each phase's own is ``command(phase)`` for
-    ``phase in phases.expand(train)``.
+    ``phase in train.runs()``.
     """
     settings = ["--settings", json.dumps(train.model_dump(mode="json", exclude_defaults=True))]
     if train.phases:
@@ -96,7 +95,7 @@ def run(train: Train) -> int:
 
     with stoppable():
         try:
-            for phase in expand(train):
+            for phase in train.runs():
                 prepare(phase)
                 if code := _launch(phase):
                     return code

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.train import conversations, phases
+from ilab_cli.backends.train import conversations
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.engine import on_cpu
 from ilab_cli.backends.train.weights import lacking
@@ -28,9 +28,9 @@ def preflight(train: Train) -> list[Finding]:
     settings = list(_settings(train, with_torch=not missing))
     model = list(_model(train))
     look = _lines if missing or model else _samples
-    runs = [run.model_copy(update={"model_path": train.model_path}) for run in phases.expand(train)]
+    runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
-        replace(finding, path=phases.setting_of(train, number, finding.path))
+        replace(finding, path=train.path_in_run(number, finding.path))
         for number, run in enumerate(runs)
         for finding in look(run)
     ]
@@ -65,7 +65,7 @@ def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
         yield from _hardware(train)
     if train.deepspeed.enabled:
         yield from _deepspeed_config(train)
-    for run in phases.expand(train):
+    for run in train.runs():
         try:
             found = newest(Path(run.output_dir))
         except InputError as error:

@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
+from ilab_cli.backends.client.requests import Answer, Refused, Request
 from ilab_profiles import Finding
 from ilab_profiles.diagnostics import Position, Severity, nearest
-from ilab_profiles.document import Document, KeyPath
-from ilab_profiles.generate import Generate
+from ilab_profiles.models.generate import Generate
+from ilab_profiles.yaml.document import Document, KeyPath
 
 __all__ = ["ROW_KEY", "Ask", "Block", "Rejected", "Row", "Source", "Uses", "named"]
 

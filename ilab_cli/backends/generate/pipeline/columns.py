@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from ilab_cli.backends.generate.pipeline.block import Ask, Block, Rejected, Row, Source, Uses, named
 from ilab_profiles.diagnostics import InputError
-from ilab_profiles.document import read
+from ilab_profiles.yaml.read import read
 
 __all__ = [
     "CombineColumns",

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from ilab_cli.backends.generate.client.requests import Answer, Refused, Request
+from ilab_cli.backends.client.requests import Answer, Refused, Request
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Source, Uses, named
 from ilab_cli.backends.generate.pipeline.families import Family, family_of
 from ilab_cli.backends.generate.pipeline.options import GenKwargs, ParserKwargs
 from ilab_cli.backends.generate.pipeline.parse import Values, by_pattern, by_tags, whole, without_thoughts
 from ilab_cli.backends.generate.pipeline.prompts import Prompt, PromptFailed, open_prompt, wrapper
 from ilab_profiles import InputError
-from ilab_profiles.generate import Generate
+from ilab_profiles.models.generate import Generate
 
 __all__ = ["ConditionalLLM", "LLM", "LLMLogProb", "LLMMessages"]
 

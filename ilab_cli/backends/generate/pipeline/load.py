@@ -12,7 +12,7 @@ from ilab_cli.backends.generate.pipeline.read import read_pipeline
 from ilab_cli.backends.generate.pipeline.stream import Pipeline
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import Position, nearest
-from ilab_profiles.generate import Generate
+from ilab_profiles.models.generate import Generate
 
 __all__ = ["FILES", "load"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ilab_profiles.generate import Generate
+from ilab_profiles.models.generate import Generate
 
 __all__ = ["GenKwargs", "ParserKwargs"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ilab_cli.backends.generate.client.requests import Answer
+from ilab_cli.backends.client.requests import Answer
 from ilab_cli.backends.generate.pipeline.block import Rejected
 
 __all__ = ["Values", "by_pattern", "by_tags", "whole", "without_thoughts"]

@@ -18,7 +18,8 @@ from ilab_cli.backends.generate.pipeline.block import Row, Source
 from ilab_cli.backends.generate.pipeline.validate import unknown_keys
 from ilab_profiles import InputError
 from ilab_profiles.diagnostics import Position, nearest
-from ilab_profiles.document import Document, read
+from ilab_profiles.yaml.document import Document
+from ilab_profiles.yaml.read import read
 
 __all__ = ["Prompt", "PromptFailed", "open_prompt", "wrapper"]
 

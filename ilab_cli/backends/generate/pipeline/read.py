@@ -20,8 +20,9 @@ from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
 from ilab_cli.backends.generate.pipeline.validate import unknown_key, unknown_keys, validated
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import nearest
-from ilab_profiles.document import KeyPath, read
-from ilab_profiles.generate import Generate
+from ilab_profiles.models.generate import Generate
+from ilab_profiles.yaml.document import KeyPath
+from ilab_profiles.yaml.read import read
 
 __all__ = ["read_pipeline"]
 

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from ilab_cli.backends.generate.pipeline.block import Source
 from ilab_profiles.diagnostics import Severity, nearest
-from ilab_profiles.document import KeyPath
+from ilab_profiles.yaml.document import KeyPath
 
 __all__ = ["unknown_key", "unknown_keys", "validated"]
 

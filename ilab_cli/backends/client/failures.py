@@ -1,0 +1,149 @@
+"""What an answer of an endpoint means: the samples in it, or the kind of failure. Pure functions over what came back.
+
+When a failed call is tried again is told in ``retry``; that an endpoint is left alone for a while, in ``line``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Any
+
+from ilab_cli.backends.client.requests import Answer, whole
+
+__all__ = ["Failure", "Kind", "answers", "failure", "message", "retry_after"]
+
+_OVERLOAD = {408, 425, 429, 502, 503, 504, 529}
+_KEY = {401, 403}
+_MOVED = {301, 302, 303, 307, 308}
+_NOT_FOUND = {*_MOVED, 404, 405, 410}
+_SHOWN = 200
+
+
+class Kind(Enum):
+    """What a failure tells about whom."""
+
+    UNREACHABLE = "no connection"
+    """About the endpoint: it is away."""
+    OVERLOAD = "overloaded"
+    """About the load: too many calls at once, or too long a wait."""
+    BROKEN = "broken"
+    """About this answer: the same call may go well next time."""
+    WRONG = "wrong request"
+    """About the request: it never goes well."""
+    NOT_FOUND = "not found"
+    """About the settings: there is no such model, or no such address."""
+    KEY = "key refused"
+    """About the key."""
+
+
+class Failure(Exception):
+    """A call that got no usable answer.
+
+    Args:
+        kind: what that tells.
+        reason: why, in words that are the same for the same cause.
+        detail: what the endpoint said.
+        wait: seconds for which the endpoint asks not to be called; ``None`` if it does not say.
+
+    Attributes:
+        counts: whether it is one of the tries that a call has; not if the endpoint was away or had been set aside
+            meanwhile, for which the call is not to blame.
+    """
+
+    def __init__(self, kind: Kind, reason: str, detail: str = "", wait: float | None = None) -> None:
+        self.kind, self.reason, self.detail, self.wait = kind, reason, detail, wait
+        self.counts = kind is not Kind.UNREACHABLE
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+
+
+def answers(content: bytes, key: str = "") -> list[Answer]:
+    """The samples in the body of a successful answer, in order; choices without text are left out.
+
+    Args:
+        content: the body.
+        key: the key, which no failure shows.
+
+    Raises:
+        Failure: of kind ``BROKEN``, if there are none.
+    """
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        reason = "answer is a web page" if content.lstrip()[:1] == b"<" else "answer is not whole JSON"
+        raise Failure(Kind.BROKEN, reason, message(content, key)) from None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list):
+        raise Failure(Kind.BROKEN, "answer without choices", message(content, key))
+    if not choices:
+        raise Failure(Kind.BROKEN, "answer with no choice in it")
+    found = [answer for choice in choices if (answer := _answer(choice))]
+    if not found:
+        raise Failure(Kind.BROKEN, "answer without text")
+    return found
+
+
+def _answer(choice: Any) -> Answer | None:
+    """One sample of a chat (``message.content``) or of a completion (``text``)."""
+    if not isinstance(choice, dict):
+        return None
+    said = choice.get("message")
+    text = said.get("content") if isinstance(said, dict) else choice.get("text")
+    return Answer(whole(text), choice.get("finish_reason")) if isinstance(text, str) else None
+
+
+def failure(status: int, headers: Mapping[str, str], content: bytes, key: str = "") -> Failure:
+    """What an answer with another status than 200 means."""
+    if status in _KEY:
+        kind = Kind.KEY
+    elif status in _NOT_FOUND:
+        kind = Kind.NOT_FOUND
+    elif status in _OVERLOAD:
+        kind = Kind.OVERLOAD
+    else:
+        kind = Kind.BROKEN if status >= 500 else Kind.WRONG
+    location = headers.get("Location")
+    detail = f"it is at {location} now" if location and status in _MOVED else message(content, key)
+    return Failure(kind, f"HTTP {status}", detail, retry_after(headers.get("Retry-After")))
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds to wait, from a ``Retry-After`` header: a number of seconds or a date (RFC 9110, 10.2.3)."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    date = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+def message(content: bytes, key: str = "") -> str:
+    """What an endpoint says went wrong, in one short line: the ``message`` of its JSON, or its text without tags.
+
+    The key is not in it, nor a part of one where the line is cut off.
+    """
+    content = content.replace(key.encode(), "…".encode()) if key else content
+    text = content[:10_000].decode("utf-8", "replace")
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = None
+    for name in ("error", "message", "detail"):
+        if isinstance(data, dict) and name in data:
+            data = data[name]
+    if isinstance(data, str):
+        text = data
+    text = " ".join(re.sub(r"<(style|script).*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL).split())
+    text = "".join(letter for letter in text if letter.isprintable())
+    text = text.replace(key, "…") if key else text  # it may have been written with escapes
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

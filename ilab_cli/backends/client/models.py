@@ -1,0 +1,71 @@
+"""Which models the endpoints serve, and whether anybody is there at all: asked once at the start, and after a 404."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from ilab_cli.backends.client.endpoint import Endpoint
+from ilab_cli.backends.client.failures import Failure, Kind
+from ilab_cli.backends.client.requests import EndpointFailed
+from ilab_cli.backends.client.retry import LONGEST_WAIT, delay
+from ilab_profiles import Generate
+
+__all__ = ["find_model", "model_names"]
+
+_SECONDS = 10.0
+
+
+async def find_model(endpoints: Sequence[Endpoint], generate: Generate) -> str:
+    """The model to ask: ``generate.model``, else the first that an endpoint names. Who is away is set aside.
+
+    Raises:
+        EndpointFailed: if no endpoint is there, the key is refused, or none is wanted and none is named.
+    """
+    outcomes = await asyncio.gather(*(_ask(endpoint, generate) for endpoint in endpoints))
+    if all(endpoint.pauses for endpoint in endpoints):
+        raise EndpointFailed("; ".join(f"{endpoint.url}: {endpoint.trouble}" for endpoint in endpoints))
+    named = [name for outcome in outcomes for name in outcome]
+    if not generate.model and not named:
+        why = f" ({endpoints[0].trouble})" if endpoints[0].trouble else ""
+        message = f"{endpoints[0].url} does not say which models it serves{why}"
+        raise EndpointFailed(f"{message}: set generate.model (--model)")
+    return generate.model or named[0]
+
+
+async def model_names(endpoint: Endpoint) -> list[str]:
+    """The models that an endpoint says it serves; none if it does not say."""
+    try:
+        return _names(await endpoint.models(_SECONDS))
+    except Failure:
+        return []
+
+
+async def _ask(endpoint: Endpoint, generate: Generate) -> list[str]:
+    """The models of an endpoint, which is set aside if it is away, or goes on saying that it is not ready."""
+    tries = 0
+    while True:
+        try:
+            return _names(await endpoint.models(min(generate.request_timeout, _SECONDS)))
+        except Failure as error:
+            failed = error
+        tries += 1
+        endpoint.trouble = str(failed)
+        if failed.kind is Kind.KEY:
+            raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
+        wait = failed.wait or 0.0
+        is_over = tries > generate.max_retries or wait > LONGEST_WAIT
+        if failed.kind is Kind.UNREACHABLE or (failed.kind is Kind.OVERLOAD and is_over):
+            endpoint.set_aside(failed.wait)
+            return []
+        if failed.kind in (Kind.NOT_FOUND, Kind.WRONG) or is_over:
+            return []
+        await asyncio.sleep(wait + delay(tries))
+
+
+def _names(content: bytes) -> list[str]:
+    try:
+        return [str(model["id"]) for model in json.loads(content)["data"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return []

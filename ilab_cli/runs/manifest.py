@@ -1,0 +1,222 @@
+"""A run and its folder: ``run.yaml`` says what was run, with which settings and where each came from, and how it went.
+
+A folder belongs to one run. The same command may go on with it. Another one is refused before anything is written, but
+for generation and mixing: what they write can be made again, from the journal and from the recipes, so they only warn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.command_line import dashed
+from ilab_cli.extras import versions
+from ilab_cli.flags.table import table
+from ilab_profiles import Effective, Finding, InputError, Position
+from ilab_profiles.diagnostics import Severity
+from ilab_profiles.views.explain import MASK
+from ilab_profiles.yaml.files import make_folder, read_bytes, replace
+from ilab_profiles.yaml.read import read
+from ilab_profiles.yaml.write import dump, scalar, to_data
+
+__all__ = ["Run", "write_atomically"]
+
+MANIFEST = "run.yaml"
+# Settings that do not change what a run computes, so that it may go on under others.
+_FREE = {
+    "train": {"output_dir", "resume", "gpus", "num_gpus", "device", "torchrun", "save_samples", "max_batch_len"},
+    "evaluate": {"output_dir", "gpus", "device", "prune"},
+    "generate": {
+        *("output_dir", "gpus", "num_cpus", "model_endpoint_url", "api_key", "num_instructions", "mix"),
+        *("max_concurrency", "max_retries", "request_timeout"),
+    },
+    "generate.mix": {"output_dir", "num_util_proc"},
+}
+_INPUTS = {
+    "train": ("data_path", "chat_template"),
+    "evaluate": (),
+    "generate": ("taxonomy_path", "config"),
+    "generate.mix": ("knowledge_recipes", "skill_recipes"),
+}
+_MADE_ANEW = {"generate", "generate.mix"}
+
+
+class Run:
+    """A run of one section in its folder; the section is named by its dotted path."""
+
+    def __init__(self, section: str, effective: Effective) -> None:
+        self.section = section
+        self.effective = effective
+
+    @cached_property
+    def _model(self) -> Any:
+        return attrgetter(self.section)(self.effective.profile).at_home()
+
+    @cached_property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self._model.output_dir)
+
+    @property
+    def manifest(self) -> Path:
+        """Path of ``run.yaml``."""
+        return self.folder / MANIFEST
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings in force, secrets masked; with those of mixing, what it takes from those of generation."""
+        above: dict[str, Any] = {}
+        data: dict[str, Any] = to_data(self.effective.profile)
+        for name in self.section.split("."):
+            above, data = data, data[name]
+        return data | {"seed": above["seed"], "generate.output_dir": above["output_dir"]} if "seed" in above else data
+
+    @cached_property
+    def inputs(self) -> dict[str, str]:
+        """SHA-256 of the files that the run reads, by the setting that names them."""
+        found: dict[str, str] = {}
+        for name in _INPUTS[self.section]:
+            given = getattr(self._model, name) or ()
+            paths = [Path(path) for path in ((given,) if isinstance(given, str) else given)]
+            if paths and all(path.exists() for path in paths):
+                found[name] = _hash(paths)
+        return found
+
+    def conflicts(self, *, resume: bool) -> list[Finding]:
+        """Why this run must not use its folder; nothing if it may."""
+        if os.path.isfile(self.folder):
+            return [self._finding("it is a file, not a folder")]
+        if not os.path.isdir(self.folder) or not any(self.folder.iterdir()):
+            return []
+        if not self.manifest.is_file():
+            return [self._finding("it is not empty, and no run of ilab made it")]
+        try:
+            earlier = read(self.manifest).data
+        except InputError as error:
+            return [*error.findings, self._finding("its run.yaml cannot be read")]
+        if not resume:
+            return [self._finding("it holds a run already, and resume is off")]
+        if earlier.get("section") != self.section:
+            return [self._finding(f"it holds another run: {earlier.get('section')}")]
+        differing = "; ".join(self._differences(earlier))
+        if differing and self.section in _MADE_ANEW:
+            return [self._finding(f"the files of the run in it are made anew: {differing}", "warning")]
+        return [self._finding(f"it holds another run: {differing}")] if differing else []
+
+    def _differences(self, earlier: dict[str, Any]) -> list[str]:
+        then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
+        found = [
+            f"{name} was {scalar(then.get(name))}, is {scalar(now.get(name))}"
+            for name in sorted({*then, *now})
+            if then.get(name) != now.get(name) and name.split(".")[0] not in _FREE[self.section]
+        ]
+        then_inputs = earlier.get("inputs") or {}
+        return found + [
+            f"{name} holds other data now" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
+        ]
+
+    def _finding(self, message: str, severity: Severity = "error") -> Finding:
+        return Finding(
+            "output-folder-in-use",
+            message,
+            f"{self.section}.output_dir",
+            Position(str(self.folder)),
+            hint=f"choose another folder for {self.section}.output_dir",
+            severity=severity,
+        )
+
+    def begin(self) -> None:
+        """Make the folder and write ``run.yaml``.
+
+        Raises:
+            InputError: if that is not possible.
+        """
+        make_folder(self.manifest)
+        self._write("running")
+
+    def end(self, code: int) -> None:
+        """Note how the run went."""
+        self._write({0: "complete", 130: "interrupted"}.get(code, "failed"))
+
+    def _write(self, status: str) -> None:
+        origins = {
+            path: str(setting.position())
+            for path in self.effective.settings
+            if path.startswith(f"{self.section}.") and (setting := self.effective.origin(path))
+        }
+        installed = {name: version for name, version in versions().items() if version}
+        data = {
+            "section": self.section,
+            "status": status,
+            "command": shlex.join(["ilab", *_without_secrets(sys.argv[1:])]),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": self.settings,
+            "origins": origins,
+            "inputs": self.inputs,
+            "versions": {"python": platform.python_version(), **installed},
+            "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
+        }
+        write_atomically(self.manifest, dump(data))
+
+
+def _without_secrets(arguments: Sequence[str]) -> list[str]:
+    """A command line with the values of secret flags masked."""
+    secret = {option for flags in table().flags.values() for flag in flags if flag.secret for option in flag.options}
+    masked: list[str] = []
+    for word in arguments:
+        name, equals, _ = word.partition("=")
+        if masked and dashed([masked[-1]])[0] in secret:
+            word = MASK
+        elif equals and dashed([name])[0] in secret:
+            word = f"{name}={MASK}"
+        masked.append(word)
+    return masked
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that at any moment it holds all of the old or all of the new text.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    replace(path, text.encode(), expected=read_bytes(path) if os.path.exists(path) else None)
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict):
+            found.update(_flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _hash(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in _files(path):
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The file, or those of a folder in order; what is hidden in it, such as the objects of git, is left out."""
+    if path.is_file():
+        yield path
+        return
+    for folder, below, names in os.walk(path):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and (file := Path(folder, name)).is_file():
+                yield file

@@ -1,0 +1,123 @@
+"""From settings in force to a run: what every workflow command does, whatever engine it hands them to."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from ilab_cli import output
+from ilab_cli.flags import completion
+
+if TYPE_CHECKING:
+    from ilab_profiles import Effective, Finding
+
+__all__ = ["Backend", "ConfigOption", "DryRun", "ProfileOption", "perform", "typed"]
+
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        help="Profile to use in place of the one in config.yaml",
+        metavar="NAME",
+        autocompletion=completion.profiles,
+    ),
+]
+ConfigOption = Annotated[
+    str | None,
+    typer.Option("--config", help="File of settings (YAML or JSON) that go over all but flags", metavar="FILE"),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the settings in force and the command; run nothing")]
+
+
+class Backend(Protocol):
+    """What runs a section: each is a module that imports nothing heavy before it is called."""
+
+    def preflight(self, settings: Any, /) -> list[Finding]:
+        """Everything that can be known to be wrong before the start."""
+
+    def command(self, settings: Any, /) -> list[str]:
+        """The command that is launched."""
+
+    def environment(self, settings: Any, /) -> dict[str, str]:
+        """The variables that the command needs."""
+
+    def run(self, settings: Any, /) -> int:
+        """Launch it and wait; returns the exit code."""
+
+
+def perform(
+    backend: Backend,
+    effective: Effective,
+    section: str,
+    settings: Any,
+    *,
+    resume: bool = True,
+    dry_run: bool,
+    beside: Sequence[str] = (),
+) -> None:
+    """Show or launch what a section asks for, in a run folder of its own.
+
+    Args:
+        backend: what runs the section.
+        effective: the settings in force.
+        section: its dotted path.
+        settings: what the backend gets.
+        resume: whether a run that is in the folder may go on.
+        dry_run: whether it is only shown.
+        beside: dotted paths of sections that are run along with this one.
+
+    Raises:
+        InputError: if it cannot be run as it stands; nothing is written then.
+    """
+    from ilab_cli.runs.manifest import Run
+    from ilab_cli.session import derived_values, shown
+
+    output.warn(effective.warnings)
+    if dry_run:
+        print(shown(effective, section), end="")
+        print(derived_values(effective, section), end="")
+        print(f"\n{_typed(backend, settings)}")
+    together = [Run(name, effective) for name in (section, *beside)]
+    conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
+    output.judge(_placed([*backend.preflight(settings), *conflicts], effective))
+    if not dry_run:
+        output.detail(f"running {_typed(backend, settings)}")
+        code = 1
+        try:
+            for run in together:
+                run.begin()
+            output.share_level()
+            code = backend.run(settings)
+        except KeyboardInterrupt:
+            code = 130
+            raise
+        finally:
+            for run in together:
+                run.end(code)
+        raise typer.Exit(code)
+
+
+def _typed(backend: Backend, settings: Any) -> str:
+    return typed(backend.environment(settings), backend.command(settings))
+
+
+def typed(variables: Mapping[str, str], command: Sequence[str]) -> str:
+    """A command as a person would type it in a shell."""
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in variables.items()), shlex.join(command)])
+
+
+def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:
+    """Findings about a setting, where that is set."""
+    placed = []
+    for finding in findings:
+        origin = effective.origin(finding.path)
+        if finding.position is None and origin is not None:
+            position = origin.position()
+            line = origin.document.line(position.line) if origin.document else ""
+            finding = replace(finding, position=position, line_text=line)
+        placed.append(finding)
+    return placed

@@ -1,0 +1,1 @@
+"""From sources to checked settings: inheritance, layers, merging, and who gave each value."""

@@ -1,0 +1,199 @@
+"""One value, one origin: layers merged by rank, the result checked as a whole.
+
+Key by key the last layer that has a value wins, and lists are replaced as a whole. Every value in force knows who set
+it and what it shadows; every finding points to the value that has to change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.loading.layers import Layer, Setting
+from ilab_profiles.loading.phases import PHASES, replaced, settled
+from ilab_profiles.models.fields import Section
+from ilab_profiles.models.paths import fields, is_secret, items_of
+from ilab_profiles.models.profile import Profile
+from ilab_profiles.rules.language import show
+from ilab_profiles.rules.violations import Violation, violations
+
+__all__ = ["Effective", "merge", "validate"]
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """A checked profile, and for each setting who gave it.
+
+    Attributes:
+        profile: the profile in force.
+        settings: for each dotted path that somebody set, what every source says of it, weakest first; of phases, what
+            is said of each part too, as of ``train.phases.0.num_epochs``.
+        warnings: findings that do not refuse the profile.
+    """
+
+    profile: Profile
+    settings: Mapping[str, Sequence[Setting]]
+    warnings: tuple[Finding, ...] = ()
+
+    def origin(self, path: str) -> Setting | None:
+        """Who gave the value in force; ``None`` if it is the default."""
+        given = self.settings.get(path)
+        return given[-1] if given else None
+
+
+def merge(layers: Sequence[Layer]) -> Effective:
+    """Merge layers, weakest first, and check the result.
+
+    Raises:
+        InputError: with all findings of all layers, all fields and all rules.
+    """
+    layers = [*layers, *replaced(layers)]
+    findings = [finding for layer in layers for finding in layer.findings]
+    settings: dict[str, list[Setting]] = {}
+    ranks: dict[str, int] = {}
+    for rank, layer in enumerate(layers):
+        for path, setting in layer.settings.items():
+            settings.setdefault(path, []).append(setting)
+            ranks[path] = rank
+    winners = {path: given[-1] for path, given in settings.items()}
+    profile, wrong = validate(Profile, winners)
+    profile, in_phases = settled(profile, layers)
+    findings.extend(wrong)
+    winners |= {path: given[-1] for path, given in in_phases.items()}
+    ranks |= {path: ranks[_giver(path, given)] for path, given in in_phases.items()}
+    findings += _rule_findings(violations(profile), winners, ranks, wrong)
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(sorted(findings, key=_in_reading_order))
+    return Effective(profile, settings | in_phases, tuple(findings))
+
+
+def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[SectionT, list[Finding]]:
+    """Make a model of the values in force; a default stands in for each wrong value, so that rules can see the rest."""
+    try:
+        return model.with_rules_later(_nested(winners)), []
+    except ValidationError as error:
+        findings = list(_field_findings(error, winners, fields(model)))
+    sound = {path: setting for path, setting in winners.items() if not _is_wrong(path, findings)}
+    return model.with_rules_later(_nested(sound)), findings
+
+
+def _is_wrong(path: str, findings: Sequence[Finding]) -> bool:
+    """Whether a finding is about the setting, or about an item of its list."""
+    return any(f"{finding.path}.".startswith(f"{path}.") for finding in findings)
+
+
+def _in_reading_order(finding: Finding) -> tuple[str, int, int]:
+    place = finding.position
+    return (place.source, place.line, place.column) if place else ("", 0, 0)
+
+
+def _nested(winners: Mapping[str, Setting]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for path, setting in winners.items():
+        *sections, name = path.split(".")
+        here = data
+        for part in sections:
+            here = here.setdefault(part, {})
+        here[name] = setting.value
+    return data
+
+
+def _field_findings(
+    error: ValidationError, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]
+) -> Iterator[Finding]:
+    seen: set[tuple[Any, ...]] = set()
+    for item in error.errors(include_url=False, include_context=False):
+        loc = item["loc"]
+        depth = max((n for n in range(len(loc) + 1) if ".".join(map(str, loc[:n])) in known), default=len(loc))
+        path = ".".join(map(str, loc[:depth]))
+        below = loc[depth:] if isinstance(next(iter(loc[depth:]), None), int) else ()  # else the branch of a union
+        if (path, below) in seen:
+            continue  # refused by every branch
+        seen.add((path, below))
+        yield _field_finding(path, item, below, winners.get(path), known)
+
+
+def _field_finding(
+    path: str, item: Any, below: tuple[int | str, ...], setting: Setting | None, known: Mapping[str, FieldInfo]
+) -> Finding:
+    """Say what is wrong with a value, or with a part of it, where that stands."""
+    position = setting.position(below) if setting else None
+    document = setting.document if setting and not is_secret(path) else None
+    line = document.line(position.line) if document and position else ""
+    given = item["input"] if below else setting.value if setting else None
+    value = f"{show(given)[:60]}: " if setting and not is_secret(path) else ""
+    rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
+    hint = _described(known[path], below) if path in known else ""
+    where = ".".join(map(str, (path, *below)))
+    return Finding(rule, f"{value}{_say(item['msg'])}", where, position, hint=hint, line_text=line)
+
+
+def _described(info: FieldInfo, below: tuple[int | str, ...]) -> str:
+    """What a setting is, or the one below it in an item of a list."""
+    model = items_of(info.annotation)
+    inner = model.model_fields.get(str(below[1])) if model and len(below) > 1 else None
+    return (inner or info).description or ""
+
+
+def _say(message: str) -> str:
+    text = message.removeprefix("Value error, ").replace("Input should be", "should be")
+    for jargon, word in _WORDS.items():
+        text = re.sub(jargon, word, text)
+    return text[:1].lower() + text[1:]
+
+
+_WORDS = {
+    "a valid tuple": "a list",
+    r"a valid dictionary( or instance of \w+)?": "a section of settings, as `key: value`",
+    "a valid boolean": "true or false",
+    "^String should match pattern": "should match the pattern",
+    "^String should have at least 1 character": "should not be empty",
+}
+"""What pydantic says, and what it is called in YAML."""
+
+
+def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:
+    """Whether a warning is about a value that a stronger layer made idle on purpose, as by switching LoRA off."""
+    cause, *others = (ranks.get(path, -1) for path in violation.involved)
+    return violation.severity == "warning" and cause >= 0 and max(others, default=-1) > cause
+
+
+def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: Mapping[str, int]) -> Finding:
+    """Place a violation at the setting, of those that bring it about, that the strongest layer gave."""
+    given = [path for path in violation.involved if path in winners]
+    setting = winners[max(given, key=lambda path: ranks[path])] if given else None
+    position = setting.position() if setting else None
+    line = setting.document.line(position.line) if setting and setting.document and position else ""
+    fix = tuple((path, show(value)) for path, value in violation.fix.items())
+    return Finding(
+        violation.rule,
+        violation.message,
+        violation.path,
+        position,
+        violation.why,
+        severity=violation.severity,
+        line_text=line,
+        fix=fix,
+    )
+
+
+def _rule_findings(
+    broken: Iterable[Violation], winners: Mapping[str, Setting], ranks: Mapping[str, int], wrong: Sequence[Finding]
+) -> Iterator[Finding]:
+    """What rules say, but for what only a wrong value or a stronger layer brings about."""
+    for violation in broken:
+        if not any(_is_wrong(path, wrong) for path in violation.involved) and not _outdone(violation, ranks):
+            yield _rule_finding(violation, winners, ranks)
+
+
+def _giver(path: str, given: Sequence[Setting]) -> str:
+    """The setting whose layer gives that of a phase: the phases, or what a stronger one says of all of them."""
+    return f"train.{path.rpartition('.')[2]}" if len(given) > 1 else PHASES

@@ -1,0 +1,99 @@
+"""Which sources speak for a profile, and in which order: profile, config.yaml, environment, flags."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ilab_profiles import catalog
+from ilab_profiles.catalog import Name, real
+from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.loading import inheritance
+from ilab_profiles.loading.config_file import layers_of, read_config
+from ilab_profiles.loading.environment import read_environment
+from ilab_profiles.loading.layers import Layer, read_data, read_document
+from ilab_profiles.loading.merge import Effective, merge
+from ilab_profiles.models.paths import section_of
+from ilab_profiles.models.profile import Profile
+
+__all__ = ["check", "load", "resolve"]
+
+
+def load(name: Name) -> Profile:
+    """A checked, immutable profile.
+
+    Args:
+        name: a name of the catalogue (``"single_gpu"``, ``"multi_gpu/l40s_x4"``) or the path of a file, text or not.
+
+    Raises:
+        InputError: with everything that is wrong with it.
+    """
+    return merge(_layers(name)).profile
+
+
+def check(name: Name) -> tuple[Finding, ...]:
+    """Everything that is wrong with a profile or a config file, warnings included; nothing if all is well."""
+    try:
+        return merge(_layers(name)).warnings
+    except InputError as error:
+        return error.findings
+
+
+def _layers(name: Name) -> list[Layer]:
+    """The layers of a profile, or of what a config file chooses, with the findings of the whole file."""
+    path = catalog.find(name)
+    return layers_of(inheritance.open_document(path), path)
+
+
+def resolve(
+    profile: Name | None = None,
+    *,
+    config_file: Path | None = None,
+    settings_file: Path | None = None,
+    section: str = "",
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+    flag_name: Mapping[str, str] | None = None,
+) -> Effective:
+    """The settings in force, from every source that speaks; the strongest last:
+    profile, config.yaml, environment, a file of settings, flags.
+
+    Args:
+        profile: name or path of a profile; takes the place of the one that config.yaml chooses.
+        config_file: ``config.yaml``, if there is one.
+        settings_file: a file of settings for this once: a profile, or the settings of one section.
+        section: the section that a settings file without sections is about, for example ``"train"``.
+        environ: environment variables; those of the form ``ILAB_TRAIN__NUM_EPOCHS`` count.
+        flags: values by dotted path.
+        flag_name: how the user wrote the flag of a dotted path, for findings.
+
+    Raises:
+        InputError: with everything that is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    chosen = profile or environ.get("ILAB_PROFILE")
+    if chosen:
+        layers = _layers(chosen)
+    elif config_file is not None:
+        layers = read_config(config_file)[1]
+    else:
+        layers = inheritance.chain(catalog.DEFAULT)
+    named = flag_name or {}
+    layers.append(read_environment(environ))
+    if settings_file is not None:
+        layers += _read_settings(settings_file, section)
+    layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
+    return merge(layers)
+
+
+def _read_settings(path: Path, section: str) -> list[Layer]:
+    document = inheritance.open_document(path)
+    above = (real(path),)
+    if isinstance(document.data.get("profile"), Mapping):
+        return inheritance.extend(document, ("profile",), "config", above)
+    model = section_of(Profile.model_fields[section].annotation) if section else None
+    if model is None or not {*Profile.model_fields, "extends"}.isdisjoint(document.data):
+        return inheritance.extend(document, (), "config", above)
+    return [read_document(document, "config", document.source, model=model, prefix=f"{section}.")]

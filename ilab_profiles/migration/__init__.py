@@ -1,0 +1,1 @@
+"""The older ``ilab``'s configuration, as a profile and a ``config.yaml`` of today."""

@@ -1,0 +1,90 @@
+"""Settings of ``ilab model evaluate``: which benchmarks, on which model, judged by whom."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+
+from ilab_profiles.models.fields import GpuSelection, Section, StrList, section, setting, split_names
+
+__all__ = ["BENCHMARK_NAMES", "Benchmark", "Evaluate", "Mmlu", "MtBench"]
+
+Benchmark = Literal["mmlu", "mt_bench"]
+BENCHMARK_NAMES = {"mmlu": "mmlu", "mt_bench": "mt_bench", "mt-bench": "mt_bench", "mt": "mt_bench"}
+_ONE = f"({'|'.join(BENCHMARK_NAMES)})"
+
+
+def _benchmark_names(value: object) -> object:
+    names = split_names(value)
+    if isinstance(names, tuple):
+        return tuple(BENCHMARK_NAMES.get(name, name) if isinstance(name, str) else name for name in names)
+    return names
+
+
+Benchmarks = Annotated[
+    tuple[Benchmark, ...],
+    BeforeValidator(_benchmark_names),
+    PlainSerializer(list),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"enum": list(BENCHMARK_NAMES)}},
+                {"type": "string", "pattern": f"^[\\s,]*({_ONE}\\s*(,[\\s,]*{_ONE}\\s*)*[,\\s]*)?$"},
+            ]
+        }
+    ),
+]
+"""Names of benchmarks; one name, or several with commas between them, may stand for the list."""
+
+
+class Mmlu(Section):
+    """MMLU: multiple-choice questions, scored by lm-eval."""
+
+    place = "evaluate.mmlu"
+
+    model: str | None = setting(None, "Model for this benchmark, in place of evaluate.model", path=True)
+    tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run")
+    few_shots: int = setting(5, "Solved examples before each question", unit="examples", ge=0)
+    data_dir: str | None = setting(None, "Folder of task files (YAML and JSONL)", aliases=["tasks_dir"], path=True)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = setting(
+        "auto", "Questions answered at once; auto finds the most that fit", unit="questions"
+    )
+    apply_chat_template: bool = setting(
+        False, "Ask each question as a user's turn of the chat template", expertise="advanced"
+    )
+
+
+class MtBench(Section):
+    """MT-Bench: conversations of two turns, marked by a judge model."""
+
+    place = "evaluate.mt"
+
+    model: str | None = setting(None, "Model for this benchmark, in place of evaluate.model")
+    endpoint: str | None = setting(None, "OpenAI-compatible endpoint of the model under test", expertise="advanced")
+    api_key: SecretStr | None = setting(None, "Key for the endpoints", expertise="advanced")
+    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that marks the answers")
+    judge_endpoint: str | None = setting(None, "Endpoint of the judge; unset takes `endpoint`", expertise="advanced")
+    data_dir: str | None = setting(
+        None, "Folder with question.jsonl, judge_prompts.jsonl and reference_answer", path=True
+    )
+    max_concurrency: int = setting(8, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
+
+
+class Evaluate(Section):
+    """Every setting of evaluation."""
+
+    place = "evaluate"
+
+    benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off")
+    model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
+    input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
+    output_dir: str = setting("runs/evaluate", "Folder for scores and answers", path=True, min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Hardware to evaluate on; auto takes CUDA where it is there"
+    )
+    gpus: GpuSelection = setting(None, "GPUs to evaluate on: 0-3, 0:3, 1,3, or -1 for none")
+    prune: bool = setting(False, "Delete the checkpoints that are not the best", expertise="advanced")
+    trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
+    mmlu: Mmlu = section(Mmlu, "MMLU")
+    mt: MtBench = section(MtBench, "MT-Bench", aliases=["mt_bench"])

@@ -1,0 +1,246 @@
+"""The vocabulary that the models are written in: how a setting is declared, and the types they share.
+
+A setting is declared once, with :func:`setting`: its default, description, unit, bounds, other spellings and the
+expertise it asks for. Flags, schema, reference and help are derived from that declaration. A section runs the rules
+that lie in it, wherever it is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from ilab_profiles.gpus import GPU_TEXT, MOST_GPU, format_gpus, parse_gpus
+from ilab_profiles.rules.violations import violations
+
+__all__ = [
+    "Expertise",
+    "GpuSelection",
+    "Section",
+    "StrList",
+    "aliases_of",
+    "as_tuple",
+    "expertise_of",
+    "is_path",
+    "mistaken_for",
+    "section",
+    "setting",
+    "split_names",
+    "unit_of",
+    "unset_of",
+    "words_of",
+]
+
+
+class Expertise(StrEnum):
+    """How much a reader of ``--help`` is assumed to know; each level shows all that the one before it shows."""
+
+    BASIC = "basic"
+    ADVANCED = "advanced"
+    EXPERT = "expert"
+
+
+_RULES_LATER: dict[str, Any] = {"rules": "later"}
+
+
+class Section(BaseModel):
+    """Base of every group of settings: immutable, strict about types, without room for unknown keys, true to the rules.
+
+    Making one runs all rules whose fields lie in it; what they refuse is told in pydantic's ``ValidationError``.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    place: ClassVar[str | None] = None
+    """Dotted path of the section in a profile, empty for the profile itself; ``None`` where no rule looks."""
+
+    @model_validator(mode="after")
+    def _obey_rules(self, info: ValidationInfo) -> Self:
+        if self.place is not None and info.context is not _RULES_LATER:
+            broken = [str(item) for item in violations(self, self.place) if item.severity == "error"]
+            if broken:
+                raise PydanticCustomError("rule", "{broken}", {"broken": "\n".join(broken)})
+        return self
+
+    @classmethod
+    def with_rules_later(cls, data: Any) -> Self:
+        """A model whose values are checked one by one; to run the rules is left to the caller, who knows more."""
+        return cls.model_validate(data, context=_RULES_LATER)
+
+    def at_home(self) -> Self:
+        """The settings with ``~`` replaced in every path, as a shell would have done it; it stays where no home is."""
+        changes: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            match getattr(self, name):
+                case Section() as below:
+                    changes[name] = below.at_home()
+                case (Section(), *_) as items:
+                    changes[name] = tuple(item.at_home() for item in items)
+                case str(path) if is_path(info):
+                    changes[name] = os.path.expanduser(path)
+                case (str(), *_) as paths if is_path(info):
+                    changes[name] = tuple(map(os.path.expanduser, paths))
+        return self.model_copy(update=changes)
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    unit: str | None = None,
+    expertise: Literal["basic", "advanced", "expert"] = "basic",
+    aliases: Iterable[str] = (),
+    mistaken: Iterable[str] = (),
+    path: bool = False,
+    **bounds: Any,
+) -> Any:
+    """Declare one setting.
+
+    Args:
+        default: its value where nobody gives one.
+        description: one line, without a full stop at its end being required by any tool.
+        unit: what the number counts, for example ``"tokens"``.
+        expertise: the level of ``--help`` from which on its flag is shown.
+        aliases: other spellings that files and flags may use.
+        mistaken: names that are not accepted, but that people write for it; they get its name as a hint.
+        path: true if the value is a file or folder, for shell completion.
+        bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as :func:`pydantic.Field` takes them.
+    """
+    extra: dict[str, Any] = {"x-expertise": expertise}
+    if unit:
+        extra["x-unit"] = unit
+    if names := list(aliases):
+        extra["x-aliases"] = names
+    if names := list(mistaken):
+        extra["x-mistaken"] = names
+    if path:
+        extra["x-path"] = True
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def section(kind: type[Section], description: str, *, aliases: Iterable[str] = ()) -> Any:
+    """Declare a nested group of settings, all at their defaults; as it never changes, one object serves all."""
+    extra: dict[str, Any] = {"x-aliases": list(aliases)} if aliases else {}
+    return Field(default_factory=cache(kind), description=description, json_schema_extra=extra)
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+
+
+def aliases_of(field: FieldInfo) -> list[str]:
+    """Other spellings of a setting's name."""
+    return list(_extra(field).get("x-aliases", ()))
+
+
+def mistaken_for(field: FieldInfo) -> list[str]:
+    """Names that are not accepted, but that people write for a setting."""
+    return list(_extra(field).get("x-mistaken", ()))
+
+
+def unit_of(field: FieldInfo) -> str | None:
+    """What a setting's number counts, if it counts something."""
+    unit = _extra(field).get("x-unit")
+    return None if unit is None else str(unit)
+
+
+def expertise_of(field: FieldInfo) -> Expertise:
+    """The level of ``--help`` from which on a setting is shown."""
+    return Expertise(_extra(field).get("x-expertise", "basic"))
+
+
+def unset_of(field: FieldInfo) -> dict[str, Any] | None:
+    """Schema of the raw values, beside null and nothing, that leave a setting without a value."""
+    for item in field.metadata:
+        if isinstance(item, WithJsonSchema) and item.json_schema and "x-unset" in item.json_schema:
+            return dict(item.json_schema["x-unset"])
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class MayBe:
+    """Beside a type: what its values may be, in words, where the type does not tell."""
+
+    words: str
+
+
+def words_of(field: FieldInfo) -> str:
+    """What a setting may be, where its type brings the words for it; else empty."""
+    return next((item.words for item in field.metadata if isinstance(item, MayBe)), "")
+
+
+def is_path(field: FieldInfo) -> bool:
+    """Whether a setting's value names a file or folder."""
+    return bool(_extra(field).get("x-path"))
+
+
+# --- GPU selections ---------------------------------------------------------------------------------------------------
+
+GpuSelection = Annotated[
+    tuple[int, ...] | None,
+    BeforeValidator(parse_gpus),
+    PlainSerializer(format_gpus),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": -1, "maximum": MOST_GPU},
+                {"type": "string", "pattern": GPU_TEXT},
+                {
+                    "type": "array",
+                    "items": {"type": "integer", "minimum": 0, "maximum": MOST_GPU},
+                    "minItems": 1,
+                    "uniqueItems": True,
+                },
+                {"type": "null"},
+            ],
+            "x-unset": {"enum": [-1, "-1"]},
+        }
+    ),
+    MayBe("0-3, 0:3, 1,3, a list of numbers, or -1 for none"),
+]
+"""GPU numbers as a sorted tuple; ``()`` is the CPU, ``None`` is "not chosen"."""
+
+
+def split_names(value: object) -> object:
+    """A list, or one text with commas between names, as a tuple; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return as_tuple(value)
+
+
+def as_tuple(value: object) -> object:
+    """A list as a tuple; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+StrList = Annotated[
+    tuple[str, ...],
+    BeforeValidator(split_names),
+    PlainSerializer(list),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
+            "x-unset": {"type": "string", "pattern": r"^[\s,]*$"},
+        }
+    ),
+]
+"""A list of names; one name, or several with commas between them, may stand for it."""

@@ -1,0 +1,78 @@
+"""Settings of ``ilab data generate`` and ``ilab data mix``: taxonomy, teacher, amounts, and what to mix in."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import SecretStr
+
+from ilab_profiles.models.fields import GpuSelection, Section, StrList, section, setting
+
+__all__ = ["Generate", "Mix"]
+
+
+class Mix(Section):
+    """Every setting of mixing."""
+
+    place = "generate.mix"
+
+    num_util_proc: int = setting(1, "Processes that read and write data", unit="processes", expertise="advanced", ge=1)
+    output_dir: str = setting("generated/mixed", "Folder for the mixed data", path=True, min_length=1)
+    knowledge_recipes: StrList = setting(
+        (), "Recipe files for knowledge: which data sets, and how much of each", path=True
+    )
+    skill_recipes: StrList = setting(
+        (), "Recipe files for skills: which data sets, and how much of each", aliases=["skills_recipes"], path=True
+    )
+
+
+class Generate(Section):
+    """Every setting of data generation."""
+
+    place = "generate"
+
+    model_family: str | None = setting(
+        None, "Family of the teacher, which decides its prompt format (for example mixtral)"
+    )
+    raw_prompts: bool = setting(
+        False,
+        "Send prompts as plain text in the form of model_family, to an endpoint that serves no chat",
+        expertise="advanced",
+    )
+    model: str | None = setting(None, "Name of the teacher at the endpoint; unset takes the one it serves")
+    model_endpoint_url: str = setting(
+        "127.0.0.1:8000",
+        "OpenAI-compatible endpoint of the teacher; several with commas between them share the work",
+        aliases=["endpoint_url"],
+    )
+    api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced")
+    gpus: GpuSelection = setting(None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none")
+    num_cpus: int = setting(4, "Leaves whose documents are fetched and cut at once", expertise="advanced", ge=1)
+    taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True, min_length=1)
+    taxonomy_base: str = setting(
+        "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
+    )
+    num_instructions: int = setting(10, "Accepted question-answer pairs of the whole run", unit="pairs", ge=1)
+    num_grounded_questions: int = setting(
+        3, "Questions asked for each context of a grounded skill", unit="questions", expertise="advanced", ge=1
+    )
+    num_samples: int = setting(5, "Samples asked for in one request", unit="samples", expertise="advanced", ge=1)
+    chunk_word_count: int = setting(
+        1000, "Most words in one piece of a document", unit="words", expertise="advanced", ge=1
+    )
+    pipeline: Literal["simple", "full"] = setting(
+        "simple", "Built-in pipeline: full also asks the teacher to judge each pair, and drops what fails"
+    )
+    config: str | None = setting(
+        None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True
+    )
+    output_dir: str = setting("generated", "Folder for the generated data", path=True, min_length=1)
+    max_concurrency: int = setting(64, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
+    max_retries: int = setting(5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0)
+    request_timeout: float = setting(
+        120.0, "Time after which a request counts as failed", unit="seconds", expertise="expert", gt=0
+    )
+    max_tokens: int = setting(2048, "Longest answer asked for", unit="tokens", expertise="advanced", ge=1)
+    temperature: float = setting(0.7, "Randomness of the answers", expertise="advanced", ge=0, le=2)
+    seed: int = setting(42, "Seed of everything drawn at random", expertise="advanced", ge=0, lt=2**32)
+    mix: Mix = section(Mix, "Mixing with other data")

@@ -1,0 +1,222 @@
+"""Settings of ``ilab model train``: what is trained, on what, how fast, and on which hardware."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
+
+from ilab_profiles.models.fields import GpuSelection, Section, StrList, as_tuple, section, setting
+
+__all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train"]
+
+
+class DeepSpeed(Section):
+    """DeepSpeed: ZeRO sharding, offload, and the precision that the base model is kept in."""
+
+    place = "train.deepspeed"
+
+    enabled: bool = setting(False, "Train with DeepSpeed", expertise="advanced")
+    deepspeed_config: str | None = setting(
+        None, "DeepSpeed JSON file whose settings are used as they stand", expertise="expert", path=True
+    )
+    zero_stage: int = setting(
+        2, "What ZeRO shards: 1 the optimizer, 2 gradients too, 3 parameters too", expertise="expert", ge=0, le=3
+    )
+    ds_offload_strat: Literal["cpu", "nvme"] | None = setting(
+        None,
+        "Where DeepSpeed puts what does not fit on the GPU",
+        expertise="expert",
+        mistaken=["deepspeed_offload", "offload"],
+    )
+    cpu_offload_optimizer: bool = setting(False, "Keep the optimizer state in main memory", expertise="expert")
+    cpu_offload_params: bool = setting(False, "Keep the parameters in main memory (ZeRO 3)", expertise="expert")
+    nvme_path: str | None = setting(None, "Folder on a fast disk for nvme offload", expertise="expert", path=True)
+    quantize_dtype: Literal["nf4", "fp8"] | None = setting(
+        None, "Quantize the frozen base model to this type (QLoRA)", expertise="advanced"
+    )
+
+
+class Lora(Section):
+    """LoRA: train small adapters and leave the base model as it is."""
+
+    place = "train.lora"
+
+    enabled: bool = setting(False, "Train LoRA adapters instead of the whole model")
+    lora_rank: int = setting(8, "Rank of each adapter", expertise="advanced", ge=1)
+    lora_alpha: float = setting(
+        32.0, "Scale of the adapters; they are multiplied by alpha / rank", expertise="advanced", gt=0
+    )
+    lora_dropout: float = setting(
+        0.1, "Share of adapter inputs dropped while training", expertise="advanced", ge=0, lt=1
+    )
+    target_modules: StrList | None = setting(
+        None, "Names of the layers that get adapters; unset means every linear layer but the head", expertise="expert"
+    )
+
+
+class Fsdp(Section):
+    """FSDP: PyTorch's own sharding of parameters, gradients and optimizer state over GPUs."""
+
+    place = "train.fsdp"
+
+    enabled: bool = setting(False, "Train with FSDP", expertise="advanced")
+    fsdp_cpu_offload: bool = setting(False, "Keep parameters and optimizer state in main memory", expertise="expert")
+    reshard_after_forward: bool = setting(
+        True,
+        "Free the gathered parameters between forward and backward pass: less memory, more traffic",
+        expertise="expert",
+    )
+
+
+class Torchrun(Section):
+    """How the worker processes find each other when training spans several machines."""
+
+    place = "train.torchrun"
+
+    nnodes: int = setting(1, "Number of machines", unit="machines", expertise="expert", ge=1)
+    node_rank: int = setting(0, "Number of this machine, from 0", expertise="expert", ge=0)
+    rdzv_id: str | None = setting(None, "Name of the job, the same on every machine", expertise="expert")
+    rdzv_endpoint: str | None = setting(None, "HOST:PORT at which the machines meet", expertise="expert")
+    master_addr: str | None = setting(
+        None, "Address of machine 0, in place of a rendezvous endpoint", expertise="expert"
+    )
+    master_port: int | None = setting(
+        None, "Port of machine 0, in place of a rendezvous endpoint", expertise="expert", ge=1, le=65535
+    )
+
+
+class Phase(Section):
+    """One phase of a training in several phases; what it leaves unset is taken from ``train``."""
+
+    name: str | None = setting(
+        None,
+        "Name of the phase's folder; unset means phase00, phase01, …",
+        pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$",
+        max_length=100,
+    )
+    data_path: str | None = setting(None, "Data of this phase", path=True)
+    num_epochs: int | None = setting(None, "Passes over this phase's data", unit="epochs", ge=1)
+    effective_batch_size: int | None = setting(None, "Samples in one optimizer step", unit="samples", ge=1)
+    learning_rate: float | None = setting(None, "Peak learning rate of this phase", gt=0)
+    warmup_steps: int | None = setting(None, "Steps over which the learning rate rises", unit="steps", ge=0)
+    save_samples: int | None = setting(
+        None, "Samples between two checkpoints; 0 saves at the end only", unit="samples", ge=0
+    )
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The settings of a training that the phase has a value of its own for, by name."""
+        return {name: value for name, value in self if value is not None and name != "name"}
+
+
+class Train(Section):
+    """Every setting of a training run."""
+
+    place = "train"
+
+    model_path: str | None = setting(None, "Folder of the model to start from", aliases=["model_dir"], path=True)
+    model_repo: str = setting(
+        "instructlab/granite-7b-lab",
+        "Hub name (ORG/NAME) of the model to start from where no folder is given",
+        pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$",
+    )
+    data_path: str = setting(
+        "generated/mixed",
+        "JSONL file of conversations (`messages`), or a folder of such files",
+        aliases=["data_dir"],
+        path=True,
+        min_length=1,
+    )
+    output_dir: str = setting(
+        "runs/train", "Folder of the run: metrics, checkpoints and the trained model", path=True, min_length=1
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Hardware to train on; auto takes CUDA where it is there")
+    gpus: GpuSelection = setting(None, "GPUs to train on: 0-3, 0:3, 1,3, or -1 for none")
+    num_gpus: int | None = setting(
+        None, "Number of processes: one a GPU; on the CPU, that many CPU processes", unit="processes", ge=1
+    )
+    num_epochs: int = setting(1, "Passes over the training data", unit="epochs", aliases=["epochs"], ge=1)
+    effective_batch_size: int = setting(
+        64, "Samples in one optimizer step, over all processes and accumulation", unit="samples", ge=1
+    )
+    learning_rate: float = setting(2e-5, "Peak learning rate", gt=0)
+    warmup_steps: int = setting(
+        25, "Steps over which the learning rate rises from zero", unit="steps", expertise="advanced", ge=0
+    )
+    lr_schedule: Literal["constant", "linear", "cosine"] = setting(
+        "cosine", "Course of the learning rate after the warm-up", expertise="advanced"
+    )
+    weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", expertise="expert", ge=0)
+    max_grad_norm: float = setting(1.0, "Gradients are scaled down to this norm", expertise="expert", gt=0)
+    max_seq_len: int = setting(4096, "Longest conversation; longer ones are left out", unit="tokens", ge=1)
+    max_batch_len: int = setting(
+        5000, "Most tokens, padding included, that one process takes at once", unit="tokens", expertise="advanced", ge=1
+    )
+    save_samples: int = setting(
+        1000, "Samples between two checkpoints; 0 saves at the end only", unit="samples", expertise="advanced", ge=0
+    )
+    resume: bool = setting(True, "Go on from the last checkpoint of the same run", expertise="advanced")
+    seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
+    precision: Literal["fp32", "bf16", "fp16"] = setting(
+        "fp32", "Type of the arithmetic; weights are kept in fp32 in any case", expertise="advanced"
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        "Compute activations again in the backward pass: less memory, about a third more work",
+        expertise="advanced",
+    )
+    packing: bool = setting(False, "Fill batches by tokens with several conversations in a row", expertise="expert")
+    chat_template: str | None = setting(
+        None, "Jinja file used in place of the tokenizer's chat template", expertise="expert", path=True
+    )
+    trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
+    accelerator: Literal["deepspeed", "fsdp"] | None = setting(
+        None, "Shorthand that switches one of the sections deepspeed and fsdp on and the other one off"
+    )
+    lora: Lora = section(Lora, "LoRA adapters")
+    deepspeed: DeepSpeed = section(DeepSpeed, "DeepSpeed")
+    fsdp: Fsdp = section(Fsdp, "FSDP")
+    torchrun: Torchrun = section(Torchrun, "Training over several machines")
+    phases: Annotated[tuple[Phase, ...], BeforeValidator(as_tuple)] = setting(
+        (), "Phases that follow one another, each from the model of the one before", expertise="expert"
+    )
+
+    @property
+    def phase_names(self) -> list[str]:
+        """The name of each phase, which its folder has: its own, else one by its number from 0."""
+        return [phase.name or f"phase{number:02d}" for number, phase in enumerate(self.phases)]
+
+    def runs(self) -> tuple[Train, ...]:
+        """The trainings that follow one another: one for each phase, or this one if it has no phases.
+
+        A phase has the values of its own over those of the whole, a folder of its name in the whole's, and starts from
+        the model of the phase before.
+        """
+        runs: list[Train] = []
+        for name, phase in zip(self.phase_names, self.phases, strict=True):
+            before = {"model_path": runs[-1].trained_model} if runs else {}
+            folder = {"output_dir": os.path.join(self.output_dir, name)}
+            runs.append(self.model_copy(update={**phase.own, **before, **folder, "phases": ()}))
+        return tuple(runs) or (self,)
+
+    def path_in_run(self, number: int, path: str) -> str:
+        """Where a run, counted from 0, has a setting from: its phase, if that has one of its own, else the training."""
+        name = path.removeprefix("train.")
+        return f"train.phases.{number}.{name}" if self.phases and name in self.phases[number].own else path
+
+    @property
+    def trained_model(self) -> str:
+        """Folder of the model that the training makes."""
+        return os.path.join(self.output_dir, "model")
+
+    @property
+    def num_processes(self) -> int:
+        """Processes on this machine: ``num_gpus``, else one for each chosen GPU, else one."""
+        return self.num_gpus or len(self.gpus or ()) or 1
+
+    @property
+    def world_size(self) -> int:
+        """Processes on all machines together: ``num_processes`` × ``torchrun.nnodes``."""
+        return self.num_processes * self.torchrun.nnodes

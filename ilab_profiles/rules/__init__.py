@@ -1,0 +1,1 @@
+"""Which settings go together: the language of rules, their table, and checks that the language cannot say."""

@@ -1,0 +1,1 @@
+"""What is shown of settings: explanations, differences, derived values, reports of findings, the JSON Schema."""

@@ -1,0 +1,245 @@
+"""What is refused before a training starts: every thing at once, each at its place, and nothing written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilab_cli.backends.train.launch import command, environment, preflight, run
+from ilab_profiles import InputError, Position, Train
+from tests.ilab_cli.backends.train.conftest import ROOT, conversation, write_jsonl
+
+pytest.importorskip("accelerate", reason="needs the train extra")
+Settings = Callable[..., Train]
+
+
+def rules(train: Train) -> list[str]:
+    return [finding.rule for finding in preflight(train)]
+
+
+def test_sound_settings_have_no_findings(settings: Settings, tmp_path: Path) -> None:
+    assert preflight(settings()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_bad_line_is_reported_at_its_place(settings: Settings, tmp_path: Path) -> None:
+    good = json.dumps(conversation(1))
+    lines = [
+        good,
+        '{"messages": [}',
+        "[]",
+        "",
+        '{"text": "x"}',
+        '{"messages": []}',
+        '{"messages": [{"role": "user"}, 3]}',
+        '{"messages": [{"role": "user", "content": "x"}]}',
+        '{"messages": [{"role": "assistant", "content": null}]}',
+    ]
+    file = tmp_path / "train.jsonl"
+    file.write_bytes("\n".join(lines).encode() + b'\n{"messages": "\xff"}\n')
+    findings = preflight(settings(data_path=str(file)))
+    texts = [str(finding).partition("\n")[0].removeprefix(str(file)) for finding in findings]
+    start = " error[data-line] train.data_path:"
+    assert texts == [
+        f":2:15:{start} not JSON: Expecting value",
+        f":3:{start} not a JSON object",
+        f":5:{start} `messages` is missing",
+        f":6:{start} `messages` is empty",
+        f":7:{start} messages[0].content is missing",
+        f":7:{start} messages[1] is not an object with role and content",
+        f":7:{start} no assistant turn: nothing to learn",
+        f":8:{start} no assistant turn: nothing to learn",
+        f":9:{start} messages[0].content is not text",
+        f":10:{start} not UTF-8 text",
+    ]
+    assert all(finding.hint for finding in findings)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_not(settings: Settings, tmp_path: Path) -> None:
+    row = '{"messages": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "one"}]}\n'
+    file = tmp_path / "train.jsonl"
+    file.write_text(row % "\\ud83d\\ude00" + row % "\\ud83d")
+    (finding,) = preflight(settings(data_path=str(file), warmup_steps=0))
+    assert (finding.position, "surrogate" in finding.message) == (Position(str(file), 2), True)
+
+
+def test_of_many_bad_lines_the_first_are_shown(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_text("{bad\n" * 3000)
+    findings = preflight(settings(data_path=str(file)))
+    assert [finding.position.line for finding in findings if finding.position][:20] == list(range(1, 21))
+    assert "2980 more" in findings[-1].message
+    assert len(findings) == 21
+
+
+def test_packed_data_are_told_as_such(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_bytes(gzip.compress(json.dumps(conversation(1)).encode()))
+    (finding,) = preflight(settings(data_path=str(file)))
+    assert "gunzip" in finding.hint
+
+
+def test_the_home_folder_is_meant_as_in_a_shell(
+    settings: Settings, model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_jsonl(tmp_path / "d.jsonl", [conversation(number) for number in range(9)])
+    shutil.copytree(model_dir, tmp_path / "m")
+    train = settings(model_path="~/m", data_path="~/d.jsonl", output_dir="~/run", phases=[{"data_path": "~/d.jsonl"}])
+    assert rules(train.at_home()) == []
+    assert train.at_home().output_dir == str(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("training.json", b'{"st'),
+        ("training.json", b"[]"),
+        ("training.json", None),
+        ("model.safetensors", b"\x08\0\0\0\0\0\0\0{}      cut"),
+        ("model.safetensors", b""),
+        ("optimizer/state.pt", b"PK\x03\x04 cut"),
+    ],
+)
+def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name: str, content: bytes | None) -> None:
+    train = settings()
+    folder = Path(train.output_dir) / "checkpoints" / "samples_0000008"
+    (folder / "optimizer").mkdir(parents=True)
+    (folder / "training.json").write_text('{"step": 1, "samples": 8, "data": "x"}')
+    assert rules(train) == []
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    (finding,) = preflight(train)
+    assert (finding.rule, str(folder) in finding.message) == ("checkpoint-damaged", True)
+    assert finding.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"packing": True}, ["not-supported-yet"]),
+        ({"fsdp": {"enabled": True}}, ["not-supported-yet"]),
+        ({"lora": {"enabled": True}, "deepspeed": {"quantize_dtype": "fp8"}}, ["not-supported-yet"]),
+        ({"deepspeed": {"enabled": True, "zero_stage": 3, "quantize_dtype": "nf4"}, "lora": {"enabled": True}},
+         ["not-supported-yet"]),
+        ({"deepspeed": {"enabled": True, "ds_offload_strat": "nvme"}}, ["not-supported-yet"]),
+        ({"precision": "fp16"}, ["precision"]),
+        ({"gpus": "0-1"}, ["device"]),
+        ({"max_seq_len": 3}, ["all-too-long"]),
+        ({"max_batch_len": 3}, ["batch-too-small"]),
+        ({"warmup_steps": 6}, ["warmup-too-long"]),
+        ({"data_path": "/nowhere"}, ["data-not-found"]),
+        ({"model_path": "/nowhere"}, ["model-not-found"]),
+        ({"model_path": "/nowhere", "data_path": "/nowhere", "packing": True},
+         ["not-supported-yet", "model-not-found", "data-not-found"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_refused(settings: Settings, changes: dict[str, Any], expected: list[str]) -> None:
+    train = settings(**changes)
+    assert rules(train) == expected
+    assert not Path(train.output_dir).exists()
+
+
+def test_incomplete_models(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    (folder / "model.safetensors").rename(folder / "spare")
+    (finding,) = preflight(settings(model_path=str(folder)))
+    assert finding.message == f"{folder} lacks weights"
+    index = {"weight_map": {"a": "model-1.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (finding,) = preflight(settings(model_path=str(folder)))
+    assert finding.message == f"{folder} lacks model-1.safetensors"
+
+
+def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20, "max_position_embeddings": 4}))
+    assert rules(settings(model_path=str(folder))) == ["longer-than-model", "vocabulary"]
+
+
+def test_a_folder_of_data_gives_its_training_files(settings: Settings, tmp_path: Path) -> None:
+    from ilab_cli.backends.train.dataset import examine
+
+    folder = tmp_path / "data"
+    folder.mkdir()
+    assert rules(settings(data_path=str(folder))) == ["data-not-found"]
+    (folder / "._train.jsonl").write_bytes(b"\0\5\x16\7 what macOS leaves beside a file")
+    assert rules(settings(data_path=str(folder))) == ["data-not-found"]
+    write_jsonl(folder / "a.jsonl", [conversation(1)])
+    write_jsonl(folder / "test_b.jsonl", [conversation(2)])
+    assert len(examine(settings(data_path=str(folder)))) == 2
+    write_jsonl(folder / "train_1.jsonl", [conversation(number) for number in range(3)])
+    assert len(examine(settings(data_path=str(folder)))) == 3
+
+
+def test_kept_tokens_are_used_until_something_changes(settings: Settings, tmp_path: Path) -> None:
+    from ilab_cli.backends.train.dataset import load, prepare
+
+    data = write_jsonl(tmp_path / "train.jsonl", [conversation(number) for number in range(5)])
+    train = settings(data_path=str(data))
+    path = prepare(train)
+    made = path.stat().st_mtime_ns
+    assert prepare(train).stat().st_mtime_ns == made
+    assert len(load(path)) == 5
+    write_jsonl(data, [conversation(number) for number in range(4)])
+    assert len(load(prepare(train))) == 4
+    longest = int(load(path).lengths.max())
+    shorter = load(prepare(settings(data_path=str(data), max_seq_len=longest - 1)))
+    assert (len(shorter), shorter.left_out) == (3, 1)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_run_refuses_before_it_starts_anything(settings: Settings) -> None:
+    train = settings(max_seq_len=3)
+    with pytest.raises(InputError, match=r"all 22 conversations are longer than 3 tokens; the shortest has \d+"):
+        run(train)
+    assert not Path(train.output_dir).exists()
+
+
+def test_phases_take_what_they_leave_unset_from_train(settings: Settings) -> None:
+    train = settings(phases=[{"num_epochs": 5}, {"name": "last", "learning_rate": 1e-6}])
+    first, last = train.runs()
+    assert first == settings(num_epochs=5, output_dir=f"{train.output_dir}/phase00")
+    expected = {"learning_rate": 1e-6, "output_dir": f"{train.output_dir}/last"}
+    assert last == settings(**expected, model_path=f"{train.output_dir}/phase00/model")
+    assert first.runs() == (first,)
+
+
+def test_findings_about_a_phase_name_the_setting_that_has_to_change(settings: Settings, tmp_path: Path) -> None:
+    train = settings(data_path="nowhere", phases=[{"data_path": f"{tmp_path}/no.jsonl"}, {"num_epochs": 5}])
+    assert [(finding.rule, finding.path) for finding in preflight(train)] == [
+        ("data-not-found", "train.phases.0.data_path"),
+        ("data-not-found", "train.data_path"),
+    ]
+
+
+def test_command() -> None:
+    train = Train.model_validate({"model_path": "m", "gpus": "2-3", "learning_rate": 1e-4, "lora": {"enabled": True}})
+    *words, text = command(train)
+    assert words == [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+                     "-m", "ilab_cli.backends.train.worker", "--settings"]  # fmt: skip
+    assert Train.model_validate_json(text) == train
+    torchrun = {"nnodes": 3, "node_rank": 1, "master_addr": "node0", "master_port": 29500}
+    words = command(Train.model_validate({"torchrun": torchrun}))
+    assert words[3:11] == "--nnodes 3 --node-rank 1 --master-addr node0 --master-port 29500".split()
+    assert environment(train)["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert environment(Train(device="cpu"))["CUDA_VISIBLE_DEVICES"] == ""
+    assert "CUDA_VISIBLE_DEVICES" not in environment(Train())
+
+
+def test_the_launcher_imports_nothing_heavy() -> None:
+    code = "import sys, ilab_cli.backends.train.launch, ilab_cli.backends.train.preflight; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "accelerate", "numpy"} & set(done.stdout.split())

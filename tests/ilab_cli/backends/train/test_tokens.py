@@ -1,0 +1,98 @@
+"""What is learned of a conversation: the assistant's words and the end of its turn, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ilab_cli.backends.train.conversations import Conversation
+from ilab_profiles import Finding, InputError, Position, Train
+from tests.ilab_cli.backends.train.conftest import ROOT, TEMPLATE
+
+pytest.importorskip("transformers", reason="needs the train extra")
+from ilab_cli.backends.train.tokens import encode, load_tokenizer
+
+GRANITE = ROOT.parent / "shared" / "models" / "granite-7b-lab"
+TURNS = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "One?"},
+    {"role": "assistant", "content": "Yes, one."},
+    {"role": "user", "content": "Two?"},
+    {"role": "assistant", "content": "No."},
+]
+MARKED = (
+    "{% for message in messages %}<|{{ message.role }}|>"
+    "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}<|end|>{% endgeneration %}"
+    "{% else %}{{ message.content }}<|end|>{% endif %}{% endfor %}"
+)
+FORGETS = (
+    "{% for m in messages %}<|{{ m.role }}|>{% if loop.last or m.role == 'user' %}{{ m.content }}{% endif %}"
+    "<|end|>{% endfor %}"
+)
+REFUSES = "{% if messages[0].role != 'user' %}{{ raise_exception('begin with user') }}{% endif %}x"
+
+
+def train_for(folder: Path, template: str | None = None, tmp_path: Path | None = None) -> Train:
+    if template is None:
+        return Train(model_path=str(folder))
+    assert tmp_path
+    (tmp_path / "chat.jinja").write_text(template)
+    return Train(model_path=str(folder), chat_template=str(tmp_path / "chat.jinja"))
+
+
+def learned(tokenizer: Any, messages: list[dict[str, str]]) -> list[str] | Finding:
+    """The runs of learned tokens, as text."""
+    (item,) = encode(tokenizer, [Conversation(messages, Position("data.jsonl", 3))])
+    if isinstance(item, Finding):
+        return item
+    runs: list[list[int]] = []
+    before = False
+    for token, counts in zip(*item, strict=True):
+        if counts:
+            runs[-1].append(int(token)) if before else runs.append([int(token)])
+        before = bool(counts)
+    return [tokenizer.decode(run) for run in runs]
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, MARKED])
+def test_learns_the_answers_and_their_ends(model_dir: Path, tmp_path: Path, template: str) -> None:
+    tokenizer = load_tokenizer(train_for(model_dir, template, tmp_path))
+    end = "<|end|>" if template == MARKED else "<|end|>\n"
+    assert learned(tokenizer, TURNS) == [f"Yes, one.{end}", f"No.{end}"]
+
+
+def test_empty_and_odd_answers(model_dir: Path) -> None:
+    tokenizer = load_tokenizer(train_for(model_dir))
+    question = {"role": "user", "content": "No."}
+    for answer in ("", " ", "\nNo.", "<|assistant|>\nNo.", "naïve 🍐\n"):
+        assert learned(tokenizer, [question, {"role": "assistant", "content": answer}]) == [f"{answer}<|end|>\n"]
+
+
+def test_a_template_that_forgets_is_reported(model_dir: Path, tmp_path: Path) -> None:
+    finding = learned(load_tokenizer(train_for(model_dir, FORGETS, tmp_path)), TURNS)
+    assert isinstance(finding, Finding)
+    assert str(finding).startswith("data.jsonl:3: error[template-turns] train.chat_template: ")
+    assert "messages[2]" in finding.message
+    assert "generation" in finding.hint
+
+
+def test_a_template_that_refuses_is_reported(model_dir: Path, tmp_path: Path) -> None:
+    finding = learned(load_tokenizer(train_for(model_dir, REFUSES, tmp_path)), TURNS)
+    assert isinstance(finding, Finding)
+    assert "begin with user" in finding.message
+
+
+def test_a_template_with_a_syntax_error_is_reported_at_its_line(model_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"chat\.jinja:2: error\[template-syntax\]"):
+        load_tokenizer(train_for(model_dir, "\n{% if %}", tmp_path))
+
+
+@pytest.mark.skipif(not GRANITE.is_dir(), reason="needs the granite tokenizer in ../shared")
+def test_granite() -> None:
+    tokenizer = load_tokenizer(train_for(GRANITE))
+    assert learned(tokenizer, TURNS) == ["Yes, one.<|endoftext|>", "No.<|endoftext|>"]
+    assert learned(tokenizer, TURNS[:3]) == ["Yes, one.<|endoftext|>"]
+    accented = [TURNS[1], {"role": "assistant", "content": "naïve 🍐\n"}]
+    assert learned(tokenizer, accented) == ["naïve 🍐\n<|endoftext|>"]
