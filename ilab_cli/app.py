@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ilab_cli import output
 from ilab_cli.command_line import OffersAnywhere, answering, is_completion, words
+from ilab_profiles.yaml.document import reading_once
 
 if TYPE_CHECKING:
     import typer
@@ -95,6 +96,7 @@ def _run() -> None:
     if words() == ("--version",):
         from ilab_cli.extras import versions
 
-        print(f"ilab {versions()['ilab-profiles'] or '(not installed, so of no version)'}")
+        print(f"ilab {versions()['ilab-profiles'] or '(not installed)'}")
         return
-    make_app()(list(words()), prog_name="ilab")
+    with reading_once():
+        make_app()(list(words()), prog_name="ilab")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,11 +14,9 @@ from ilab_cli.commands import validate as checking
 from ilab_cli.commands.prompts import confirm, on_terminal
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
+from ilab_cli.session import chosen, config_file, config_path, config_settings, in_force, in_words, origin_of
 
-if TYPE_CHECKING:
-    from ilab_profiles import Effective
-
-__all__ = ["add_to", "outside_profile"]
+__all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -45,7 +43,6 @@ def init(
     If none is named, that is cpu_only.
     """
     from ilab_cli.runs.manifest import write_atomically
-    from ilab_cli.session import config_path
     from ilab_profiles.edit import render_config
     from ilab_profiles.yaml.files import make_folder
 
@@ -76,14 +73,14 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
 
     That may be config.yaml, its profile or the environment; secrets are masked.
     """
-    from ilab_cli.session import chosen, config_file, in_force, in_words
     from ilab_profiles.models.paths import fields
     from ilab_profiles.yaml.write import dump, to_data
 
-    effective = in_force("", {}, None)
-    data, origins = outside_profile()
-    data["profile"] = to_data(effective.profile)
-    origins |= {f"profile.{path}": who for path in fields() if (who := _who(effective, path))}
+    effective = in_force()
+    config, given = config_settings()
+    data = to_data(config) | {"profile": to_data(effective.profile)}
+    origins = {path: str(setting.position()) for path, setting in given.items() if path != "profile"}
+    origins |= {f"profile.{path}": origin for path in fields() if (origin := origin_of(effective, path))}
     held, source = chosen()
     name = in_words(held)
     if as_json:
@@ -93,27 +90,6 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
     else:
         print(f"# In force: {name}, chosen by {source}. What nobody gives has no comment.")
         print(dump(data, lambda path: origins.get(path, "")), end="")
-
-
-def _who(effective: Effective, path: str) -> str:
-    setting = effective.origin(path)
-    return str(setting.position()) if setting else ""
-
-
-def outside_profile() -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings of ``config.yaml`` outside the profile, and where each stands that is given."""
-    from ilab_cli.session import config_file
-    from ilab_profiles.loading.config_file import read_config
-    from ilab_profiles.loading.layers import read_document
-    from ilab_profiles.models.config import Config
-    from ilab_profiles.yaml.read import read
-    from ilab_profiles.yaml.write import to_data
-
-    file = config_file()
-    if file is None:
-        return to_data(Config()), {}
-    given = read_document(read(file), "config", str(file), model=Config).settings
-    return to_data(read_config(file)[0]), {path: str(given[path].position()) for path in given if path != "profile"}
 
 
 # --- validate ---------------------------------------------------------------------------------------------------------

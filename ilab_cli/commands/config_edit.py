@@ -16,6 +16,7 @@ from ilab_cli import output
 from ilab_cli.commands.prompts import confirm, on_terminal
 from ilab_cli.commands.validate import findings_in
 from ilab_cli.flags.command import add
+from ilab_cli.session import existing_config
 
 __all__ = ["add_to"]
 
@@ -30,7 +31,6 @@ def edit() -> None:
 
     The file changes only if the result is valid.
     """
-    from ilab_cli.session import existing_config
     from ilab_profiles.yaml.files import exclusive, read_bytes, replace
 
     path = existing_config()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ilab_cli.flags.command import add, settings_command
-from ilab_cli.runs.perform import DryRun, ProfileOption, perform
+from ilab_cli.flags.options import DryRun, ProfileOption
+from ilab_cli.session import Typed, in_force
 
 __all__ = ["add_to", "generate"]
 
@@ -21,23 +21,23 @@ def add_to(group: typer.Typer) -> None:
     settings_command(group, "mix", "generate.mix")(mix)
 
 
-def generate(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+def generate(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Make training data from a taxonomy with a teacher model, and mix them with other data."""
     import ilab_cli.backends.generate.launch as launch
-    from ilab_cli.session import in_force
+    from ilab_cli.runs.perform import perform
 
-    effective = in_force("generate", given, profile)
+    effective = in_force(typed, profile)
     settings = effective.profile.generate.at_home()
     perform(launch, effective, "generate", settings, dry_run=dry_run, beside=["generate.mix"])
 
 
-def mix(*, given: Mapping[str, Any], profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+def mix(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Mix data sets as recipes say, those that generation left included."""
     import ilab_cli.backends.mix.launch as launch
     from ilab_cli.backends.generate.mixing import with_own_recipes
-    from ilab_cli.session import in_force
+    from ilab_cli.runs.perform import perform
 
-    effective = in_force("generate.mix", given, profile)
+    effective = in_force(typed, profile)
     settings = with_own_recipes(effective.profile.generate.at_home())
     perform(launch, effective, "generate.mix", settings, dry_run=dry_run)
 

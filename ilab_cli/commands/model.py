@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from ilab_cli.flags.command import add, settings_command
-from ilab_cli.runs.perform import ConfigOption, DryRun, ProfileOption, perform, typed
+from ilab_cli.flags.options import ConfigOption, DryRun, ProfileOption
+from ilab_cli.session import Typed, config_settings, in_force
 
 __all__ = ["add_to"]
 
@@ -24,27 +24,25 @@ def add_to(group: typer.Typer) -> None:
     add(group, "serve", serve, cls=_Serve)
 
 
-def train(
-    *, given: Mapping[str, Any], profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False
-) -> None:
+def train(typed: Typed, *, profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False) -> None:
     """Train a model on conversations."""
     import ilab_cli.backends.train.launch as launch
-    from ilab_cli.session import in_force
+    from ilab_cli.runs.perform import perform
 
-    effective = in_force("train", given, profile, config)
+    effective = in_force(typed, profile, config)
     train = effective.profile.train.at_home()
     perform(launch, effective, "train", train, resume=train.resume, dry_run=dry_run)
 
 
 def evaluate(
-    *, given: Mapping[str, Any], profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False
+    typed: Typed, *, profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False
 ) -> None:
     """Run benchmarks on a model."""
     import ilab_cli.backends.evaluate.launch as launch
-    from ilab_cli.session import in_force
+    from ilab_cli.runs.perform import perform
     from ilab_profiles import Finding, InputError
 
-    effective = in_force("evaluate", given, profile, config)
+    effective = in_force(typed, profile, config)
     evaluate = effective.profile.evaluate.at_home()
     if not evaluate.benchmarks:
         raise InputError(
@@ -77,15 +75,15 @@ def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output
-    from ilab_cli.commands.config import outside_profile
-    from ilab_cli.session import in_force, serve_section
-    from ilab_profiles.yaml.write import dump
+    from ilab_cli.runs.perform import typed
+    from ilab_profiles.yaml.write import dump, to_data
 
-    generate = in_force("generate", {}, profile).profile.generate.at_home()
-    settings = serve_section().at_home()
+    generate = in_force(profile=profile).profile.generate.at_home()
+    config, given = config_settings()
+    settings = config.serve.at_home()
     if dry_run:
-        data, origins = outside_profile()
-        print(dump({"serve": data["serve"]}, lambda path: origins.get(path, "")), end="")
+        origins = {path: str(setting.position()) for path, setting in given.items()}
+        print(dump({"serve": to_data(config.serve)}, lambda path: origins.get(path, "")), end="")
         print(f"\n{typed(launch.environment(settings, generate), launch.command(settings, generate))}")
     output.judge(launch.preflight(settings, generate))
     if not dry_run:

@@ -14,6 +14,7 @@ from ilab_cli.commands import profile_explain, profile_init, profile_set
 from ilab_cli.commands import validate as checking
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
+from ilab_cli.session import in_force
 
 if TYPE_CHECKING:
     from ilab_profiles import Profile
@@ -72,9 +73,9 @@ def _row(name: str) -> dict[str, Any]:
 
 
 def _extended(path: Path) -> str | None:
-    from ilab_profiles.yaml.read import read
+    from ilab_profiles.loading.inheritance import open_document
 
-    data: Any = read(path).data
+    data: Any = open_document(path).data
     inner = data.get("profile", data)
     base = inner.get("extends") if isinstance(inner, dict) else inner
     return None if base is None else str(base)
@@ -126,12 +127,11 @@ def show(
 
     What it extends is included; secrets are masked.
     """
-    from ilab_cli.session import in_force
     from ilab_profiles import load
     from ilab_profiles.models.paths import find_field
     from ilab_profiles.yaml.write import dump, scalar, to_data, value_in
 
-    data: Any = to_data(load(name) if name else in_force("", {}, None).profile)
+    data: Any = to_data(load(name) if name else in_force().profile)
     path = find_field(key) if key else ""
     value = value_in(data, path) if path else data
     if as_json:

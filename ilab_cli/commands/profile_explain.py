@@ -11,6 +11,7 @@ from ilab_cli import output
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.output import cell
+from ilab_cli.session import in_force
 
 if TYPE_CHECKING:
     from ilab_profiles import Difference, Explanation, Profile
@@ -59,13 +60,12 @@ def explain(
     """
     from dataclasses import asdict
 
-    from ilab_cli.session import in_force
     from ilab_profiles import explain
     from ilab_profiles.models.paths import field_at, paths_in
     from ilab_profiles.views.derived import derived
     from ilab_profiles.views.explain import find_key
 
-    effective = in_force("", {}, profile)
+    effective = in_force(profile=profile)
     path = find_key(effective, key, samples)
     follows = derived(effective.profile, samples)
     if field_at(path) or path in follows:

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from ilab_cli import output
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
+from ilab_cli.session import existing_config
 
 __all__ = ["add_to"]
 
@@ -97,7 +98,6 @@ def _chosen(key: str) -> Path:
     Raises:
         InputError: if there is no config.yaml, or it cannot be read, or it names a profile that is not there.
     """
-    from ilab_cli.session import existing_config
     from ilab_profiles.catalog import find
     from ilab_profiles.yaml.read import read
 

@@ -9,6 +9,7 @@ import typer
 
 from ilab_cli import output
 from ilab_cli.flags.command import add
+from ilab_cli.session import chosen, config_file, in_force, in_words
 
 __all__ = ["add_to", "match"]
 
@@ -96,7 +97,6 @@ def _number(text: str) -> int | None:
 
 def _choices() -> dict[str, Any]:
     """What is chosen here: a config file, a profile, and where profiles of one's own lie."""
-    from ilab_cli.session import chosen, config_file, in_force, in_words
     from ilab_profiles import InputError
     from ilab_profiles.catalog import user_folder
 
@@ -105,7 +105,7 @@ def _choices() -> dict[str, Any]:
     try:
         held, source = chosen()
         found |= {"profile": in_words(held), "profile_from": source}
-        in_force("", {}, None)
+        in_force()
     except InputError as error:
         output.warn(error.findings)
         return found | {"valid": False}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ilab_cli import output
+from ilab_cli.session import existing_config, in_force
 
 if TYPE_CHECKING:
     from ilab_profiles import Finding
@@ -60,7 +61,6 @@ def validate_config(file: Path | None, form: Format, *, fix: bool, strict: bool)
     Raises:
         typer.Exit: with 2, if it is refused.
     """
-    from ilab_cli.session import existing_config
     from ilab_profiles import InputError
     from ilab_profiles.yaml.files import read_bytes
 
@@ -181,11 +181,10 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
 
 
 def _in_force() -> Iterable[Finding]:
-    from ilab_cli.session import in_force
     from ilab_profiles import InputError
 
     try:
-        return in_force("", {}, None).warnings
+        return in_force().warnings
     except InputError as error:
         return error.findings
 

@@ -16,15 +16,20 @@ from typer.core import TyperCommand
 
 from ilab_cli import output
 from ilab_cli.command_line import OffersAnywhere, invoked, is_completion, words
+from ilab_cli.flags.completion import of_flag
+from ilab_cli.flags.flag import read_words
+from ilab_cli.flags.help import HELP, in_force, is_shown, own_rows, page
+from ilab_cli.flags.table import table
+from ilab_cli.session import Typed
+from ilab_profiles.diagnostics import Finding, Position, nearest
 
 __all__ = ["add", "settings_command"]
 
 Work = Callable[..., None]
-HELP = ("--help", "-h", "--help-all")
 
 
 def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Work], Work]:
-    """Add a command that takes the flags of a section; it gets what the user gave as ``given``, by dotted path.
+    """Add a command that takes the flags of a section; it gets what the user typed as ``typed``.
 
     Args:
         app: the group that it belongs to.
@@ -32,14 +37,14 @@ def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Wor
         section: for example ``"train"``.
     """
 
-    def add(work: Work) -> Work:
+    def register(work: Work) -> Work:
         command = _with_flags(work, section) if invoked(name) else _bare(work)
         kind = type("SettingsCommand", (_SettingsCommand,), {"section": section})
         help_names = {"help_option_names": [*HELP]}
         app.command(name, cls=kind, context_settings=help_names)(output.reports(command))
         return work
 
-    return add
+    return register
 
 
 def add(group: typer.Typer, name: str, work: Work, **settings: Any) -> None:
@@ -58,17 +63,17 @@ def _bare(work: Work) -> Work:
 
 
 def _with_flags(work: Work, section: str) -> Work:
-    from ilab_cli.flags.table import table
 
     flags = table().flags[section]
+    names = {flag.path: f"--{flag.names[0]}" for flag in flags}
 
     @functools.wraps(work)
     def command(**values: Any) -> None:
         given = {flag.path: value for flag in flags if (value := values.pop(flag.parameter)) not in (None, [])}
         joined = {path: ",".join(value) if isinstance(value, list) else value for path, value in given.items()}
-        work(**values, given=joined)
+        work(Typed(joined, names, section), **values)
 
-    own = [item for item in inspect.signature(work, eval_str=True).parameters.values() if item.name != "given"]
+    own = [item for item in inspect.signature(work, eval_str=True).parameters.values() if item.name != "typed"]
     parameters = [*own, *_parameters(section)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {item.name: item.annotation for item in parameters}
@@ -79,12 +84,8 @@ _KINDS: dict[str, Any] = {"switch": bool | None, "one": str | None, "list": list
 
 
 def _parameters(section: str) -> Iterator[inspect.Parameter]:
-    from ilab_cli.flags.completion import of_flag
-    from ilab_cli.flags.glance import glance
-    from ilab_cli.flags.help import is_shown
-    from ilab_cli.flags.table import table
 
-    now = glance(section) if is_completion() or not {*HELP}.isdisjoint(words()) else None
+    now = None if is_completion() or {*HELP}.isdisjoint(words()) else in_force(section)
     for flag in table().flags[section]:
         option = typer.Option(
             *[f"--{name}/--no-{name}" if flag.kind == "switch" else f"--{name}" for name in flag.names],
@@ -108,16 +109,12 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
     section: ClassVar[str]
 
     def get_help(self, ctx: Any) -> str:
-        from ilab_cli.flags.help import own_rows, page
-        from ilab_cli.flags.table import table
 
         settings = {flag.parameter for flag in table().flags[self.section]}
         own = own_rows((param for param in self.get_params(ctx) if param.name not in settings), ctx)
         return page(self.get_usage(ctx), self.help or "", own, self.section)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        from ilab_cli.flags.model import read_words
-        from ilab_cli.flags.table import table
 
         if ctx.resilient_parsing:  # for completion, which needs no values
             return []
@@ -131,13 +128,11 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
 
 
 def _refuse(unknown: Iterable[str], known: Iterable[str]) -> None:
-    from ilab_profiles.diagnostics import Finding, Position, nearest
-
     names = [option.removeprefix("--") for option in known]
     findings = [
         Finding(
             "unknown-flag",
-            "there is no such flag",
+            "unknown flag",
             position=Position(name),
             hint=f"did you mean --{close}?"
             if (close := nearest(name.removeprefix("--"), names))

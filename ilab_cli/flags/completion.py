@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ilab_cli.flags.model import Flag
+from ilab_cli.flags.flag import Flag
 from ilab_cli.flags.table import table
 
 __all__ = ["keys", "keys_to_set", "of_flag", "profiles", "values_of"]
@@ -54,7 +54,7 @@ def values_of(key: str, incomplete: str) -> list[str]:
     if path == "extends":
         return profiles(incomplete)
     setting = table().settings.get(f"profile.{path}") or table().settings.get(path)
-    return _chosen(setting.choices, setting.many, incomplete) if setting else []
+    return _chosen(*setting, incomplete) if setting else []
 
 
 def _spelled(names: Iterable[str], incomplete: str) -> list[str]:

@@ -1,29 +1,115 @@
-"""What ``--help`` of a command with settings prints: each flag with the value in force and who gives it, by section.
+"""What ``--help`` of a command with settings prints: each flag with the value in force and its source, by section.
 
-Which flags show depends on the profile: on its level of help, and on what it switches on. ``--help-all`` shows all.
+The values come the way that a run takes. Stored ones serve only where a built-in profile alone speaks. Which flags
+show depends on the profile: on its level of help, and on what it switches on; ``--help-all`` shows all.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import textwrap
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
+from ilab_cli import session
 from ilab_cli.command_line import words
-from ilab_cli.flags.glance import LEVELS, Glance, glance
-from ilab_cli.flags.model import Flag
+from ilab_cli.flags.flag import Flag, read_words
 from ilab_cli.flags.table import table
+from ilab_profiles import catalog
+from ilab_profiles.diagnostics import InputError
 
-__all__ = ["is_shown", "page"]
+__all__ = ["HELP", "LEVELS", "is_shown", "own_rows", "page"]
 
+HELP = ("--help", "-h", "--help-all")
+LEVELS = ("basic", "advanced", "expert")
 _COLUMN = 30
 # Sections without a switch of their own are on where a list names them.
 _NAMED_IN = {"evaluate.mmlu": ("evaluate.benchmarks", "mmlu"), "evaluate.mt": ("evaluate.benchmarks", "mt")}
+_TAKE_VALUES = {"--profile": True, "--config": True}
 
 
-def is_shown(flag: Flag, now: Glance) -> bool:
+# --- what is in force -------------------------------------------------------------------------------------------------
+
+
+class InForce(NamedTuple):
+    """What is in force.
+
+    Attributes:
+        chosen: the profile, in words.
+        expertise: its level of help.
+        values: for each setting that somebody gives, its value as text and who gives it.
+        refused: that the settings are refused, and why; empty if they are not.
+    """
+
+    chosen: str
+    expertise: str
+    values: dict[str, tuple[str, str]]
+    refused: str = ""
+
+    def of(self, path: str, default: str) -> tuple[str, str]:
+        """A value as text, and who gives it."""
+        return self.values.get(path, (default, "default"))
+
+    def is_typed(self, path: str) -> bool:
+        """Whether the command line itself gives the value."""
+        return self.of(path, "")[1].startswith("--")
+
+
+@cache
+def in_force(section: str) -> InForce:
+    """The settings in force for a section, those on the command line included."""
+    try:
+        return _stored() or _resolved(section)
+    except InputError as error:
+        why = next(str(finding).splitlines()[0] for finding in error.findings if finding.severity == "error")
+        return _built_in(catalog.DEFAULT)._replace(refused=f"Your settings are invalid; showing defaults: {why}")
+
+
+def _stored() -> InForce | None:
+    """The stored values of a built-in profile, where nothing else speaks; ``None`` where anything does."""
+    if not {*words()[2:]} <= {*HELP} or any(name.startswith("ILAB_") for name in os.environ):
+        return None
+    document = session.config_document()
+    data = document.data if document else {"profile": catalog.DEFAULT}
+    name = str(data.get("profile")).replace("-", "_")
+    says_no_more = {**table().config, **data} == {**table().config, "profile": data.get("profile")}
+    return _built_in(name) if says_no_more and _is_built_in(name) else None
+
+
+def _is_built_in(name: str) -> bool:
+    return name in table().profiles and catalog.find(name) == catalog.built_in_folder() / f"{name}.yaml"
+
+
+def _built_in(name: str) -> InForce:
+    found = table().profiles[name]
+    return InForce(f"profile {name}", found.expertise, found.values)
+
+
+def _resolved(section: str) -> InForce:
+    """The way that a run takes."""
+    flags = table().flags[section]
+    typed = read_words(words()[2:], flags, _TAKE_VALUES)
+    names = {flag.path: f"--{flag.names[0]}" for flag in flags}
+    profile, more = (typed.own.get(name) for name in _TAKE_VALUES)
+    effective = session.in_force(session.Typed(typed.settings, names, section), profile, more)
+    held = session.chosen(profile)[0]
+    chosen = _proper_name(held) if isinstance(held, str) else session.in_words(held)
+    chosen = f"{chosen}, and over it {more}" if more else chosen
+    return InForce(chosen, effective.profile.expertise, session.values_with_origins(effective))
+
+
+def _proper_name(name: str) -> str:
+    proper = name.replace("-", "_")
+    return f"profile {proper if proper in table().profiles else name}"
+
+
+# --- which flags show -------------------------------------------------------------------------------------------------
+
+
+def is_shown(flag: Flag, now: InForce) -> bool:
     """Whether a flag is called for: by the profile's level of help, where its section is on; or by other flags."""
     if now.is_typed(flag.path):
         return True
@@ -40,9 +126,12 @@ def _switch(flag: Flag) -> Flag | None:
     return next((other for other in table().flags[path.partition(".")[0]] if other.path == path), None)
 
 
-def _is_named(flag: Flag, now: Glance) -> bool:
+def _is_named(flag: Flag, now: InForce) -> bool:
     path, name = _NAMED_IN.get(flag.path.rpartition(".")[0], ("", ""))
     return name in now.of(path, "")[0]
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
 
 
 def page(usage: str, about: str, own: Iterable[tuple[str, str]], section: str) -> str:
@@ -54,19 +143,19 @@ def page(usage: str, about: str, own: Iterable[tuple[str, str]], section: str) -
         own: the command's flags that are no settings, and what they do.
         section: the section whose settings are its other flags.
     """
-    now = glance(section)
+    now = in_force(section)
     flags = table().flags[section]
     shown = flags if "--help-all" in words() else [flag for flag in flags if is_shown(flag, now)]
     return "\n".join(_page(usage, about, own, now, shown, len(flags) - len(shown)))
 
 
 def _page(
-    usage: str, about: str, own: Iterable[tuple[str, str]], now: Glance, shown: list[Flag], hidden: int
+    usage: str, about: str, own: Iterable[tuple[str, str]], now: InForce, shown: list[Flag], hidden: int
 ) -> Iterator[str]:
     width = min(shutil.get_terminal_size((100, 25)).columns, 110)
     yield f"{usage}\n"
     yield from textwrap.wrap(about, width, initial_indent="  ", subsequent_indent="  ")
-    yield f"\n  In force: {now.chosen}. In brackets: each value, and who gives it."
+    yield f"\n  In force: {now.chosen}. In brackets: value and source."
     if now.refused:
         yield from textwrap.wrap(now.refused, width, initial_indent="  ", subsequent_indent="  ")
     for heading, flags in groupby(shown, key=lambda flag: flag.heading):
@@ -77,7 +166,8 @@ def _page(
     for left, text in own:
         yield from _row(left, text, width)
     if hidden:
-        yield from _row("--help-all", f"Show {hidden} more flags; they always work", width)
+        flags_hidden = "flag (it works even when hidden)" if hidden == 1 else "flags (they work even when hidden)"
+        yield from _row("--help-all", f"Show {hidden} hidden {flags_hidden}", width)
 
 
 def _left(flag: Flag) -> str:
@@ -85,7 +175,7 @@ def _left(flag: Flag) -> str:
     return f"--{name} / --no-{name}" if flag.kind == "switch" else f"--{name} {flag.metavar}"
 
 
-def _value(flag: Flag, now: Glance) -> str:
+def _value(flag: Flag, now: InForce) -> str:
     value, origin = now.of(flag.path, flag.default)
     if value in ("", "null", "[]"):
         return "[unset]" if origin == "default" else f"[unset, {origin}]"

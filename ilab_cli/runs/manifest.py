@@ -23,6 +23,8 @@ from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
+from ilab_profiles.models.fields import affects_result
+from ilab_profiles.models.paths import section_of
 from ilab_profiles.views.explain import MASK
 from ilab_profiles.yaml.files import make_folder, read_bytes, replace
 from ilab_profiles.yaml.read import read
@@ -31,16 +33,6 @@ from ilab_profiles.yaml.write import dump, scalar, to_data
 __all__ = ["Run", "write_atomically"]
 
 MANIFEST = "run.yaml"
-# Settings that do not change what a run computes, so that it may go on under others.
-_FREE = {
-    "train": {"output_dir", "resume", "gpus", "num_gpus", "device", "torchrun", "save_samples", "max_batch_len"},
-    "evaluate": {"output_dir", "gpus", "device", "prune"},
-    "generate": {
-        *("output_dir", "gpus", "num_cpus", "model_endpoint_url", "api_key", "num_instructions", "mix"),
-        *("max_concurrency", "max_retries", "request_timeout"),
-    },
-    "generate.mix": {"output_dir", "num_util_proc"},
-}
 _INPUTS = {
     "train": ("data_path", "chat_template"),
     "evaluate": (),
@@ -117,12 +109,24 @@ class Run:
         found = [
             f"{name} was {scalar(then.get(name))}, is {scalar(now.get(name))}"
             for name in sorted({*then, *now})
-            if then.get(name) != now.get(name) and name.split(".")[0] not in _FREE[self.section]
+            if then.get(name) != now.get(name) and self._matters(name)
         ]
         then_inputs = earlier.get("inputs") or {}
         return found + [
             f"{name} holds other data now" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
         ]
+
+    def _matters(self, name: str) -> bool:
+        """Whether another value of a setting of the section would make this another run."""
+        model = type(self._model)
+        for part in name.split("."):
+            info = model.model_fields.get(part)
+            if info is None:
+                return True  # of another section, or of an earlier version
+            if not affects_result(info):
+                return False
+            model = section_of(info.annotation) or model
+        return True
 
     def _finding(self, message: str, severity: Severity = "error") -> Finding:
         return Finding(

@@ -5,32 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import typer
 
 from ilab_cli import output
-from ilab_cli.flags import completion
+from ilab_cli.runs.manifest import Run
+from ilab_cli.session import origin_of
+from ilab_profiles import Effective, Finding
+from ilab_profiles.views.derived import derived
+from ilab_profiles.yaml.write import dump, scalar, to_data
 
-if TYPE_CHECKING:
-    from ilab_profiles import Effective, Finding
-
-__all__ = ["Backend", "ConfigOption", "DryRun", "ProfileOption", "perform", "typed"]
-
-ProfileOption = Annotated[
-    str | None,
-    typer.Option(
-        "--profile",
-        help="Profile to use in place of the one in config.yaml",
-        metavar="NAME",
-        autocompletion=completion.profiles,
-    ),
-]
-ConfigOption = Annotated[
-    str | None,
-    typer.Option("--config", help="File of settings (YAML or JSON) that go over all but flags", metavar="FILE"),
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the settings in force and the command; run nothing")]
+__all__ = ["Backend", "perform", "typed"]
 
 
 class Backend(Protocol):
@@ -73,13 +59,10 @@ def perform(
     Raises:
         InputError: if it cannot be run as it stands; nothing is written then.
     """
-    from ilab_cli.runs.manifest import Run
-    from ilab_cli.session import derived_values, shown
-
     output.warn(effective.warnings)
     if dry_run:
-        print(shown(effective, section), end="")
-        print(derived_values(effective, section), end="")
+        print(_settings(effective, section), end="")
+        print(_derived(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
     together = [Run(name, effective) for name in (section, *beside)]
     conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
@@ -121,3 +104,27 @@ def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:
             finding = replace(finding, position=position, line_text=line)
         placed.append(finding)
     return placed
+
+
+# --- what a dry run prints --------------------------------------------------------------------------------------------
+
+
+def _settings(effective: Effective, section: str) -> str:
+    """One section of the settings in force as YAML, each value with a comment that names who set it."""
+    data: Any = to_data(effective.profile)
+    text, indent = "", 0
+    for name in section.split("."):
+        text += f"{' ' * indent}{scalar(name)}:\n"
+        data, indent = data[name], indent + 2
+    return text + dump(data, lambda path: origin_of(effective, path), prefix=f"{section}.", indent=indent)
+
+
+def _derived(effective: Effective, section: str) -> str:
+    """What follows from a section's settings, as comments of YAML with the formula; empty if nothing does."""
+    found = [item for path, item in derived(effective.profile).items() if path.startswith(f"{section}.")]
+    lines = [
+        f"# {item.path.removeprefix(f'{section}.')}: {scalar(item.value)} {item.unit or ''}".rstrip()
+        + f"  = {item.formula} = {item.numbers}\n"
+        for item in found
+    ]
+    return "".join(["\n# which means:\n", *lines]) if lines else ""

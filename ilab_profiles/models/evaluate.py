@@ -79,12 +79,16 @@ class Evaluate(Section):
     benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off")
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
-    output_dir: str = setting("runs/evaluate", "Folder for scores and answers", path=True, min_length=1)
-    device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Hardware to evaluate on; auto takes CUDA where it is there"
+    output_dir: str = setting(
+        "runs/evaluate", "Folder for scores and answers", path=True, min_length=1, affects_result=False
     )
-    gpus: GpuSelection = setting(None, "GPUs to evaluate on: 0-3, 0:3, 1,3, or -1 for none")
-    prune: bool = setting(False, "Delete the checkpoints that are not the best", expertise="advanced")
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Hardware to evaluate on; auto takes CUDA where it is there", affects_result=False
+    )
+    gpus: GpuSelection = setting(None, "GPUs to evaluate on: 0-3, 0:3, 1,3, or -1 for none", affects_result=False)
+    prune: bool = setting(
+        False, "Delete the checkpoints that are not the best", expertise="advanced", affects_result=False
+    )
     trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
     mmlu: Mmlu = section(Mmlu, "MMLU")
     mt: MtBench = section(MtBench, "MT-Bench", aliases=["mt_bench"])

@@ -35,6 +35,7 @@ __all__ = [
     "GpuSelection",
     "Section",
     "StrList",
+    "affects_result",
     "aliases_of",
     "as_tuple",
     "expertise_of",
@@ -111,6 +112,7 @@ def setting(
     aliases: Iterable[str] = (),
     mistaken: Iterable[str] = (),
     path: bool = False,
+    affects_result: bool = True,
     **bounds: Any,
 ) -> Any:
     """Declare one setting.
@@ -123,6 +125,7 @@ def setting(
         aliases: other spellings that files and flags may use.
         mistaken: names that are not accepted, but that people write for it; they get its name as a hint.
         path: true if the value is a file or folder, for shell completion.
+        affects_result: false if a run comes to the same whatever it is, so that it may go on with another value.
         bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as :func:`pydantic.Field` takes them.
     """
     extra: dict[str, Any] = {"x-expertise": expertise}
@@ -134,12 +137,16 @@ def setting(
         extra["x-mistaken"] = names
     if path:
         extra["x-path"] = True
+    if not affects_result:
+        extra["x-affects-result"] = False
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
-def section(kind: type[Section], description: str, *, aliases: Iterable[str] = ()) -> Any:
+def section(kind: type[Section], description: str, *, aliases: Iterable[str] = (), affects_result: bool = True) -> Any:
     """Declare a nested group of settings, all at their defaults; as it never changes, one object serves all."""
     extra: dict[str, Any] = {"x-aliases": list(aliases)} if aliases else {}
+    if not affects_result:
+        extra["x-affects-result"] = False
     return Field(default_factory=cache(kind), description=description, json_schema_extra=extra)
 
 
@@ -155,6 +162,11 @@ def aliases_of(field: FieldInfo) -> list[str]:
 def mistaken_for(field: FieldInfo) -> list[str]:
     """Names that are not accepted, but that people write for a setting."""
     return list(_extra(field).get("x-mistaken", ()))
+
+
+def affects_result(field: FieldInfo) -> bool:
+    """Whether a run that was begun with another value of a setting would come to something else."""
+    return bool(_extra(field).get("x-affects-result", True))
 
 
 def unit_of(field: FieldInfo) -> str | None:

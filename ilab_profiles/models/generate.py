@@ -16,8 +16,12 @@ class Mix(Section):
 
     place = "generate.mix"
 
-    num_util_proc: int = setting(1, "Processes that read and write data", unit="processes", expertise="advanced", ge=1)
-    output_dir: str = setting("generated/mixed", "Folder for the mixed data", path=True, min_length=1)
+    num_util_proc: int = setting(
+        1, "Processes that read and write data", unit="processes", expertise="advanced", ge=1, affects_result=False
+    )
+    output_dir: str = setting(
+        "generated/mixed", "Folder for the mixed data", path=True, min_length=1, affects_result=False
+    )
     knowledge_recipes: StrList = setting(
         (), "Recipe files for knowledge: which data sets, and how much of each", path=True
     )
@@ -44,15 +48,22 @@ class Generate(Section):
         "127.0.0.1:8000",
         "OpenAI-compatible endpoint of the teacher; several with commas between them share the work",
         aliases=["endpoint_url"],
+        affects_result=False,
     )
-    api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced")
-    gpus: GpuSelection = setting(None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none")
-    num_cpus: int = setting(4, "Leaves whose documents are fetched and cut at once", expertise="advanced", ge=1)
+    api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced", affects_result=False)
+    gpus: GpuSelection = setting(
+        None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none", affects_result=False
+    )
+    num_cpus: int = setting(
+        4, "Leaves whose documents are fetched and cut at once", expertise="advanced", ge=1, affects_result=False
+    )
     taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True, min_length=1)
     taxonomy_base: str = setting(
         "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
     )
-    num_instructions: int = setting(10, "Accepted question-answer pairs of the whole run", unit="pairs", ge=1)
+    num_instructions: int = setting(
+        10, "Accepted question-answer pairs of the whole run", unit="pairs", ge=1, affects_result=False
+    )
     num_grounded_questions: int = setting(
         3, "Questions asked for each context of a grounded skill", unit="questions", expertise="advanced", ge=1
     )
@@ -66,13 +77,24 @@ class Generate(Section):
     config: str | None = setting(
         None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True
     )
-    output_dir: str = setting("generated", "Folder for the generated data", path=True, min_length=1)
-    max_concurrency: int = setting(64, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
-    max_retries: int = setting(5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0)
+    output_dir: str = setting(
+        "generated", "Folder for the generated data", path=True, min_length=1, affects_result=False
+    )
+    max_concurrency: int = setting(
+        64, "Most requests under way at once", unit="requests", expertise="expert", ge=1, affects_result=False
+    )
+    max_retries: int = setting(
+        5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0, affects_result=False
+    )
     request_timeout: float = setting(
-        120.0, "Time after which a request counts as failed", unit="seconds", expertise="expert", gt=0
+        120.0,
+        "Time after which a request counts as failed",
+        unit="seconds",
+        expertise="expert",
+        gt=0,
+        affects_result=False,
     )
     max_tokens: int = setting(2048, "Longest answer asked for", unit="tokens", expertise="advanced", ge=1)
     temperature: float = setting(0.7, "Randomness of the answers", expertise="advanced", ge=0, le=2)
     seed: int = setting(42, "Seed of everything drawn at random", expertise="advanced", ge=0, lt=2**32)
-    mix: Mix = section(Mix, "Mixing with other data")
+    mix: Mix = section(Mix, "Mixing with other data", affects_result=False)

@@ -130,12 +130,22 @@ class Train(Section):
         min_length=1,
     )
     output_dir: str = setting(
-        "runs/train", "Folder of the run: metrics, checkpoints and the trained model", path=True, min_length=1
+        "runs/train",
+        "Folder of the run: metrics, checkpoints and the trained model",
+        path=True,
+        min_length=1,
+        affects_result=False,
     )
-    device: Literal["auto", "cpu", "cuda"] = setting("auto", "Hardware to train on; auto takes CUDA where it is there")
-    gpus: GpuSelection = setting(None, "GPUs to train on: 0-3, 0:3, 1,3, or -1 for none")
+    device: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "Hardware to train on; auto takes CUDA where it is there", affects_result=False
+    )
+    gpus: GpuSelection = setting(None, "GPUs to train on: 0-3, 0:3, 1,3, or -1 for none", affects_result=False)
     num_gpus: int | None = setting(
-        None, "Number of processes: one a GPU; on the CPU, that many CPU processes", unit="processes", ge=1
+        None,
+        "Number of processes: one a GPU; on the CPU, that many CPU processes",
+        unit="processes",
+        ge=1,
+        affects_result=False,
     )
     num_epochs: int = setting(1, "Passes over the training data", unit="epochs", aliases=["epochs"], ge=1)
     effective_batch_size: int = setting(
@@ -152,12 +162,24 @@ class Train(Section):
     max_grad_norm: float = setting(1.0, "Gradients are scaled down to this norm", expertise="expert", gt=0)
     max_seq_len: int = setting(4096, "Longest conversation; longer ones are left out", unit="tokens", ge=1)
     max_batch_len: int = setting(
-        5000, "Most tokens, padding included, that one process takes at once", unit="tokens", expertise="advanced", ge=1
+        5000,
+        "Most tokens, padding included, that one process takes at once",
+        unit="tokens",
+        expertise="advanced",
+        ge=1,
+        affects_result=False,
     )
     save_samples: int = setting(
-        1000, "Samples between two checkpoints; 0 saves at the end only", unit="samples", expertise="advanced", ge=0
+        1000,
+        "Samples between two checkpoints; 0 saves at the end only",
+        unit="samples",
+        expertise="advanced",
+        ge=0,
+        affects_result=False,
     )
-    resume: bool = setting(True, "Go on from the last checkpoint of the same run", expertise="advanced")
+    resume: bool = setting(
+        True, "Go on from the last checkpoint of the same run", expertise="advanced", affects_result=False
+    )
     seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = setting(
         "fp32", "Type of the arithmetic; weights are kept in fp32 in any case", expertise="advanced"
@@ -178,7 +200,7 @@ class Train(Section):
     lora: Lora = section(Lora, "LoRA adapters")
     deepspeed: DeepSpeed = section(DeepSpeed, "DeepSpeed")
     fsdp: Fsdp = section(Fsdp, "FSDP")
-    torchrun: Torchrun = section(Torchrun, "Training over several machines")
+    torchrun: Torchrun = section(Torchrun, "Training over several machines", affects_result=False)
     phases: Annotated[tuple[Phase, ...], BeforeValidator(as_tuple)] = setting(
         (), "Phases that follow one another, each from the model of the one before", expertise="expert"
     )

@@ -28,7 +28,7 @@ from ilab_profiles.models.profile import Profile
 from ilab_profiles.rules.language import Condition, Rule
 from ilab_profiles.rules.table import RULES
 
-__all__ = ["DIALECT", "json_schema", "write_files"]
+__all__ = ["DIALECT", "json_schema", "shipped", "write_files"]
 
 Schema = dict[str, Any]
 
@@ -62,11 +62,20 @@ def json_schema(kind: SchemaKind = "profile") -> Schema:
     return {"$schema": DIALECT, "title": title, "type": "object", **body, "$defs": definitions}
 
 
+def shipped(kind: SchemaKind) -> Schema:
+    """The schema as it ships with the library, for editors: that of ``config.yaml`` refers to the one beside it."""
+    schema = json_schema(kind)
+    if kind == "config":
+        del schema["$defs"]
+        schema["$ref"] = SCHEMA_FILES["profile"].name + schema["$ref"]
+    return schema
+
+
 def write_files() -> None:
-    """Write the schemas that ship with the library, for editors: run ``python -m ilab_profiles.views.schema``."""
+    """Write the schemas that ship with the library: run ``python -m ilab_profiles.views.schema``."""
     for kind, path in SCHEMA_FILES.items():
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(json_schema(kind), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(shipped(kind), indent=1) + "\n", encoding="utf-8")
 
 
 @cache

@@ -18,7 +18,7 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, StreamE
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
-from ilab_profiles.yaml.document import BOOLS, LINE_BREAK, Document, KeyPath, resolve_scalar
+from ilab_profiles.yaml.document import BOOLS, LINE_BREAK, Document, KeyPath, kept, resolve_scalar
 
 __all__ = ["parse", "read"]
 
@@ -40,19 +40,21 @@ _COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 def read(path: Path, source: str | None = None) -> Document:
-    """Read a YAML file.
+    """Read a YAML file; see :func:`~ilab_profiles.yaml.document.reading_once`.
 
     Raises:
         InputError: if the file cannot be read or is not the YAML that :func:`parse` accepts.
     """
-    name = source or str(path)
+    name, documents = source or str(path), kept()
     try:
-        raw = path.read_bytes()
+        now = path.stat()
+        key = (name, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        if key not in documents:
+            documents[key] = parse(path.read_bytes(), name)
+        return documents[key]
     except OSError as error:
-        raise InputError(
-            Finding("unreadable-file", f"cannot be read: {error.strerror}", position=Position(name))
-        ) from None
-    return parse(raw, name)
+        message = f"cannot be read: {error.strerror}"
+        raise InputError(Finding("unreadable-file", message, position=Position(name))) from None
 
 
 def parse(text: str | bytes, source: str = "<text>") -> Document:

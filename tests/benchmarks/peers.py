@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ilab_cli.flags.model import make_flags
+from ilab_cli.flags.make import make_flags
 
 __all__ = ["write"]
 

@@ -19,6 +19,7 @@ HEAVY = {"asyncio", "concurrent", "ctypes", "decimal", "email", "http", "logging
 TYPER = {"typer", "annotated_doc", "shellingham"}
 MODELS = {"pydantic", "pydantic_core", "annotated_types", "typing_extensions", "typing_inspection", "decimal", "email"}
 YAML = {"ruamel", "cython_runtime"}
+ENVIRONMENT = {"pydantic_settings", "dotenv", "asyncio", "concurrent", "logging", "ssl", "multiprocessing", "ctypes"}
 
 # Each command, and every top-level module beside ``ilab_cli``, ``ilab_profiles`` and the light standard library that it
 # may load. A module that is missing here has to be loaded inside the function that needs it.
@@ -26,15 +27,15 @@ ALLOWED = {
     "ilab --help": TYPER,
     "ilab model --help": TYPER,
     "ilab model train --help": TYPER,
-    "ilab model train --profile multi_gpu --lora --help-all": TYPER,
+    "ilab model train --profile multi_gpu --lora --help-all": TYPER | MODELS | YAML,
     "ilab model train --help, with a config.yaml": TYPER | YAML,
-    "ilab model train --help, with settings of one's own": TYPER | YAML,
-    "ilab model train --help, with a variable": TYPER,
-    "ilab model train --accelerator fsdp --help": TYPER,
+    "ilab model train --help, with settings of one's own": TYPER | MODELS | YAML,
+    "ilab model train --help, with a variable": TYPER | MODELS | YAML | ENVIRONMENT,
+    "ilab model train --accelerator fsdp --help": TYPER | MODELS | YAML,
     "complete: ilab --h": TYPER,
     "complete: ilab model train --qui": TYPER,
-    "complete: ilab model train --num, with a config.yaml": TYPER | YAML,
-    "complete: ilab model train --num, with settings of one's own": TYPER | YAML,
+    "complete: ilab model train --num, with a config.yaml": TYPER,
+    "complete: ilab model train --num, with settings of one's own": TYPER,
     "complete: ilab model train --num, with a variable": TYPER,
     "complete: ilab mod": TYPER,
     "complete: ilab model tr": TYPER,

@@ -31,9 +31,9 @@ SAYING = [
 ]
 BROKEN = """
 import sys
-import ilab_profiles.models.config
+import ilab_profiles.edit
 from ilab_cli.app import main
-ilab_profiles.models.config.render_config = lambda *_: 1 / 0
+ilab_profiles.edit.render_config = lambda *_: 1 / 0
 main()
 """
 

@@ -160,7 +160,7 @@ def test_a_config_file_that_is_no_file_is_not_passed_over(ilab: Ilab, tmp_path: 
         done = ilab(*command)
         assert (done.returncode, done.stdout) == (2, "")
         assert "config.yaml: error[unreadable-file]" in done.stderr
-    assert "which are refused: config.yaml" in " ".join(ilab("model", "train", "--help").stdout.split())
+    assert "showing defaults: config.yaml" in " ".join(ilab("model", "train", "--help").stdout.split())
 
 
 def test_an_empty_variable_names_no_config_file(ilab: Ilab, tmp_path: Path) -> None:

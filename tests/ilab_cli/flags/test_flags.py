@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ilab_cli.flags.model import make_flags, read_words
+from ilab_cli.flags.flag import read_words
+from ilab_cli.flags.make import make_flags
 from ilab_profiles.models.paths import fields
 
 PROPOSED = {
@@ -52,7 +53,7 @@ def test_a_name_that_two_fields_share_goes_to_the_one_nearer_to_the_top() -> Non
 )
 def test_words_are_read_without_running_them(words: list[str], values: dict[str, str], unknown: list[str]) -> None:
     found = read_words(words, make_flags("train"), {"--profile": True})
-    assert (found.values, found.unknown) == (values, unknown)
+    assert (found.settings, found.unknown) == (values, unknown)
 
 
 def test_a_switch_whose_name_begins_with_no_is_no_negation() -> None:
