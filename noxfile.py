@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import nox
@@ -29,6 +30,15 @@ def tests(session: nox.Session) -> None:
     """All tests, with every engine."""
     install(session, "all", "test")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def search(session: nox.Session) -> None:
+    """The property tests with many more examples, at random: ``nox -s search [-- SEED]`` repeats what a seed found."""
+    install(session, "all", "test")
+    seed = session.posargs[0] if session.posargs else str(random.randrange(10**6))
+    session.log(f"seed {seed}: repeat it with `nox -s search -- {seed}`")
+    session.run("pytest", "-m", "hypothesis", f"--hypothesis-seed={seed}", env={"ILAB_TEST_SEARCH": "20"})
 
 
 def interpreter(version: str) -> str:

@@ -141,7 +141,7 @@ def _agree(section: str, page: str, settings: Any) -> None:
         value = settings
         for part in flag.path.split("."):
             value = value[part]
-        text, origin = shown[flag.names[0]]
+        text, _ = shown[flag.names[0]]
         text = text.removesuffix(f" {flag.unit}")
         told = None if text == "unset" else text if isinstance(value, str) else parse(f"told: {text}").data["told"]
         assert told == (None if value in ([], None) else value), flag.path

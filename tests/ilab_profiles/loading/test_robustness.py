@@ -14,6 +14,7 @@ from ilab_profiles import check
 from ilab_profiles.catalog import built_in_files
 from ilab_profiles.edit import render_config
 from ilab_profiles.yaml.document import LINE_BREAK
+from tests.conftest import examples
 
 TEXTS = [path.read_bytes() for path in built_in_files().values()] + [render_config("multi_gpu").encode()]
 PIECES = [
@@ -75,7 +76,7 @@ def test_mutated_bytes(tmp_path: Path) -> None:
         assert_findings_lie_inside(path)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.binary(max_size=200))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -22,6 +22,7 @@ from ilab_profiles.models.profile import Profile
 from ilab_profiles.yaml.document import Document
 from ilab_profiles.yaml.read import parse, read
 from ilab_profiles.yaml.write import dump
+from tests.conftest import examples
 
 DATA = Path(__file__).parent / "data"
 UPSTREAM = Path(__file__).parents[4] / "shared" / "upstream"
@@ -313,7 +314,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.dictionaries(st.sampled_from(sorted(TABLE)), VALUES, min_size=1))
 def test_whatever_the_values_are_the_result_loads_and_nothing_is_lost(flat: dict[str, Any]) -> None:
     data: dict[str, Any] = {"train": {"nproc_per_node": 1}}

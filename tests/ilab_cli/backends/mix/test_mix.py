@@ -18,6 +18,7 @@ from ilab_cli.backends.mix import mix as mixing
 from ilab_cli.backends.mix.sampling import rows_taken
 from ilab_cli.backends.train.conversations import files_of, read
 from ilab_profiles import Generate
+from tests.conftest import examples
 from tests.ilab_cli.backends.mix.recipes import counts, everything, mixed, row, settings, write_recipe, write_rows
 
 SHARED = Path(__file__).parents[4].parent / "shared"
@@ -38,7 +39,7 @@ def run_in_pieces(generate: Generate, chunk: int, bucket: int) -> int:
             plan._examine.cache_clear()
 
 
-@trials(deadline=None, max_examples=60)
+@trials(max_examples=examples(60))
 @given(
     st.lists(st.tuples(st.integers(1, 40), SIZES), min_size=1, max_size=3),
     st.integers(50, 2000),
@@ -55,18 +56,19 @@ def test_the_right_rows_in_the_right_numbers_however_files_are_cut(
             write_rows(folder / f"{index}.jsonl", [row(1000 * index + line, "ö" * line) for line in range(number)])
         recipe = write_recipe(folder / "r.yaml", [(f"{index}.jsonl", size) for index, (_, size) in enumerate(shape)])
         if not expected:
-            assert [finding.rule for finding in launch.preflight(settings(folder / "out", [recipe]))] == ["mix-empty"]
+            found = launch.preflight(settings(folder / "out", [recipe]))
+            assert [(item.rule, item.severity) for item in found] == [("mix-empty", "error")] * len(shape)
             return
         assert run_in_pieces(settings(folder / "whole", [recipe], seed=seed), 2**24, 2**24) == 0
         assert run_in_pieces(settings(folder / "cut", [recipe], seed=seed), chunk, bucket) == 0
         assert everything(folder / "whole") == everything(folder / "cut")
-        found = counts(folder / "whole")
+        times_found = counts(folder / "whole")
         for index, (number, size) in enumerate(shape):
             taken = rows_taken(size, number)
-            times = [found.pop(row(1000 * index + line, "ö" * line), 0) for line in range(number)]
+            times = [times_found.pop(row(1000 * index + line, "ö" * line), 0) for line in range(number)]
             assert sum(times) == taken
             assert set(times) <= {taken // number, -(-taken // number)}
-        assert not found
+        assert not times_found
 
 
 def test_the_number_of_processes_changes_no_byte(tmp_path: Path) -> None:

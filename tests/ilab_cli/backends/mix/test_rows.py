@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ilab_cli.backends.mix.rows import Chunk, check, chunks, is_plain, rows_of, with_system_prompt
@@ -24,7 +24,6 @@ VALUES = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(LINES, st.integers(1, 200), st.booleans(), st.booleans())
 @example([], 1, True, False)
 def test_the_rows_of_all_chunks_are_those_of_the_file(lines: list[bytes], size: int, end: bool, mark: bool) -> None:
@@ -41,7 +40,6 @@ def test_the_rows_of_all_chunks_are_those_of_the_file(lines: list[bytes], size: 
     assert sum(one.lines for one in checked) <= len(text.split(b"\n"))
 
 
-@settings(deadline=None)
 @given(VALUES, st.sampled_from([b"", b"x", b" {}", b","]))
 @example({"messages": [{"role": "assistant", "content": "half of a pair \ud83d"}]}, b"")
 @example({"messages": [{"role": "assistant", "content": "a whole pair \U0001f600"}]}, b"")
