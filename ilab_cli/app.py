@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 GROUPS = {
-    "config": "The file that chooses the profile",
-    "profile": "Look at profiles, check them and make your own",
+    "config": "Create, show, edit and check config.yaml",
+    "profile": "List, show, check and create profiles",
     "data": "Generate, mix and check data",
     "model": "Train, evaluate and serve models",
-    "system": "This machine, as the program sees it",
+    "system": "Show this machine's hardware and software",
 }
 
 
@@ -39,7 +39,7 @@ def make_app() -> typer.Typer:
         "Generate data for, train and evaluate language models, with settings from one profile.",
         helps=at_root,
         completes=at_root,
-        also="--version tells the version. ",
+        also="--version prints the version. ",
     )
     for name, about in GROUPS.items():
         below = _group(about, helps=not is_completion() and (not command or command.startswith("-")))
@@ -58,7 +58,7 @@ def _group(about: str, *, helps: bool, completes: bool = False, also: str = "") 
     return typer.Typer(
         cls=type("Group", (OffersAnywhere, TyperGroup), {}),
         help=about,
-        epilog=f"{also}Anywhere: --quiet, --verbose, and --debug for the traceback of an error in the program.",
+        epilog=f"{also}Everywhere: --quiet, --verbose, --debug (shows the traceback of an internal error).",
         add_help_option=helps,
         add_completion=completes,
         no_args_is_help=True,

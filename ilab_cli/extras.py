@@ -48,7 +48,7 @@ def missing_extra(extra: str, needed_by: str) -> list[Finding]:
     return [
         Finding(
             rule="extra-not-installed",
-            message=f"{needed_by} needs {', '.join(absent)}, not installed here",
+            message=f"{needed_by} needs {', '.join(absent)}: not installed",
             hint=f'python3 -m pip install "ilab-profiles[{extra}]"',
         )
     ]

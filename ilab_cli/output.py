@@ -161,5 +161,6 @@ def _check_folder() -> None:
     try:
         os.getcwd()
     except FileNotFoundError:
-        finding = Finding("no-working-folder", "the working folder is gone", hint="go to another one: cd ~")
+        hint = "change to another folder: cd ~"
+        finding = Finding("no-working-folder", "the working folder no longer exists", hint=hint)
         raise InputError(finding) from None

@@ -46,7 +46,7 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "## Rules"
     yield ""
-    yield "Rules without a fix are for a person to decide. Checks (marked *) cannot be said in the JSON Schema."
+    yield "Rules without a fix need your decision. Checks (marked *) are not part of the JSON Schema."
     yield ""
     yield from _table(["rule", "severity", "where", "must hold", "why", "fix"], [*_rules(), *_checks()])
     yield ""
@@ -80,8 +80,8 @@ def _sections(model: type[Section], itself: str) -> Iterator[str]:
 
 _ABOUT = {
     "each of train.phases": (
-        "What a phase leaves unset is taken from `train`. What a stronger source than that of the phases says of",
-        "`train` holds in every phase; a `data_path` so given takes the place of the phases.",
+        "A phase takes what it leaves unset from `train`. What a stronger source than that of the phases says of",
+        "`train` holds in every phase; a `data_path` given there replaces the phases.",
         "",
     )
 }

@@ -117,7 +117,7 @@ def init(
         try:
             name, wanted = _read_setting(path, value)
             if name == "extends":
-                raise InputError(Finding("duplicate-key", f"is given already: {base}", name))
+                raise InputError(Finding("duplicate-key", f"is set already: {base}", name))
             data = changed(data, tuple(name.split(".")), wanted)
         except InputError as error:
             findings.extend(error.findings)
@@ -203,8 +203,8 @@ def _with(document: Document, name: str, value: object) -> Document:
     path: KeyPath = tuple(name.split("."))
     held = document.data.get("profile")
     if name == "profile" and isinstance(held, Mapping):
-        message = "the file holds the settings of its profile, which a name would take the place of"
-        raise refusal(document, path, "profile-inside", message, "set `extends`, on which they rest")
+        message = "the file contains the profile's settings; a name would replace them"
+        raise refusal(document, path, "profile-inside", message, "set `extends` instead")
     if path[0] not in Config.model_fields:
         if isinstance(held, Mapping):
             path = ("profile", *path)

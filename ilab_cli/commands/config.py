@@ -38,10 +38,7 @@ def init(
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
-    """Write a config.yaml that chooses a profile.
-
-    If none is named, that is cpu_only.
-    """
+    """Write a config.yaml that chooses a profile (cpu_only unless you name one)."""
     from ilab_cli.runs.manifest import write_atomically
     from ilab_profiles.edit import render_config
     from ilab_profiles.yaml.files import make_folder
@@ -60,19 +57,16 @@ def init(
 def _ask_to_overwrite(path: Path) -> None:
     from ilab_profiles import Finding, InputError, Position
 
-    if not on_terminal() or not confirm(f"{path} exists; overwrite it?", default=False):
+    if not on_terminal() or not confirm(f"{path} exists. Overwrite it?", default=False):
         place = Position(str(path))
-        raise InputError(Finding("file-exists", "exists already", position=place, hint="overwrite it with --force"))
+        raise InputError(Finding("file-exists", "already exists", position=place, hint="overwrite it with --force"))
 
 
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
-    """Print everything in force, and who gives it.
-
-    That may be config.yaml, its profile or the environment; secrets are masked.
-    """
+    """Print all settings in force and where each comes from; secrets are masked."""
     from ilab_profiles.models.paths import fields
     from ilab_profiles.yaml.write import dump, to_data
 
@@ -88,7 +82,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
         chosen_by = {"name": name, "from": source}
         output.print_json({"file": file and str(file), "chosen": chosen_by, "settings": data, "origins": origins})
     else:
-        print(f"# In force: {name}, chosen by {source}. What nobody gives has no comment.")
+        print(f"# In force: {name}, chosen by {source}. Values without a comment are defaults.")
         print(dump(data, lambda path: origins.get(path, "")), end="")
 
 
@@ -97,14 +91,11 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = F
 
 def validate(
     file: Annotated[
-        Path | None, typer.Argument(help="Config file, in place of the one in force", metavar="FILE")
+        Path | None, typer.Argument(help="Config file to check instead of the one in force", metavar="FILE")
     ] = None,
     form: checking.FormatOption = "text",
     fix: checking.FixOption = False,
     strict: checking.StrictOption = False,
 ) -> None:
-    """Check config.yaml and its profile.
-
-    Findings go to stdout. The exit code is 2 if it is refused.
-    """
+    """Check config.yaml and its profile; exit code 2 if there are errors."""
     checking.validate_config(file, form, fix=fix, strict=strict)

@@ -27,10 +27,7 @@ def add_to(group: typer.Typer) -> None:
 
 
 def edit() -> None:
-    """Edit config.yaml in $VISUAL or $EDITOR.
-
-    The file changes only if the result is valid.
-    """
+    """Edit config.yaml in $VISUAL or $EDITOR; only a valid result is saved."""
     from ilab_profiles.yaml.files import exclusive, read_bytes, replace
 
     path = existing_config()
@@ -39,14 +36,14 @@ def edit() -> None:
     copy = _copy(path, old)
     try:
         if (new := _edited(editor, copy, path)) == old:
-            output.say(f"{path} is as it was")
+            output.say(f"{path} is unchanged")
         else:
             with exclusive(path):
                 replace(path, new, expected=old)
             output.say(f"wrote {path}")
     except BaseException:
         if copy.is_file() and copy.read_bytes() != old:
-            output.warn([f"{path} is as it was; your text is kept in {copy}"])
+            output.warn([f"{path} is unchanged; your text is in {copy}"])
         else:
             with suppress(OSError):
                 copy.unlink()
@@ -68,11 +65,11 @@ def _editor() -> list[str]:
     except ValueError:  # a quote that is never closed
         words = []
     if not words:
-        hint = "choose one: export EDITOR=nano"
-        findings.append(Finding("no-editor", "neither $VISUAL nor $EDITOR names an editor", hint=hint))
+        hint = "set one: export EDITOR=nano"
+        findings.append(Finding("no-editor", "no editor is set in $VISUAL or $EDITOR", hint=hint))
     if not on_terminal():
         hint = "change single settings with `ilab profile set KEY VALUE`"
-        findings.append(Finding("no-terminal", "there is no terminal to edit on", hint=hint))
+        findings.append(Finding("no-terminal", "editing needs a terminal", hint=hint))
     if findings:
         raise InputError(findings)
     return words
@@ -87,7 +84,7 @@ def _copy(path: Path, content: bytes) -> Path:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
     except OSError as error:
-        message = f"no copy can be made to edit: {error.strerror}"
+        message = f"cannot make a copy to edit: {error.strerror}"
         raise InputError(Finding("unwritable-file", message, position=Position(str(path)))) from None
     return Path(name)
 

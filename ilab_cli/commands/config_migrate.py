@@ -31,13 +31,10 @@ def migrate(
     folder: Annotated[
         Path, typer.Option("--output-dir", help="Folder for profile.yaml and config.yaml", metavar="FOLDER")
     ] = Path(),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Migrate the older ilab's configuration.
-
-    Writes a profile and a config.yaml, and tells what became of each setting.
-    """
+    """Convert the older ilab's configuration to a profile and a config.yaml; report each setting."""
     from ilab_profiles.migration.migrate import migrate as convert
 
     old, folder = (Path(os.path.expanduser(path)) for path in (old, folder))
@@ -68,11 +65,11 @@ def _write(texts: dict[Path, str], old: Path, *, force: bool) -> None:
     findings = []
     for path in texts:
         if path.exists() and path.samefile(old):
-            message = "is the file to migrate, and is left as it is"
+            message = "is the file to migrate and is not overwritten"
             findings.append(Finding("file-exists", message, position=Position(str(path)), hint="name an --output-dir"))
         elif os.path.lexists(path) and not force:
             hint = "overwrite it with --force, or name an --output-dir"
-            findings.append(Finding("file-exists", "exists already", position=Position(str(path)), hint=hint))
+            findings.append(Finding("file-exists", "already exists", position=Position(str(path)), hint=hint))
     if findings:
         raise InputError(findings)
     before = {path: read_bytes(path) if os.path.lexists(path) else None for path in texts}

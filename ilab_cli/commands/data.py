@@ -22,7 +22,7 @@ def add_to(group: typer.Typer) -> None:
 
 
 def generate(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
-    """Make training data from a taxonomy with a teacher model, and mix them with other data."""
+    """Generate training data from a taxonomy with a teacher model, and mix them with other data."""
     import ilab_cli.backends.generate.launch as launch
     from ilab_cli.runs.perform import perform
 
@@ -32,7 +32,7 @@ def generate(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = F
 
 
 def mix(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
-    """Mix data sets as recipes say, those that generation left included."""
+    """Mix data sets by recipes, including those that generation wrote."""
     import ilab_cli.backends.mix.launch as launch
     from ilab_cli.backends.generate.mixing import with_own_recipes
     from ilab_cli.runs.perform import perform
@@ -47,7 +47,7 @@ def validate(
         list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH…")
     ],
 ) -> None:
-    """Check taxonomies without generating anything; exit with 2 if one is refused."""
+    """Check taxonomies without generating anything; exit code 2 if there are errors."""
     from ilab_cli import output
     from ilab_cli.backends.generate.qna import check
 

@@ -48,7 +48,7 @@ def evaluate(
         raise InputError(
             Finding(
                 "evaluation-off",
-                "evaluation is off: the profile names no benchmark",
+                "evaluation is off: no benchmark is set",
                 "evaluate.benchmarks",
                 hint="switch it on with --benchmarks mmlu, or with `evaluate: {benchmarks: [mmlu]}` in the profile",
             )
@@ -63,15 +63,15 @@ class _Serve(TyperCommand):
         """Look for the servers when somebody asks."""
         from ilab_cli.backends.serve.servers import available
 
-        found = [f"  {name}: {f'not usable here: {why}' if why else 'usable here'}" for name, why in available()]
-        chosen = "A .gguf file is served by llama.cpp, any other model by vLLM, else by transformers."
+        found = [f"  {name}: {f'not available: {why}' if why else 'available'}" for name, why in available()]
+        chosen = "llama.cpp serves .gguf files; vLLM serves other models, or transformers if vLLM is not available."
         return "\n".join([super().get_help(ctx), "", "Servers:", f"  {chosen}", *found])
 
 
 def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     """Serve the model of config.yaml's section serve at an OpenAI-compatible endpoint, until Ctrl-C.
 
-    The GPUs are those of the profile's generate.gpus.
+    It uses the GPUs of the profile's generate.gpus.
     """
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output

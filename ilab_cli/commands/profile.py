@@ -40,7 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 def list_(as_json: Json = False) -> None:
-    """List the profiles that can be chosen."""
+    """List all profiles."""
     from ilab_profiles import names
 
     rows = [_row(name) for name in names()]
@@ -67,7 +67,7 @@ def _row(name: str) -> dict[str, Any]:
         profile = load(str(path))
     except InputError:
         how = f"ilab profile validate {shlex.quote(name)}"
-        return row | {"description": f"refused: see `{how}`", "valid": False}
+        return row | {"description": f"invalid: see `{how}`", "valid": False}
     hardware = to_data(profile.hardware)
     return row | {"hardware": hardware, "on": _on(profile), "description": profile.description, "valid": True}
 
@@ -112,7 +112,7 @@ def show(
     name: Annotated[
         str,
         typer.Argument(
-            help="Name or path of a profile; without one, the settings in force are shown",
+            help="Name or path of a profile; without it, the settings in force are shown",
             metavar="NAME",
             autocompletion=completion.profiles,
         ),
@@ -123,10 +123,7 @@ def show(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Print the settings of a profile, or those in force.
-
-    What it extends is included; secrets are masked.
-    """
+    """Print the settings of a profile, or those in force; secrets are masked."""
     from ilab_profiles import load
     from ilab_profiles.models.paths import find_field
     from ilab_profiles.yaml.write import dump, scalar, to_data, value_in
@@ -166,10 +163,7 @@ def validate(
     fix: checking.FixOption = False,
     strict: checking.StrictOption = False,
 ) -> None:
-    """Check profiles and config files.
-
-    Findings go to stdout. The exit code is 2 if anything is refused.
-    """
+    """Check profiles and config files; exit code 2 if there are errors."""
     checking.validate(targets or [], form, fix=fix, strict=strict)
 
 

@@ -38,7 +38,7 @@ def explain(
     key: Annotated[
         str,
         typer.Argument(
-            help="A setting, a value that follows from settings, or a section",
+            help="A setting, a derived value or a section",
             metavar="KEY",
             autocompletion=completion.keys,
         ),
@@ -46,7 +46,10 @@ def explain(
     profile: Annotated[
         str | None,
         typer.Option(
-            "--profile", help="In place of the one in force", metavar="NAME", autocompletion=completion.profiles
+            "--profile",
+            help="Profile to use instead of the one in force",
+            metavar="NAME",
+            autocompletion=completion.profiles,
         ),
     ] = None,
     samples: Annotated[
@@ -54,10 +57,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell why a setting has its value.
-
-    Who gave it, what that takes the place of, and the formula if it follows from other settings.
-    """
+    """Show why a setting has its value: where it comes from, what it overrides, its formula."""
     from dataclasses import asdict
 
     from ilab_profiles import explain
@@ -90,10 +90,7 @@ def _short(item: Explanation) -> tuple[str, str, str]:
 
 
 def diff(left: Name, right: Name, as_json: Json = False) -> None:
-    """Compare two profiles.
-
-    Settings, and values that follow from them; what is equal is left out.
-    """
+    """Compare two profiles: the settings and derived values that differ."""
     from dataclasses import asdict
 
     from ilab_profiles import diff
@@ -104,7 +101,7 @@ def diff(left: Name, right: Name, as_json: Json = False) -> None:
     elif found:
         print(output.columns(("SETTING", left, right, "UNIT"), _compared(found)))
     else:
-        output.say("no difference")
+        output.say("no differences")
 
 
 def _both(left: str, right: str) -> tuple[Profile, Profile]:

@@ -49,14 +49,14 @@ def init(
     changes: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="A setting of its own; may be repeated", metavar="KEY=VALUE", autocompletion=completion.keys
+            "--set",
+            help="A setting of the new profile; may be repeated",
+            metavar="KEY=VALUE",
+            autocompletion=completion.keys,
         ),
     ] = None,
 ) -> None:
-    """Make a profile that extends another one.
-
-    On a terminal, asks for what is not given.
-    """
+    """Create a profile that extends another one; asks for what is missing, on a terminal."""
     from ilab_profiles import InputError
 
     settings = _read_changes(changes or [])
@@ -101,7 +101,7 @@ def _read_changes(changes: list[str]) -> dict[str, str]:
 def _missing(file: str, extends: str) -> list[Finding]:
     from ilab_profiles import Finding
 
-    hint = "ilab profile init NAME --extends PROFILE, or call it on a terminal, where it asks"
+    hint = "use `ilab profile init NAME --extends PROFILE`, or run it on a terminal"
     wanted = {"NAME": (file, "the name of the new profile"), "--extends": (extends, "the profile that it extends")}
     return [
         Finding("missing-argument", f"{name} is missing: {what}", hint=hint)
@@ -127,8 +127,8 @@ def _place(file: str) -> Path:
     parts = name.split("/")
     is_word = name.isprintable() and "\\" not in name
     if not is_word or any(not part or part.startswith((".", "~")) or part != part.strip() for part in parts):
-        hint = "a name is a word such as mine or mine/big; for a file, end it in .yaml"
-        raise InputError(Finding("bad-name", f"{file!r} can be no name of a profile", hint=hint))
+        hint = "use a word such as mine or mine/big; for a file, end it in .yaml"
+        raise InputError(Finding("bad-name", f"{file!r} is not a valid profile name", hint=hint))
     return user_folder() / f"{name}.yaml"
 
 
@@ -193,7 +193,7 @@ def _check_place(file: str) -> None:
 
     path = _place(file)
     if os.path.lexists(path):
-        raise InputError(Finding("file-exists", "exists already", position=Position(str(path))))
+        raise InputError(Finding("file-exists", "already exists", position=Position(str(path))))
 
 
 def _ask_settings(base: str, given: Mapping[str, str]) -> dict[str, str]:

@@ -47,23 +47,18 @@ def set_(
         str,
         typer.Argument(help="Setting, such as train.num_epochs", metavar="KEY", autocompletion=completion.keys_to_set),
     ],
-    value: Annotated[
-        str, typer.Argument(help="Its new value, as YAML writes it", metavar="VALUE", autocompletion=_values)
-    ],
+    value: Annotated[str, typer.Argument(help="Its new value, in YAML", metavar="VALUE", autocompletion=_values)],
     profile: Annotated[
         str,
         typer.Option(
             "--profile",
-            help="Profile of your own, in place of the one in force",
+            help="Your own profile, instead of the one in force",
             metavar="NAME|FILE",
             autocompletion=completion.profiles,
         ),
     ] = "",
 ) -> None:
-    """Change one setting in place.
-
-    Only if the file is sound as a whole afterwards; comments stay.
-    """
+    """Change one setting in config.yaml or in your own profile; comments are kept."""
     from ilab_profiles import edit
 
     path = _own(profile) if profile else _chosen(key)
@@ -72,7 +67,7 @@ def set_(
     output.say(f"set {key} in {path}")
     output.warn(warnings)
     if other:
-        output.warn([f"it is not in force: ILAB_PROFILE chooses {other}"])
+        output.warn([f"this file is not in force: ILAB_PROFILE is set to {other}"])
 
 
 def _own(profile: str) -> Path:
@@ -86,8 +81,8 @@ def _own(profile: str) -> Path:
 
     path = find(profile)
     if _is_built_in(path):
-        message = f"{profile} ships with the program, and is left as it is"
-        hint = f"make one of your own: ilab profile init NAME --extends {profile} --set KEY=VALUE"
+        message = f"{profile} is built in and cannot be changed"
+        hint = f"create your own: ilab profile init NAME --extends {profile} --set KEY=VALUE"
         raise InputError(Finding("built-in-profile", message, hint=hint))
     return path
 

@@ -27,7 +27,7 @@ def ask(question: str, default: str) -> str:
     except KeyboardInterrupt:
         line = ""
     if not line:
-        output.warn(["\ngiven up; nothing was written"])
+        output.warn(["\ncancelled; nothing was written"])
         raise typer.Exit(output.INTERRUPTED)
     return line.strip() or default
 

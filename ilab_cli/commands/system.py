@@ -25,13 +25,10 @@ def add_to(group: typer.Typer) -> None:
 
 
 def info(
-    ask_torch: Annotated[bool, typer.Option("--torch", help="Ask torch what it can use, too (takes seconds)")] = False,
+    ask_torch: Annotated[bool, typer.Option("--torch", help="Also ask torch what it can use (takes seconds)")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Print what this machine has.
-
-    Its GPUs and engines, the profile in force, and the one made for exactly this hardware.
-    """
+    """Print this machine's GPUs and engines, the profile in force, and the one made for this hardware."""
     from ilab_cli.extras import versions
 
     gpus, trouble = _gpus()
@@ -83,12 +80,12 @@ def _gpus() -> tuple[list[dict[str, Any]], str]:
     except FileNotFoundError:
         return [], "nvidia-smi is not installed"
     except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"nvidia-smi cannot be asked: {error}"
+        return [], f"nvidia-smi failed: {error}"
     if done.returncode:
         return [], f"nvidia-smi: {' '.join((done.stdout + done.stderr).split())}"
     lines = [line.rpartition(",") for line in done.stdout.splitlines() if line.strip()]
     gpus = [{"name": name.strip(), "memory_mib": _number(memory)} for name, _, memory in lines]
-    return gpus, "" if gpus else "nvidia-smi finds none"
+    return gpus, "" if gpus else "nvidia-smi found no GPU"
 
 
 def _number(text: str) -> int | None:
@@ -124,7 +121,7 @@ def _torch() -> dict[str, Any]:
 
     if find_spec("torch") is None:
         hint = 'python3 -m pip install "ilab-profiles[train]"'
-        raise InputError(Finding("extra-not-installed", "--torch needs torch, not installed here", hint=hint))
+        raise InputError(Finding("extra-not-installed", "--torch needs torch, which is not installed", hint=hint))
     import torch
 
     usable = range(torch.cuda.device_count())
@@ -150,9 +147,9 @@ def match(gpus: list[dict[str, Any]]) -> dict[str, Any]:
     machines = {name: load(str(path)).hardware for name, path in built_in_files().items()}
     named = {name: item for name, item in machines.items() if item.gpu}
     if not gpus:
-        return {"profile": None, "why": "no GPU is found; cpu_only runs anywhere"}
+        return {"profile": None, "why": "no GPU found; cpu_only runs anywhere"}
     if len({gpu["name"] for gpu in gpus}) > 1:
-        return {"profile": None, "why": "the GPUs are not all of one model, as every profile expects"}
+        return {"profile": None, "why": "the GPUs differ; every profile expects one model"}
     model, memory = gpus[0]["name"], gpus[0]["memory_mib"]
     same = {name: item for name, item in named.items() if _is_model(model, item.gpu) and _has(memory, item.memory)}
     here = f"{len(gpus)} x {model}, {memory} MiB each"
@@ -161,7 +158,7 @@ def match(gpus: list[dict[str, Any]]) -> dict[str, Any]:
         return {"profile": exact[0], "why": here}
     others = same or named
     told = ", ".join(f"{name} ({item.count} x {item.gpu}, {item.memory} GiB)" for name, item in others.items())
-    return {"profile": None, "why": f"here: {here}; there is: {told}"}
+    return {"profile": None, "why": f"this machine: {here}; profiles exist for: {told}"}
 
 
 def _is_model(name: str, model: str | None) -> bool:
@@ -194,7 +191,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("Made for this", f"{made['profile'] or 'no profile'}: {made['why']}"),
         ("Engines", ", ".join(engines) or "none"),
         ("Not installed", ", ".join(missing) or "none"),
-        ("Config file", found["config_file"] or "none: ilab config init makes one"),
+        ("Config file", found["config_file"] or "none; create one with `ilab config init`"),
         ("Profile", _profile(found)),
         ("Your profiles", found["profile_folder"]),
     ]
@@ -208,6 +205,6 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _profile(found: dict[str, Any]) -> str:
     if "profile" not in found:
-        return "none: what chooses it is refused"
-    refused = "" if found["valid"] else "; refused as it stands"
+        return "none: its name is invalid"
+    refused = "" if found["valid"] else "; invalid"
     return f"{found['profile']}, chosen by {found['profile_from']}{refused}"

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["FixOption", "FormatOption", "StrictOption", "findings_in", "validate", "validate_config"]
 
 Format = Literal["text", "json", "sarif", "github"]
-FormatOption = Annotated[Format, typer.Option("--format", help="How findings are told")]
-FixOption = Annotated[bool, typer.Option("--fix", help="Apply the fixes that the rules know, in place")]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Refuse what has warnings too")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of the findings")]
+FixOption = Annotated[bool, typer.Option("--fix", help="Apply the known fixes, in place")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors")]
 
 STDIN = "-"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -100,9 +100,7 @@ def _say_if_older(findings: Iterable[Finding]) -> None:
 
         with suppress(InputError):
             migrate(Path(name))
-            output.say(
-                f"{name} is a file of the older ilab: `ilab config migrate {shlex.quote(name)}` makes a profile of it"
-            )
+            output.say(f"{name} is a file of the older ilab: convert it with `ilab config migrate {shlex.quote(name)}`")
 
 
 # --- what is meant ----------------------------------------------------------------------------------------------------
@@ -119,7 +117,7 @@ def _expand(targets: Sequence[str]) -> tuple[list[str], list[Finding]]:
         found.update(dict.fromkeys(meant))
         if not meant:
             is_file = os.path.isfile(target)
-            message = "is not named .yaml, .yml or .json" if is_file else "no YAML or JSON file is found there"
+            message = "must end in .yaml, .yml or .json" if is_file else "no YAML or JSON file found"
             findings.append(Finding("no-such-file", message, position=Position(target)))
     return list(found), findings
 
@@ -233,4 +231,4 @@ def _joined(left: Iterable[Finding], refused: Sequence[Finding]) -> list[Finding
 def _cannot_fix(what: str, hint: str) -> list[Finding]:
     from ilab_profiles import Finding
 
-    return [Finding("cannot-fix", f"{what} cannot be mended in place", hint=hint)]
+    return [Finding("cannot-fix", f"cannot fix {what} in place", hint=hint)]

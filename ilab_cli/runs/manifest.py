@@ -90,19 +90,19 @@ class Run:
         if not os.path.isdir(self.folder) or not any(self.folder.iterdir()):
             return []
         if not self.manifest.is_file():
-            return [self._finding("it is not empty, and no run of ilab made it")]
+            return [self._finding("it is not empty and was not made by ilab")]
         try:
             earlier = read(self.manifest).data
         except InputError as error:
             return [*error.findings, self._finding("its run.yaml cannot be read")]
         if not resume:
-            return [self._finding("it holds a run already, and resume is off")]
+            return [self._finding("it contains a run, and resume is off")]
         if earlier.get("section") != self.section:
-            return [self._finding(f"it holds another run: {earlier.get('section')}")]
+            return [self._finding(f"it contains another run: {earlier.get('section')}")]
         differing = "; ".join(self._differences(earlier))
         if differing and self.section in _MADE_ANEW:
-            return [self._finding(f"the files of the run in it are made anew: {differing}", "warning")]
-        return [self._finding(f"it holds another run: {differing}")] if differing else []
+            return [self._finding(f"its files will be made again: {differing}", "warning")]
+        return [self._finding(f"it contains another run: {differing}")] if differing else []
 
     def _differences(self, earlier: dict[str, Any]) -> list[str]:
         then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
@@ -113,7 +113,7 @@ class Run:
         ]
         then_inputs = earlier.get("inputs") or {}
         return found + [
-            f"{name} holds other data now" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
+            f"the data in {name} changed" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
         ]
 
     def _matters(self, name: str) -> bool:
@@ -134,7 +134,7 @@ class Run:
             message,
             f"{self.section}.output_dir",
             Position(str(self.folder)),
-            hint=f"choose another folder for {self.section}.output_dir",
+            hint=f"choose another {self.section}.output_dir",
             severity=severity,
         )
 

@@ -14,19 +14,19 @@ class Chat(Section):
     """Settings of a chat with a served model."""
 
     context: str = setting("default", "Opening instructions of the chat")
-    greedy_mode: bool = setting(False, "Always take the likeliest word")
+    greedy_mode: bool = setting(False, "Always take the most likely token")
     logs_dir: str = setting("data/chatlogs", "Folder for logs of chats", path=True)
-    max_tokens: int | None = setting(None, "Longest answer; unset leaves it to the model", unit="tokens", ge=1)
+    max_tokens: int | None = setting(None, "Longest answer; unset: the model decides", unit="tokens", ge=1)
     model: str = setting("models/granite-7b-lab", "Model to chat with", path=True)
-    session: str | None = setting(None, "File of a chat to go on with", path=True)
+    session: str | None = setting(None, "File of a chat to continue", path=True)
     vi_mode: bool = setting(False, "Edit with the keys of vi")
-    visible_overflow: bool = setting(True, "Show text that is longer than the screen")
+    visible_overflow: bool = setting(True, "Show text that does not fit the screen")
 
 
 class General(Section):
     """Settings of the program itself."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", "How much the program tells")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", "How much the program prints")
 
 
 class Serve(Section):
@@ -44,6 +44,6 @@ class Config(Section):
     chat: Chat = section(Chat, "Chat with a model")
     general: General = section(General, "The program itself")
     profile: str | dict[str, Any] = setting(
-        catalog.DEFAULT, "Name or path of a profile, or its settings, which may extend one: `extends: single_gpu`"
+        catalog.DEFAULT, "Name or path of a profile, or its settings, which may extend one (`extends: single_gpu`)"
     )
     serve: Serve = section(Serve, "Serve a model")

@@ -43,7 +43,7 @@ class Mmlu(Section):
 
     place = "evaluate.mmlu"
 
-    model: str | None = setting(None, "Model for this benchmark, in place of evaluate.model", path=True)
+    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model", path=True)
     tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run")
     few_shots: int = setting(5, "Solved examples before each question", unit="examples", ge=0)
     data_dir: str | None = setting(None, "Folder of task files (YAML and JSONL)", aliases=["tasks_dir"], path=True)
@@ -51,24 +51,26 @@ class Mmlu(Section):
         "auto", "Questions answered at once; auto finds the most that fit", unit="questions"
     )
     apply_chat_template: bool = setting(
-        False, "Ask each question as a user's turn of the chat template", expertise="advanced"
+        False, "Ask each question as a user turn of the chat template", expertise="advanced"
     )
 
 
 class MtBench(Section):
-    """MT-Bench: conversations of two turns, marked by a judge model."""
+    """MT-Bench: conversations of two turns, scored by a judge model."""
 
     place = "evaluate.mt"
 
-    model: str | None = setting(None, "Model for this benchmark, in place of evaluate.model")
+    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model")
     endpoint: str | None = setting(None, "OpenAI-compatible endpoint of the model under test", expertise="advanced")
     api_key: SecretStr | None = setting(None, "Key for the endpoints", expertise="advanced")
-    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that marks the answers")
-    judge_endpoint: str | None = setting(None, "Endpoint of the judge; unset takes `endpoint`", expertise="advanced")
+    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that scores the answers")
+    judge_endpoint: str | None = setting(
+        None, "Endpoint of the judge; unset: the same as `endpoint`", expertise="advanced"
+    )
     data_dir: str | None = setting(
         None, "Folder with question.jsonl, judge_prompts.jsonl and reference_answer", path=True
     )
-    max_concurrency: int = setting(8, "Most requests under way at once", unit="requests", expertise="expert", ge=1)
+    max_concurrency: int = setting(8, "Most requests at once", unit="requests", expertise="expert", ge=1)
 
 
 class Evaluate(Section):
@@ -76,19 +78,17 @@ class Evaluate(Section):
 
     place = "evaluate"
 
-    benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; none switches evaluation off")
+    benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; an empty list switches evaluation off")
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
     output_dir: str = setting(
         "runs/evaluate", "Folder for scores and answers", path=True, min_length=1, affects_result=False
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Hardware to evaluate on; auto takes CUDA where it is there", affects_result=False
+        "auto", "Hardware to evaluate on; auto uses CUDA if available", affects_result=False
     )
     gpus: GpuSelection = setting(None, "GPUs to evaluate on: 0-3, 0:3, 1,3, or -1 for none", affects_result=False)
-    prune: bool = setting(
-        False, "Delete the checkpoints that are not the best", expertise="advanced", affects_result=False
-    )
+    prune: bool = setting(False, "Delete all checkpoints except the best", expertise="advanced", affects_result=False)
     trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
     mmlu: Mmlu = section(Mmlu, "MMLU")
     mt: MtBench = section(MtBench, "MT-Bench", aliases=["mt_bench"])

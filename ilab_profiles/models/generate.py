@@ -36,17 +36,17 @@ class Generate(Section):
     place = "generate"
 
     model_family: str | None = setting(
-        None, "Family of the teacher, which decides its prompt format (for example mixtral)"
+        None, "Model family of the teacher, which sets its prompt format (for example mixtral)"
     )
     raw_prompts: bool = setting(
         False,
-        "Send prompts as plain text in the form of model_family, to an endpoint that serves no chat",
+        "Send prompts as plain text in the format of model_family, for endpoints without chat",
         expertise="advanced",
     )
-    model: str | None = setting(None, "Name of the teacher at the endpoint; unset takes the one it serves")
+    model: str | None = setting(None, "Name of the teacher model; unset: the one that the endpoint serves")
     model_endpoint_url: str = setting(
         "127.0.0.1:8000",
-        "OpenAI-compatible endpoint of the teacher; several with commas between them share the work",
+        "OpenAI-compatible endpoint of the teacher; several, separated by commas, share the work",
         aliases=["endpoint_url"],
         affects_result=False,
     )
@@ -54,47 +54,45 @@ class Generate(Section):
     gpus: GpuSelection = setting(
         None, "GPUs for a teacher served on this machine: 0-3, 0:3, 1,3, or -1 for none", affects_result=False
     )
-    num_cpus: int = setting(
-        4, "Leaves whose documents are fetched and cut at once", expertise="advanced", ge=1, affects_result=False
-    )
+    num_cpus: int = setting(4, "Leaves to prepare in parallel", expertise="advanced", ge=1, affects_result=False)
     taxonomy_path: str = setting("taxonomy", "Folder of the taxonomy", path=True, min_length=1)
     taxonomy_base: str = setting(
-        "origin/main", "Git revision against which leaves count as new; `empty` takes all", expertise="advanced"
+        "origin/main",
+        "Git revision to compare with: leaves changed since then are used; `empty` uses all",
+        expertise="advanced",
     )
     num_instructions: int = setting(
-        10, "Accepted question-answer pairs of the whole run", unit="pairs", ge=1, affects_result=False
+        10, "Question-answer pairs to generate in the whole run", unit="pairs", ge=1, affects_result=False
     )
     num_grounded_questions: int = setting(
-        3, "Questions asked for each context of a grounded skill", unit="questions", expertise="advanced", ge=1
+        3, "Questions per context of a grounded skill", unit="questions", expertise="advanced", ge=1
     )
-    num_samples: int = setting(5, "Samples asked for in one request", unit="samples", expertise="advanced", ge=1)
-    chunk_word_count: int = setting(
-        1000, "Most words in one piece of a document", unit="words", expertise="advanced", ge=1
-    )
+    num_samples: int = setting(5, "Samples per request", unit="samples", expertise="advanced", ge=1)
+    chunk_word_count: int = setting(1000, "Longest piece of a document", unit="words", expertise="advanced", ge=1)
     pipeline: Literal["simple", "full"] = setting(
         "simple", "Built-in pipeline: full also asks the teacher to judge each pair, and drops what fails"
     )
     config: str | None = setting(
-        None, "Pipeline file or folder in place of the built-in pipeline", expertise="advanced", path=True
+        None, "Pipeline file or folder to use instead of the built-in pipeline", expertise="advanced", path=True
     )
     output_dir: str = setting(
         "generated", "Folder for the generated data", path=True, min_length=1, affects_result=False
     )
     max_concurrency: int = setting(
-        64, "Most requests under way at once", unit="requests", expertise="expert", ge=1, affects_result=False
+        64, "Most requests at once", unit="requests", expertise="expert", ge=1, affects_result=False
     )
     max_retries: int = setting(
-        5, "Times that a failed request is tried again", unit="tries", expertise="expert", ge=0, affects_result=False
+        5, "Retries of a failed request", unit="tries", expertise="expert", ge=0, affects_result=False
     )
     request_timeout: float = setting(
         120.0,
-        "Time after which a request counts as failed",
+        "Time limit of a request",
         unit="seconds",
         expertise="expert",
         gt=0,
         affects_result=False,
     )
-    max_tokens: int = setting(2048, "Longest answer asked for", unit="tokens", expertise="advanced", ge=1)
+    max_tokens: int = setting(2048, "Longest answer", unit="tokens", expertise="advanced", ge=1)
     temperature: float = setting(0.7, "Randomness of the answers", expertise="advanced", ge=0, le=2)
-    seed: int = setting(42, "Seed of everything drawn at random", expertise="advanced", ge=0, lt=2**32)
+    seed: int = setting(42, "Seed of all random choices", expertise="advanced", ge=0, lt=2**32)
     mix: Mix = section(Mix, "Mixing with other data", affects_result=False)

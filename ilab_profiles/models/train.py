@@ -18,15 +18,13 @@ class DeepSpeed(Section):
     place = "train.deepspeed"
 
     enabled: bool = setting(False, "Train with DeepSpeed", expertise="advanced")
-    deepspeed_config: str | None = setting(
-        None, "DeepSpeed JSON file whose settings are used as they stand", expertise="expert", path=True
-    )
+    deepspeed_config: str | None = setting(None, "DeepSpeed JSON file, used as it is", expertise="expert", path=True)
     zero_stage: int = setting(
-        2, "What ZeRO shards: 1 the optimizer, 2 gradients too, 3 parameters too", expertise="expert", ge=0, le=3
+        2, "ZeRO stage: 1 shards the optimizer, 2 also gradients, 3 also parameters", expertise="expert", ge=0, le=3
     )
     ds_offload_strat: Literal["cpu", "nvme"] | None = setting(
         None,
-        "Where DeepSpeed puts what does not fit on the GPU",
+        "Where to offload: main memory (cpu) or a disk (nvme)",
         expertise="expert",
         mistaken=["deepspeed_offload", "offload"],
     )
@@ -48,11 +46,9 @@ class Lora(Section):
     lora_alpha: float = setting(
         32.0, "Scale of the adapters; they are multiplied by alpha / rank", expertise="advanced", gt=0
     )
-    lora_dropout: float = setting(
-        0.1, "Share of adapter inputs dropped while training", expertise="advanced", ge=0, lt=1
-    )
+    lora_dropout: float = setting(0.1, "Dropout of the adapters' inputs", expertise="advanced", ge=0, lt=1)
     target_modules: StrList | None = setting(
-        None, "Names of the layers that get adapters; unset means every linear layer but the head", expertise="expert"
+        None, "Layers that get adapters; unset: all linear layers except the head", expertise="expert"
     )
 
 
@@ -65,7 +61,7 @@ class Fsdp(Section):
     fsdp_cpu_offload: bool = setting(False, "Keep parameters and optimizer state in main memory", expertise="expert")
     reshard_after_forward: bool = setting(
         True,
-        "Free the gathered parameters between forward and backward pass: less memory, more traffic",
+        "Free gathered parameters between forward and backward: less memory, more traffic",
         expertise="expert",
     )
 
@@ -80,10 +76,10 @@ class Torchrun(Section):
     rdzv_id: str | None = setting(None, "Name of the job, the same on every machine", expertise="expert")
     rdzv_endpoint: str | None = setting(None, "HOST:PORT at which the machines meet", expertise="expert")
     master_addr: str | None = setting(
-        None, "Address of machine 0, in place of a rendezvous endpoint", expertise="expert"
+        None, "Address of machine 0, instead of a rendezvous endpoint", expertise="expert"
     )
     master_port: int | None = setting(
-        None, "Port of machine 0, in place of a rendezvous endpoint", expertise="expert", ge=1, le=65535
+        None, "Port of machine 0, instead of a rendezvous endpoint", expertise="expert", ge=1, le=65535
     )
 
 
@@ -92,7 +88,7 @@ class Phase(Section):
 
     name: str | None = setting(
         None,
-        "Name of the phase's folder; unset means phase00, phase01, …",
+        "Name of the phase's folder; unset: phase00, phase01, …",
         pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$",
         max_length=100,
     )
@@ -102,7 +98,7 @@ class Phase(Section):
     learning_rate: float | None = setting(None, "Peak learning rate of this phase", gt=0)
     warmup_steps: int | None = setting(None, "Steps over which the learning rate rises", unit="steps", ge=0)
     save_samples: int | None = setting(
-        None, "Samples between two checkpoints; 0 saves at the end only", unit="samples", ge=0
+        None, "Samples between checkpoints; 0 saves only at the end", unit="samples", ge=0
     )
 
     @property
@@ -119,7 +115,7 @@ class Train(Section):
     model_path: str | None = setting(None, "Folder of the model to start from", aliases=["model_dir"], path=True)
     model_repo: str = setting(
         "instructlab/granite-7b-lab",
-        "Hub name (ORG/NAME) of the model to start from where no folder is given",
+        "Hub name (ORG/NAME) of the model to start from if no folder is given",
         pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$",
     )
     data_path: str = setting(
@@ -137,12 +133,12 @@ class Train(Section):
         affects_result=False,
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
-        "auto", "Hardware to train on; auto takes CUDA where it is there", affects_result=False
+        "auto", "Hardware to train on; auto uses CUDA if available", affects_result=False
     )
     gpus: GpuSelection = setting(None, "GPUs to train on: 0-3, 0:3, 1,3, or -1 for none", affects_result=False)
     num_gpus: int | None = setting(
         None,
-        "Number of processes: one a GPU; on the CPU, that many CPU processes",
+        "Number of processes: one per GPU, or this many on the CPU",
         unit="processes",
         ge=1,
         affects_result=False,
@@ -156,14 +152,16 @@ class Train(Section):
         25, "Steps over which the learning rate rises from zero", unit="steps", expertise="advanced", ge=0
     )
     lr_schedule: Literal["constant", "linear", "cosine"] = setting(
-        "cosine", "Course of the learning rate after the warm-up", expertise="advanced"
+        "cosine", "Learning rate schedule after the warm-up", expertise="advanced"
     )
     weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", expertise="expert", ge=0)
-    max_grad_norm: float = setting(1.0, "Gradients are scaled down to this norm", expertise="expert", gt=0)
+    max_grad_norm: float = setting(
+        1.0, "Largest norm of the gradients; larger ones are scaled down", expertise="expert", gt=0
+    )
     max_seq_len: int = setting(4096, "Longest conversation; longer ones are left out", unit="tokens", ge=1)
     max_batch_len: int = setting(
         5000,
-        "Most tokens, padding included, that one process takes at once",
+        "Most tokens in one batch of one process, padding included",
         unit="tokens",
         expertise="advanced",
         ge=1,
@@ -171,38 +169,38 @@ class Train(Section):
     )
     save_samples: int = setting(
         1000,
-        "Samples between two checkpoints; 0 saves at the end only",
+        "Samples between checkpoints; 0 saves only at the end",
         unit="samples",
         expertise="advanced",
         ge=0,
         affects_result=False,
     )
     resume: bool = setting(
-        True, "Go on from the last checkpoint of the same run", expertise="advanced", affects_result=False
+        True, "Resume from the last checkpoint of the same run", expertise="advanced", affects_result=False
     )
     seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = setting(
-        "fp32", "Type of the arithmetic; weights are kept in fp32 in any case", expertise="advanced"
+        "fp32", "Precision of the arithmetic; weights are always kept in fp32", expertise="advanced"
     )
     gradient_checkpointing: bool = setting(
         False,
-        "Compute activations again in the backward pass: less memory, about a third more work",
+        "Recompute activations in the backward pass: less memory, about a third more work",
         expertise="advanced",
     )
-    packing: bool = setting(False, "Fill batches by tokens with several conversations in a row", expertise="expert")
+    packing: bool = setting(False, "Pack several conversations into one row, counted in tokens", expertise="expert")
     chat_template: str | None = setting(
-        None, "Jinja file used in place of the tokenizer's chat template", expertise="expert", path=True
+        None, "Jinja file to use instead of the tokenizer's chat template", expertise="expert", path=True
     )
     trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
     accelerator: Literal["deepspeed", "fsdp"] | None = setting(
-        None, "Shorthand that switches one of the sections deepspeed and fsdp on and the other one off"
+        None, "Shorthand: switches deepspeed or fsdp on, and the other off"
     )
     lora: Lora = section(Lora, "LoRA adapters")
     deepspeed: DeepSpeed = section(DeepSpeed, "DeepSpeed")
     fsdp: Fsdp = section(Fsdp, "FSDP")
     torchrun: Torchrun = section(Torchrun, "Training over several machines", affects_result=False)
     phases: Annotated[tuple[Phase, ...], BeforeValidator(as_tuple)] = setting(
-        (), "Phases that follow one another, each from the model of the one before", expertise="expert"
+        (), "Training phases in order; each starts from the model of the one before", expertise="expert"
     )
 
     @property

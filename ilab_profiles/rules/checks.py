@@ -42,22 +42,22 @@ def _above(paths: tuple[str, ...]) -> Iterator[list[str]]:
     "batch-holds-a-sample",
     F.train.max_batch_len,
     F.train.max_seq_len,
-    why="a conversation of max_seq_len tokens would fit into no batch",
+    why="a conversation of max_seq_len tokens would not fit into any batch",
 )
 def _batch_holds_a_sample(train: Any) -> Iterator[str]:
     if train.max_batch_len < train.max_seq_len:
-        yield f"{train.max_batch_len} tokens are fewer than train.max_seq_len: {train.max_seq_len}"
+        yield f"{train.max_batch_len} must be at least train.max_seq_len: {train.max_seq_len}"
 
 
 @check(
     "num-gpus-agrees",
     F.train.num_gpus,
     F.train.gpus,
-    why="one process is started for each GPU",
+    why="one process is started per GPU",
 )
 def _num_gpus_agrees(train: Any) -> Iterator[str]:
     if train.num_gpus and train.gpus and train.num_gpus != len(train.gpus):
-        yield f"{train.num_gpus} disagrees with train.gpus, which names {len(train.gpus)}"
+        yield f"{train.num_gpus} must be the number of GPUs in train.gpus: {len(train.gpus)}"
 
 
 @check(
@@ -79,7 +79,7 @@ def _batch_covers_processes(train: Any) -> Iterator[str]:
     F.train.torchrun.nnodes,
     F.train.torchrun.rdzv_endpoint,
     F.train.torchrun.master_addr,
-    why="each machine would wait for the others at an address of its own",
+    why="the machines would not find each other",
 )
 def _machines_need_a_place_to_meet(torchrun: Any) -> Iterator[str]:
     if torchrun.nnodes > 1 and not (torchrun.rdzv_endpoint or torchrun.master_addr):
@@ -94,7 +94,7 @@ def _machines_need_a_place_to_meet(torchrun: Any) -> Iterator[str]:
 )
 def _node_rank_in_range(torchrun: Any) -> Iterator[str]:
     if torchrun.node_rank >= torchrun.nnodes:
-        yield f"{torchrun.node_rank} is not below train.torchrun.nnodes: {torchrun.nnodes}"
+        yield f"{torchrun.node_rank} must be below train.torchrun.nnodes: {torchrun.nnodes}"
 
 
 @check(
@@ -106,15 +106,15 @@ def _node_rank_in_range(torchrun: Any) -> Iterator[str]:
 )
 def _checkpoint_after_every_step(train: Any) -> Iterator[str]:
     if 0 < train.save_samples <= train.effective_batch_size:
-        yield f"{train.save_samples} samples are not more than one step of {train.effective_batch_size}"
+        yield f"{train.save_samples} samples are no more than one step of {train.effective_batch_size}"
 
 
 @check(
     "phase-names-differ",
     F.train.phases,
-    why="each phase has a folder of its own",
+    why="each phase needs a folder of its own",
 )
 def _phase_names_differ(train: Any) -> Iterator[str]:
     names = train.phase_names
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield f"two phases are called {name}"
+        yield f"two phases have the name {name}"

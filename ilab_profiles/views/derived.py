@@ -49,7 +49,7 @@ def _derive(profile: Profile, samples: int | None) -> Iterator[Derived]:
         "train.world_size",
         train.world_size,
         "processes",
-        "Processes that train together, on all machines",
+        "Processes on all machines together",
         "num_gpus (else the number of gpus, else 1) * torchrun.nnodes",
         f"{train.num_processes} * {train.torchrun.nnodes}",
     )
@@ -69,7 +69,7 @@ def _of_batch(train: Train, where: str, name: str, samples: int | None) -> Itera
         f"{where}.samples_per_process",
         share,
         "samples",
-        "Samples of one optimizer step that each process takes, at most",
+        "Samples per process in one optimizer step, at most",
         f"ceil({name} / world_size)",
         f"ceil({batch} / {train.world_size})",
     )
@@ -78,7 +78,7 @@ def _of_batch(train: Train, where: str, name: str, samples: int | None) -> Itera
         f"{where}.gradient_accumulation",
         math.ceil(share / fits),
         "microbatches",
-        "Microbatches in one optimizer step if every conversation is max_seq_len long; fewer if they are shorter",
+        "Microbatches per optimizer step, at most (when every conversation is max_seq_len long)",
         "ceil(samples_per_process / floor(max_batch_len / max_seq_len))",
         f"ceil({share} / floor({train.max_batch_len} / {train.max_seq_len}))",
     )

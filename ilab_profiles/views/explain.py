@@ -78,7 +78,7 @@ class Explanation:
         else:
             yield f"  from {_source(self.origin)}"
         for given in self.shadowed:
-            yield f"  over {scalar(given.value)} from {_source(given)}"
+            yield f"  overrides {scalar(given.value)} from {_source(given)}"
         if self.in_phases:
             yield f"  in the phases: {', '.join(map(scalar, self.in_phases))}"
 
@@ -98,11 +98,11 @@ def find_key(effective: Effective, key: str, samples: int | None = None) -> str:
         return path
     known = derived(effective.profile, samples=1)
     if path in known:
-        message = "follows from the number of conversations to train on"
+        message = "needs the number of conversations to train on"
         raise InputError(Finding("needs-samples", message, path, hint="give it with --samples"))
     section, _, name = path.rpartition(".")
     if section in ("", "train") and (each := [other for other in known if other.rpartition(".")[2] == name]):
-        raise InputError(Finding("in-phases", "each phase has its own", path, hint=", ".join(each)))
+        raise InputError(Finding("in-phases", "each phase has its own value", path, hint=", ".join(each)))
     return find_field(key)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -63,7 +62,7 @@ def replace(file: Path, content: bytes, *, expected: bytes | None) -> None:
         InputError: if the file holds something else by now, or cannot be written; it is untouched then.
     """
     target = Path(os.path.realpath(file))
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         try:
             _write(temporary, content, target.stat() if expected is not None else None)

@@ -83,6 +83,10 @@ def main():
 
         with open("config.yaml") as stream:
             YAML(typ="safe").load(stream)
+    if path := os.environ.get("FLOOR_PROFILE"):
+        read(path)  # who shows the values in force has to make them
+        if any(name.startswith("ILAB_") for name in os.environ):
+            import pydantic_settings
     if "_ILAB_COMPLETE" in os.environ:
         from typer.completion import get_completion_inspect_parameters
 

@@ -53,7 +53,7 @@ def test_init_overwrites_only_when_told(ilab: Ilab, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("answer", "code", "profile"), [("n\n", 2, "mine"), ("y\n", 0, "cpu_only"), ("\n", 2, "mine")])
 def test_init_asks_at_a_terminal_before_it_overwrites(tmp_path: Path, answer: str, code: int, profile: str) -> None:
     (tmp_path / "config.yaml").write_text("profile: mine\n")
-    done = talk(tmp_path, ["config", "init"], [("overwrite it? [y/N]: ", answer)])
+    done = talk(tmp_path, ["config", "init"], [("? [y/N]: ", answer)])
     assert done.returncode == code
     assert read(tmp_path / "config.yaml").data["profile"] == profile
 

