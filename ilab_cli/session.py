@@ -17,16 +17,12 @@ from ilab_profiles.diagnostics import Finding, InputError, Position
 if TYPE_CHECKING:
     from ilab_profiles import Effective
     from ilab_profiles.loading.layers import Setting
-    from ilab_profiles.models.config import Config
     from ilab_profiles.yaml.document import Document
 
 __all__ = [
     "Typed",
     "chosen",
     "config_document",
-    "config_file",
-    "config_path",
-    "config_settings",
     "existing_config",
     "in_force",
     "in_words",
@@ -38,24 +34,13 @@ __all__ = [
 # --- config.yaml ------------------------------------------------------------------------------------------------------
 
 
-def config_path() -> Path:
-    """Where the config file is looked for: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
-    return Path(os.path.expanduser(os.environ.get("ILAB_CONFIG") or "config.yaml"))
-
-
-def config_file() -> Path | None:
-    """The config file, if there is one, or there should be."""
-    path = config_path()
-    return path if os.path.lexists(path) or os.environ.get("ILAB_CONFIG") else None
-
-
 def existing_config() -> Path:
     """The config file.
 
     Raises:
         InputError: if there is none.
     """
-    path = config_path()
+    path = catalog.config_path()
     if not os.path.exists(path):
         hint = "make one with `ilab config init`"
         raise InputError(Finding("no-config", "file not found", position=Position(str(path)), hint=hint))
@@ -68,29 +53,12 @@ def config_document() -> Document | None:
     Raises:
         InputError: if it cannot be read.
     """
-    file = config_file()
+    file = catalog.config_file()
     if file is None:
         return None
     from ilab_profiles.yaml.read import read  # loads the YAML parser
 
     return read(file)
-
-
-def config_settings() -> tuple[Config, Mapping[str, Setting]]:
-    """The sections of the config file, and what it gives; a wrong value counts as not given, and is told elsewhere.
-
-    Raises:
-        InputError: if the file cannot be read.
-    """
-    from ilab_profiles.loading.layers import read_document
-    from ilab_profiles.loading.merge import validate
-    from ilab_profiles.models.config import Config
-
-    document = config_document()
-    if document is None:
-        return Config(), {}
-    own = read_document(document, "config", document.source, model=Config).settings
-    return validate(Config, own)[0], own
 
 
 # --- the profile ------------------------------------------------------------------------------------------------------
@@ -149,11 +117,12 @@ def in_force(typed: Typed = _NOTHING, profile: str | None = None, more: str | No
         InputError: with everything that is wrong with them.
     """
     from ilab_profiles import resolve
+    from ilab_profiles.loading.config_file import config_settings
 
     chosen(profile)
     effective = resolve(
         profile,
-        config_file=config_file(),
+        config_file=catalog.config_file(),
         settings_file=Path(os.path.expanduser(more)) if more else None,
         section=typed.section,
         flags=typed.values,

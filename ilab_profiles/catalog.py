@@ -23,6 +23,8 @@ __all__ = [
     "built_in_files",
     "built_in_folder",
     "built_in_name",
+    "config_file",
+    "config_path",
     "find",
     "names",
     "real",
@@ -92,6 +94,17 @@ def built_in_name(path: Path) -> str | None:
     """The name of the built-in profile that stands in a file; ``None`` for any other file."""
     full, folder = path.absolute(), built_in_folder().absolute()
     return full.relative_to(folder).with_suffix("").as_posix() if full.is_relative_to(folder) else None
+
+
+def config_path() -> Path:
+    """Where the config file is looked for: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
+    return _home(os.environ.get("ILAB_CONFIG") or "config.yaml")
+
+
+def config_file() -> Path | None:
+    """The config file, if there is one, or there should be."""
+    path = config_path()
+    return path if os.path.lexists(path) or os.environ.get("ILAB_CONFIG") else None
 
 
 def names() -> list[str]:

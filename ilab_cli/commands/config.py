@@ -14,7 +14,8 @@ from ilab_cli.commands import validate as checking
 from ilab_cli.commands.prompts import confirm, on_terminal
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
-from ilab_cli.session import chosen, config_file, config_path, config_settings, in_force, in_words, origin_of
+from ilab_cli.session import chosen, in_force, in_words, origin_of
+from ilab_profiles.catalog import config_file, config_path
 
 __all__ = ["add_to"]
 
@@ -39,9 +40,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
     """Write a config.yaml that chooses a profile (cpu_only unless you name one)."""
-    from ilab_cli.runs.manifest import write_atomically
     from ilab_profiles.edit import render_config
-    from ilab_profiles.yaml.files import make_folder
+    from ilab_profiles.yaml.files import make_folder, write_atomically
 
     path = config_path()
     file = os.path.expanduser(profile)
@@ -67,6 +67,7 @@ def _ask_to_overwrite(path: Path) -> None:
 
 def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False) -> None:
     """Print all settings in force and where each comes from; secrets are masked."""
+    from ilab_profiles.loading.config_file import config_settings
     from ilab_profiles.models.paths import fields
     from ilab_profiles.yaml.write import dump, to_data
 

@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from ilab_cli.flags.command import add, settings_command
 from ilab_cli.flags.options import ConfigOption, DryRun, ProfileOption
-from ilab_cli.session import Typed, config_settings, in_force
+from ilab_cli.session import Typed, in_force
 
 __all__ = ["add_to"]
 
@@ -76,6 +76,7 @@ def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output
     from ilab_cli.runs.perform import typed
+    from ilab_profiles.loading.config_file import config_settings
     from ilab_profiles.yaml.write import dump, to_data
 
     generate = in_force(profile=profile).profile.generate.at_home()

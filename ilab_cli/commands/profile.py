@@ -174,8 +174,8 @@ def schema(
     """Print the JSON Schema for editors."""
     import json
 
-    from ilab_cli.runs.manifest import write_atomically
     from ilab_profiles import json_schema
+    from ilab_profiles.yaml.files import write_atomically
 
     if to is None:
         output.print_json(json_schema(kind))

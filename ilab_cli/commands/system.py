@@ -9,7 +9,8 @@ import typer
 
 from ilab_cli import output
 from ilab_cli.flags.command import add
-from ilab_cli.session import chosen, config_file, in_force, in_words
+from ilab_cli.session import chosen, in_force, in_words
+from ilab_profiles.catalog import config_file
 
 __all__ = ["add_to", "match"]
 

@@ -26,11 +26,11 @@ from ilab_profiles.diagnostics import Severity
 from ilab_profiles.models.fields import affects_result
 from ilab_profiles.models.paths import section_of
 from ilab_profiles.views.explain import MASK
-from ilab_profiles.yaml.files import make_folder, read_bytes, replace
+from ilab_profiles.yaml.files import make_folder, write_atomically
 from ilab_profiles.yaml.read import read
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
-__all__ = ["Run", "write_atomically"]
+__all__ = ["Run"]
 
 MANIFEST = "run.yaml"
 _INPUTS = {
@@ -184,15 +184,6 @@ def _without_secrets(arguments: Sequence[str]) -> list[str]:
             word = f"{name}={MASK}"
         masked.append(word)
     return masked
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that at any moment it holds all of the old or all of the new text.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    replace(path, text.encode(), expected=read_bytes(path) if os.path.exists(path) else None)
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:

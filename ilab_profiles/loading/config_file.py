@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ilab_profiles import catalog
 from ilab_profiles.diagnostics import InputError
 from ilab_profiles.loading import inheritance
-from ilab_profiles.loading.layers import Layer, read_document
+from ilab_profiles.loading.layers import Layer, Setting, read_document
 from ilab_profiles.loading.merge import validate
 from ilab_profiles.models.config import Config
 from ilab_profiles.yaml.document import Document
 from ilab_profiles.yaml.read import read
 
-__all__ = ["config_layers", "is_config", "layers_of", "read_config"]
+__all__ = ["config_layers", "config_settings", "is_config", "layers_of", "read_config"]
 
 
 def read_config(path: Path) -> tuple[Config, list[Layer]]:
@@ -43,6 +44,20 @@ def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
         return config, [first, *inheritance.named(document, ("profile",), config.profile, above)]
     except InputError as error:
         raise InputError([*error.findings, *first.findings]) from None
+
+
+def config_settings() -> tuple[Config, Mapping[str, Setting]]:
+    """The sections of the config file, and what it gives; a wrong value counts as not given, and is told elsewhere.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    file = catalog.config_file()
+    if file is None:
+        return Config(), {}
+    document = read(file)
+    own = read_document(document, "config", document.source, model=Config).settings
+    return validate(Config, own)[0], own
 
 
 def is_config(document: Document) -> bool:

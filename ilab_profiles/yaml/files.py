@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
 
-__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync"]
+__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync", "write_atomically"]
 
 
 @contextmanager
@@ -77,6 +77,15 @@ def replace(file: Path, content: bytes, *, expected: bytes | None) -> None:
         raise _unwritable(file, error) from None
     with suppress(OSError):
         sync(target.parent)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that at any moment it holds all of the old or all of the new text.
+
+    Raises:
+        InputError: if it cannot be written.
+    """
+    replace(path, text.encode(), expected=read_bytes(path) if os.path.exists(path) else None)
 
 
 def make_folder(file: Path) -> None:

@@ -5,15 +5,11 @@ Nothing heavy is imported here: the worker, a process of its own, loads the mode
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
 import sys
-from pathlib import Path
 
+from ilab_cli.backends.base import as_arguments, output_folder, start, stoppable, wait
 from ilab_cli.extras import missing_extra
-from ilab_cli.interrupts import stoppable
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
 
@@ -28,21 +24,12 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     if "mmlu" in evaluate.benchmarks:
         missing = missing_extra("evaluate", "ilab model evaluate")
         findings += missing + _check_model(evaluate) + ([] if missing else _check_tasks(evaluate))
-    output = Path(evaluate.output_dir)
-    solid = next((place for place in (output, *output.parents) if os.path.exists(place)), Path())
-    if not solid.is_dir():
-        message = f"{solid} is a file, so no folder can be made there"
-        findings.append(Finding("not-a-folder", message, "evaluate.output_dir"))
-    elif not os.access(solid, os.W_OK):
-        findings.append(Finding("not-writable", f"nothing can be written in {solid}", "evaluate.output_dir"))
-    return findings
+    return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
 
 
 def command(evaluate: Evaluate) -> list[str]:
     """The worker's command line. It holds every setting that differs from its default, but no key."""
-    settings = evaluate.model_dump(mode="json", exclude_defaults=True, exclude={"mt": {"api_key"}})
-    text = json.dumps(settings, ensure_ascii=False)
-    return [sys.executable, "-m", "ilab_cli.backends.evaluate.worker", "--settings", text]
+    return [sys.executable, *as_arguments("ilab_cli.backends.evaluate.worker", evaluate, exclude={"mt": {"api_key"}})]
 
 
 def environment(evaluate: Evaluate) -> dict[str, str]:
@@ -65,30 +52,16 @@ def run(evaluate: Evaluate) -> int:
     Returns:
         The exit code: 0 for success, 1 for a failed run, 2 for refused input, 130 for an interruption.
     """
-    variables = {**os.environ, **environment(evaluate)}
     with stoppable():
-        # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the worker
-        worker = subprocess.Popen(command(evaluate), env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            code = worker.wait()
+            code = wait(start(command(evaluate), environment(evaluate)), _PATIENCE)
         except KeyboardInterrupt:
-            _stop(worker)
             print("interrupted: no result was written", file=sys.stderr)
             return 130
     if code < 0:
         reason = "; perhaps there was not enough memory" if code == -signal.SIGKILL else ""
         print(f"error: evaluation was ended by signal {-code}{reason}", file=sys.stderr)
     return code if code in (0, 2) else 1
-
-
-def _stop(worker: subprocess.Popen[bytes]) -> None:
-    """End a worker: it is asked first, and then made to."""
-    worker.terminate()
-    try:
-        worker.wait(_PATIENCE)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        worker.kill()
-        worker.wait()
 
 
 def _not_supported(evaluate: Evaluate) -> list[Finding]:

@@ -6,7 +6,6 @@ refused input. What the results look like is said in ``report.py``.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import logging
@@ -17,34 +16,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ilab_cli.backends.base import main
 from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
 from ilab_cli.output import lively
-from ilab_cli.runs.manifest import write_atomically
-from ilab_profiles import Evaluate, InputError, Profile
+from ilab_profiles import Evaluate, InputError
+from ilab_profiles.yaml.files import write_atomically
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
 
-__all__ = ["evaluate_mmlu", "main"]
+__all__ = ["evaluate_mmlu", "work"]
 
 _VERSIONS = ("lm_eval", "transformers", "torch")
 _SEED = 1234  # of the choice of solved examples: the one that lm-eval publishes its scores with
 _CPU_BATCH = 8  # questions: main memory does not refuse what is too much, as a GPU does, so no size is tried out there
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Evaluate with the settings on the command line, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", required=True, help="the evaluate section as JSON")
-    text = parser.parse_args(arguments).settings
+def work(evaluate: Evaluate) -> int:
+    """Evaluate and print the table of scores; returns the exit code."""
     try:
-        settings = Profile.from_dict({"evaluate": json.loads(text)}).evaluate
-        print(evaluate_mmlu(settings))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+        print(evaluate_mmlu(evaluate))
+    except InputError:
+        raise
     except Exception as error:  # whatever an engine raises becomes one line
         first = next(iter(str(error).splitlines()), "")
         print(f"error: evaluation failed: {type(error).__name__}: {first}", file=sys.stderr)
@@ -162,4 +157,4 @@ def _file_name(task: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("evaluate", work))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import sys
 
+from ilab_cli.backends.base import as_arguments, main, stoppable
 from ilab_cli.extras import missing_extra
-from ilab_cli.interrupts import stoppable
-from ilab_profiles import Finding, Generate, InputError, Profile
+from ilab_profiles import Finding, Generate, InputError
 
-__all__ = ["command", "environment", "preflight", "read_settings", "run"]
+__all__ = ["command", "environment", "preflight", "run"]
 
 _KEY = "ILAB_GENERATE__API_KEY"
 
@@ -26,24 +24,12 @@ def preflight(generate: Generate) -> list[Finding]:
 
 def command(generate: Generate) -> list[str]:
     """The command that does this generation, complete but for the key, which it takes from the environment."""
-    settings = generate.model_dump(mode="json", exclude_defaults=True, exclude={"api_key"})
-    text = json.dumps(settings, ensure_ascii=False)
-    return [sys.executable, "-m", "ilab_cli.backends.generate.launch", "--settings", text]
+    return [sys.executable, *as_arguments("ilab_cli.backends.generate.launch", generate, exclude={"api_key"})]
 
 
 def environment(generate: Generate) -> dict[str, str]:
     """Variables that it needs: none that may be shown."""
     return {}
-
-
-def read_settings(text: str) -> Generate:
-    """The settings that a command line carries as JSON, checked by the rules of a profile.
-
-    Raises:
-        InputError: with everything that is wrong with them.
-    """
-    key = {"api_key": os.environ[_KEY]} if _KEY in os.environ else {}
-    return Profile.from_dict({"generate": json.loads(text) | key}).generate
 
 
 def run(generate: Generate) -> int:
@@ -77,20 +63,13 @@ def run(generate: Generate) -> int:
         return 130
 
 
-def main() -> int:
-    """Do the generation that ``--settings`` describes, see :func:`command`."""
-    parser = argparse.ArgumentParser(description="Generate data from a taxonomy.")
-    parser.add_argument("--settings", required=True, help="the generate section of a profile, as JSON")
-    try:
-        generate = read_settings(parser.parse_args().settings)
-        findings = preflight(generate)
-        if any(finding.severity == "error" for finding in findings):
-            raise InputError(findings)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+def _checked(generate: Generate) -> int:
+    """Run what was typed by hand, which nobody has looked at yet."""
+    findings = preflight(generate)
+    if any(finding.severity == "error" for finding in findings):
+        raise InputError(findings)
     return run(generate)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("generate", _checked, {"api_key": os.environ[_KEY]} if _KEY in os.environ else {}))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.mix.recipes import KINDS
-from ilab_cli.runs.manifest import write_atomically
+from ilab_profiles.yaml.files import write_atomically
 from ilab_profiles.yaml.write import dump
 
 if TYPE_CHECKING:

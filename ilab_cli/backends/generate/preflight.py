@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.client.addresses import base_urls
 from ilab_cli.backends.client.journal import in_use
 from ilab_cli.backends.generate import mixing
@@ -31,7 +31,8 @@ def preflight(generate: Generate) -> list[Finding]:
         base_urls(generate.model_endpoint_url)
     except InputError as error:
         findings += error.findings
-    return [*findings, *mixing.preflight(generate), *_folder(generate), *in_use(Path(generate.output_dir) / JOURNAL)]
+    folder = [*output_folder(generate.output_dir, "generate.output_dir"), *in_use(Path(generate.output_dir) / JOURNAL)]
+    return [*findings, *mixing.preflight(generate), *folder]
 
 
 def _leaves(leaves: list[Leaf], generate: Generate) -> Iterator[Finding]:
@@ -53,12 +54,3 @@ def _pipelines(generate: Generate, kinds: set[str]) -> list[Finding]:
     except InputError as error:
         return list(error.findings)
     return list(dict.fromkeys(finding for kind in sorted(kinds) for finding in pipelines[kind].warnings))
-
-
-def _folder(generate: Generate) -> Iterator[Finding]:
-    folder = Path(generate.output_dir)
-    solid = next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
-    if not solid.is_dir():
-        yield Finding("not-a-folder", f"{solid} is a file, so no folder can be made there", "generate.output_dir")
-    elif not os.access(solid, os.W_OK):
-        yield Finding("not-writable", f"nothing can be written in {solid}", "generate.output_dir")

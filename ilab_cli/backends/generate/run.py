@@ -27,8 +27,8 @@ from ilab_cli.backends.generate.taxonomy import printable
 from ilab_cli.backends.generate.view import View, metrics, summary
 from ilab_cli.backends.train.conversations import problems_of
 from ilab_cli.output import say, warn
-from ilab_cli.runs.manifest import write_atomically
 from ilab_profiles import Generate
+from ilab_profiles.yaml.files import write_atomically
 
 __all__ = ["DOCUMENTS", "JOURNAL", "METRICS", "Job", "ask", "finish", "generate_all", "start"]
 

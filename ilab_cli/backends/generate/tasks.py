@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.runs.manifest import write_atomically
 from ilab_profiles.models.evaluate import Mmlu
-from ilab_profiles.yaml.files import make_folder
+from ilab_profiles.yaml.files import make_folder, write_atomically
 from ilab_profiles.yaml.write import dump
 
 __all__ = ["FOLDER", "GROUP", "write"]

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from ilab_cli.backends.serve import address, launch, servers
-from ilab_cli.session import serve_section
 from ilab_profiles import Generate
+from ilab_profiles.loading.config_file import config_settings
+from ilab_profiles.models.config import Serve
 
 __all__ = ["advice", "served", "to_be_served"]
 
@@ -37,10 +38,10 @@ def served(generate: Generate) -> Iterator[Generate]:
         ServerFailed: if it does not answer.
     """
     if to_be_served(generate):
-        with launch.running(serve_section(), generate) as endpoint:
+        with launch.running(_section(), generate) as endpoint:
             yield _with_model(generate, endpoint)
     elif _is_ours(generate):
-        yield _with_model(generate, address.parse(serve_section().host_port).endpoint)
+        yield _with_model(generate, address.parse(_section().host_port).endpoint)
     else:
         yield generate
 
@@ -63,9 +64,13 @@ def advice(generate: Generate) -> str:
 
 def _is_ours(generate: Generate) -> bool:
     """Whether the endpoint is where ``config.yaml`` serves a model, and the model is there."""
-    serve = serve_section()
+    serve = _section()
     place = _place(address.parse(serve.host_port).root)
     return _place(generate.model_endpoint_url) == place and servers.model_path(serve).exists()
+
+
+def _section() -> Serve:
+    return config_settings()[0].serve.at_home()
 
 
 def _place(url: str) -> tuple[str, int]:
@@ -89,7 +94,7 @@ def _listens(host: str, port: int) -> bool:
 def _with_model(generate: Generate, endpoint: str) -> Generate:
     if generate.model or _names_models(endpoint):
         return generate
-    return generate.model_copy(update={"model": str(servers.model_path(serve_section()))})
+    return generate.model_copy(update={"model": str(servers.model_path(_section()))})
 
 
 def _names_models(endpoint: str) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
-import json
 import os
 import shutil
 import sys
@@ -12,9 +10,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ilab_cli.backends.base import as_arguments, main, output_folder, stoppable
 from ilab_cli.extras import missing_extra
-from ilab_cli.interrupts import stoppable
-from ilab_profiles import Finding, Generate, InputError, Position, Profile
+from ilab_profiles import Finding, Generate, InputError, Position
 from ilab_profiles.diagnostics import Severity
 
 if TYPE_CHECKING:
@@ -46,8 +44,7 @@ def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Find
 
 def command(generate: Generate) -> list[str]:
     """The command that does this mix, complete in itself: typed by hand it does the same."""
-    settings = generate.model_dump(mode="json", include={"seed", "mix"}, exclude_defaults=True)
-    return [sys.executable, "-m", "ilab_cli.backends.mix.launch", "--settings", json.dumps(settings)]
+    return [sys.executable, *as_arguments("ilab_cli.backends.mix.launch", generate, include={"seed", "mix"})]
 
 
 def environment(generate: Generate) -> dict[str, str]:
@@ -115,9 +112,7 @@ def _output_findings(generate: Generate, plan: Plan, to_be_made: Collection[str]
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
     yield from _unused(plan, alone=not to_be_made)
     existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        reason = "no files can be made in it" if existing.is_dir() else "it is not a folder"
-        yield Finding("unwritable-folder", f"{existing}: {reason}", _OUTPUT, place, hint="choose another folder")
+    yield from output_folder(generate.mix.output_dir, _OUTPUT)
     needed = min(_SPACE * sum(share.size_taken for share in plan.shares), sys.maxsize)
     if needed > (free := shutil.disk_usage(existing).free):
         message = f"mixing needs about {needed / 1e9:,.3f} GB there while it runs, {free / 1e9:,.3f} GB are free"
@@ -136,17 +131,5 @@ def _unused(plan: Plan, *, alone: bool) -> Iterator[Finding]:
             yield Finding("mix-empty", message, position=data_set.position, hint=hint, severity=severity)
 
 
-def main() -> int:
-    """Do the mix that ``--settings`` describes, see :func:`command`."""
-    parser = argparse.ArgumentParser(description="Mix data sets by recipe.")
-    parser.add_argument("--settings", required=True, help="seed and mix of the generate section, as JSON")
-    settings = parser.parse_args().settings
-    try:
-        return run(Profile.from_dict({"generate": json.loads(settings)}).generate)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("generate", run))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -15,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ilab_cli.backends.base import start, stop, stoppable
 from ilab_cli.backends.serve import address, keeper, ready, servers
 from ilab_cli.backends.serve.servers import LIMITS, available, choose
-from ilab_cli.interrupts import stoppable
 from ilab_profiles import Finding, Generate, InputError
 from ilab_profiles.models.config import Serve
 
@@ -155,16 +154,8 @@ def _started(command: list[str], variables: dict[str, str]) -> Iterator[_Server]
     """Run a command under a keeper, what it prints going to a log that is removed if all went well."""
     descriptor, name = tempfile.mkstemp(prefix="ilab-serve-", suffix=".log")
     keep = [sys.executable, "-m", keeper.__name__, str(os.getpid()), *command]
-    # in a session of its own, so that Ctrl-C reaches this process alone, which then ends the server in order
     with os.fdopen(descriptor, "wb") as log:
-        process = subprocess.Popen(
-            keep,
-            env={**os.environ, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        process = start(keep, variables, stdout=log, stderr=log)
     server, keep_log = _Server(process, Path(name)), False
     try:
         yield server
@@ -172,19 +163,9 @@ def _started(command: list[str], variables: dict[str, str]) -> Iterator[_Server]
         keep_log = isinstance(error, ServerFailed) or not server.alive()
         raise
     finally:
-        _stop(process)
+        stop(process)
         if not keep_log:
             server.log.unlink(missing_ok=True)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the keeper and with it the server; Ctrl-C while it ends makes it end at once."""
-    for _ in range(2):
-        process.terminate()
-        with contextlib.suppress(KeyboardInterrupt):
-            process.wait()
-            return
-    process.wait()
 
 
 def _gpus(generate: Generate | None) -> servers.Gpus:

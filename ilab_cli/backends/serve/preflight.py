@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from ilab_cli.backends.model_folder import ADVICE, has_chat_template, is_model, problems, read_object
 from ilab_cli.backends.serve import address, servers
 from ilab_profiles import Finding, InputError, Position
 from ilab_profiles.models.config import Serve
@@ -14,8 +13,7 @@ from ilab_profiles.models.config import Serve
 __all__ = ["preflight"]
 
 _MODEL = "serve.model_path"
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "tekken.json")
+_ADVICE = f"{ADVICE}, or a .gguf file; models are not downloaded"
 
 
 def preflight(serve: Serve, gpus: servers.Gpus = None) -> list[Finding]:
@@ -38,11 +36,13 @@ def _address(serve: Serve) -> list[Finding]:
 def _model(path: Path) -> Iterator[Finding]:
     if path.is_file():
         yield from _gguf(path)
-    elif path.is_dir():
-        yield from _folder(path)
-    else:
-        hint = "name a folder with config.json, weights and tokenizer, or a .gguf file; models are not downloaded"
-        yield Finding("model-not-found", f"{path} is not there", _MODEL, hint=hint)
+        return
+    found = sorted(path.glob("*.gguf"))
+    yield from problems(path, _MODEL, f"name the file: {found[0]}" if found else _ADVICE)
+    if is_model(path) and not has_chat_template(path):
+        why = "requests with messages fail; only those with a raw prompt are answered"
+        message = f"the tokenizer in {path} has no chat template"
+        yield Finding("no-chat-template", message, _MODEL, why=why, severity="warning")
 
 
 def _gguf(file: Path) -> Iterator[Finding]:
@@ -53,51 +53,7 @@ def _gguf(file: Path) -> Iterator[Finding]:
         yield Finding("model-unreadable", f"{file}: {error.strerror}", _MODEL)
         return
     if not sound or file.suffix != ".gguf":
-        hint = "name a folder with config.json, weights and tokenizer, or a .gguf file"
-        yield Finding("not-a-model", f"{file} is not a .gguf model", _MODEL, hint=hint)
-
-
-def _folder(folder: Path) -> Iterator[Finding]:
-    """What a folder lacks that transformers and vLLM need."""
-    if not (folder / "config.json").is_file():
-        yield Finding("not-a-model", f"{folder} has no config.json", _MODEL, hint=_better(folder))
-        return
-    for what, patterns in (("weights", _WEIGHTS), ("tokenizer", _TOKENIZERS)):
-        if not any(next(folder.glob(pattern), None) for pattern in patterns):
-            message = f"{folder} has no {what} ({patterns[0]})"
-            yield Finding(f"no-{what}", message, _MODEL, hint="download the model again, or name another folder")
-    yield from _readable(folder)
-    tokenizer = _load(folder / "tokenizer_config.json")
-    if not (folder / "chat_template.jinja").is_file() and not tokenizer.get("chat_template"):
-        why = "requests with messages fail; only those with a raw prompt are answered"
-        message = f"the tokenizer in {folder} has no chat template"
-        yield Finding("no-chat-template", message, _MODEL, why=why, severity="warning")
-
-
-def _readable(folder: Path) -> Iterator[Finding]:
-    """Files that hold no JSON object, and weights that an index names and that are not there."""
-    for file in (folder / "config.json", *sorted(folder.glob("*.index.json"))):
-        try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            shards = set(data["weight_map"].values()) if "weight_map" in data else set()
-            data.get("model_type")
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-            yield Finding("bad-model-file", "not a JSON object of a model", _MODEL, Position(str(file)))
-            continue
-        if lacking := sorted(name for name in shards if not (folder / str(name)).is_file()):
-            hint = "download the model again"
-            yield Finding("no-weights", f"{folder} lacks {', '.join(lacking)}", _MODEL, Position(str(file)), hint=hint)
-
-
-def _better(folder: Path) -> str:
-    """What to name in place of a folder that is no model."""
-    if (folder / "adapter_config.json").is_file():
-        return "it is a LoRA adapter; a model is served only with the adapter merged into it"
-    if (folder / "model" / "config.json").is_file():
-        return f"it is the folder of a run; name {folder / 'model'}"
-    if found := sorted(folder.glob("*.gguf")):
-        return f"name the file: {found[0]}"
-    return "name a folder with config.json, weights and tokenizer, or a .gguf file"
+        yield Finding("not-a-model", f"{file} is not a .gguf model", _MODEL, hint=_ADVICE)
 
 
 def _unheard(choice: servers.Choice, serve: Serve) -> Iterator[Finding]:
@@ -106,7 +62,7 @@ def _unheard(choice: servers.Choice, serve: Serve) -> Iterator[Finding]:
     if choice.name == "llama.cpp":
         return
     if serve.gpu_layers > 0:
-        message = f"{choice.name} cannot keep {serve.gpu_layers} layers on the GPU and the rest off it: all go there"
+        message = f"{choice.name} cannot keep only {serve.gpu_layers} layers on the GPU: it keeps all"
         hint = "use -1 (all) or 0 (none), or a .gguf model"
         yield Finding("setting-not-used", message, "serve.gpu_layers", hint=hint, severity="warning")
     if choice.name != "transformers":
@@ -115,22 +71,13 @@ def _unheard(choice: servers.Choice, serve: Serve) -> Iterator[Finding]:
         message = f"{folder}: transformers serve takes what follows @ for a revision"
         yield Finding("bad-model-path", message, _MODEL, hint="rename the folder")
     config = folder / "generation_config.json"
-    if (folder / "config.json").is_file() and not _load(config).get("do_sample"):
+    if (folder / "config.json").is_file() and not read_object(config, []).get("do_sample"):
         yield Finding(
             "always-the-same-answer",
-            "the model always takes the likeliest word, whatever temperature a request asks for",
+            "the model always takes the most likely token, whatever the temperature of a request",
             _MODEL,
             Position(str(config)),
             why="all samples of one prompt are the same",
             hint=f"write do_sample: true into {config.name}",
             severity="warning",
         )
-
-
-def _load(file: Path) -> dict[str, Any]:
-    """The JSON object in a file, empty if there is none."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}

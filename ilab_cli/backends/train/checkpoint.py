@@ -12,8 +12,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ilab_cli.backends.model_folder import lacking
 from ilab_cli.backends.train.files import remove_leftovers, replace_folder, temporary_name
-from ilab_cli.backends.train.weights import lacking
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = [

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from ilab_cli.interrupts import stoppable
-from ilab_profiles import Finding, InputError, Profile, Train
+from ilab_cli.backends.base import as_arguments, main, start, stoppable, wait
+from ilab_profiles import Finding, Train
 
-__all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "read_settings", "run"]
+__all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "run"]
 
 FAILURE = "failure.txt"
 """File in the run folder in which the process that failed first leaves the reason."""
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
 _LOG = "train.log"
+_PATIENCE = 40  # seconds; torchrun itself gives its workers 30
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
 vocabulary of 32,000 words that takes two thirds of the time. It keeps the memory instead."""
@@ -37,22 +36,12 @@ def command(train: Train) -> list[str]:
     A training in several phases is one command too; each phase's own is ``command(phase)`` for
     ``phase in train.runs()``.
     """
-    settings = ["--settings", json.dumps(train.model_dump(mode="json", exclude_defaults=True))]
     if train.phases:
-        return [sys.executable, "-m", "ilab_cli.backends.train.launch", *settings]
+        return [sys.executable, *as_arguments("ilab_cli.backends.train.launch", train)]
     return [
         *(sys.executable, "-m", "torch.distributed.run", *_machines(train)),
-        *("--nproc-per-node", str(train.num_processes), "-m", "ilab_cli.backends.train.worker", *settings),
+        *("--nproc-per-node", str(train.num_processes), *as_arguments("ilab_cli.backends.train.worker", train)),
     ]
-
-
-def read_settings(text: str) -> Train:
-    """The settings that a command line carries as JSON, checked by the rules of a profile.
-
-    Raises:
-        InputError: with everything that is wrong with them.
-    """
-    return Profile.from_dict({"train": json.loads(text)}).train
 
 
 def _machines(train: Train) -> list[str]:
@@ -109,18 +98,11 @@ def _launch(train: Train) -> int:
     """Run the workers of one phase to their end; their messages go to our stderr, their noise to a log."""
     folder = Path(train.output_dir)
     (folder / FAILURE).unlink(missing_ok=True)
-    variables = os.environ | environment(train) | {LAUNCHED: "1"}
+    variables = environment(train) | {LAUNCHED: "1"}
     with (folder / _LOG).open("ab") as log:
-        # in a session of its own, so that Ctrl-C reaches the launcher alone, which then ends torchrun in order
-        process = subprocess.Popen(
-            command(train), env=variables, stdin=subprocess.PIPE, stdout=2, stderr=log, start_new_session=True
-        )
+        process = start(command(train), variables, stdin=subprocess.PIPE, stdout=2, stderr=log)
     with process:  # at its end the pipe to the workers is closed, and with it workers that torchrun left
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            _stop(process)
-            raise
+        code = wait(process, _PATIENCE)
     if code == 0:
         return 0
     try:
@@ -131,26 +113,5 @@ def _launch(train: Train) -> int:
     return 1
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(timeout=40)  # torchrun itself gives its workers 30 seconds
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.kill()
-        process.wait()
-
-
-def main() -> int:
-    """Do the training that ``--settings`` describes, see :func:`command`."""
-    parser = argparse.ArgumentParser(description="Do a training, phase after phase.")
-    parser.add_argument("--settings", required=True, help="the train section of a profile, as JSON")
-    settings = parser.parse_args().settings
-    try:
-        return run(read_settings(settings))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("train", run))

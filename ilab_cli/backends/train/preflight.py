@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.model_folder import ADVICE, problems
 from ilab_cli.backends.train import conversations
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.engine import on_cpu
-from ilab_cli.backends.train.weights import lacking
 from ilab_cli.backends.train.zero import configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = ["check_settings", "preflight"]
-
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -105,14 +101,14 @@ def _not_supported(train: Train) -> Iterator[Finding]:
     ]
     for asked, setting, hint in cases:
         if asked:
-            yield Finding("not-supported-yet", "not carried out yet", f"train.{setting}", hint=hint)
+            yield Finding("not-supported-yet", "not implemented yet", f"train.{setting}", hint=hint)
 
 
 def _hardware(train: Train) -> Iterator[Finding]:
     import torch
 
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    no_gpu = "no CUDA GPU is there, or this build of torch cannot use it"
+    no_gpu = "no CUDA GPU available, or this build of torch cannot use it"
     if (train.device == "cuda" or train.gpus) and not there:
         yield Finding(
             "device",
@@ -136,29 +132,8 @@ def _hardware(train: Train) -> Iterator[Finding]:
 def _model(train: Train) -> Iterator[Finding]:
     if not train.model_path:
         return  # a hub name: whether it exists, loading its tokenizer tells
-    folder = Path(train.model_path)
-    if not os.path.isdir(folder):
-        what = "is a file, not a folder" if os.path.exists(folder) else "is not there"
-        yield Finding(
-            "model-not-found",
-            f"{folder} {what}",
-            "train.model_path",
-            hint="name a folder with config.json, weights and tokenizer; a hub model goes to train.model_repo",
-        )
-        return
-    missing = [
-        what
-        for what, names in (("config.json", ("config.json",)), ("weights", _WEIGHTS), ("a tokenizer", _TOKENIZERS))
-        if not any((folder / name).is_file() for name in names)
-    ]
-    missing += lacking(folder)
-    if missing:
-        yield Finding(
-            "model-incomplete",
-            f"{folder} lacks {', '.join(missing)}",
-            "train.model_path",
-            hint="download the model again, or name another folder",
-        )
+    advice = f"{ADVICE}; for a model of a hub, set train.model_repo"
+    yield from problems(Path(train.model_path), "train.model_path", advice)
 
 
 def _lines(train: Train) -> Iterable[Finding]:
@@ -189,13 +164,6 @@ def _samples(train: Train) -> Iterator[Finding]:
         return
     longest, highest = int(samples.lengths.max()), int(samples.input_ids.max())
     limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
-    if longest > train.max_batch_len:
-        yield Finding(
-            "batch-too-small",
-            f"the longest conversation has {longest} tokens",
-            "train.max_batch_len",
-            hint=f"set it to {longest} or more, or lower train.max_seq_len",
-        )
     if limit and longest > limit:
         yield Finding(
             "longer-than-model",

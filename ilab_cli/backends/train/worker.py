@@ -7,7 +7,6 @@ How each piece works is told in its own file; here stands only in what order the
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
@@ -15,8 +14,9 @@ import time
 import traceback
 from pathlib import Path
 
+from ilab_cli.backends.base import read_settings
 from ilab_cli.backends.train import checkpoint, dataset, engine, report
-from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment, read_settings
+from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import Plan
 from ilab_cli.backends.train.preflight import check_settings
@@ -79,10 +79,8 @@ def train_model(train: Train) -> None:
 
 def main() -> None:
     """Run one worker process: read the settings from the command line, train, and tell how it failed if it did."""
-    parser = argparse.ArgumentParser(description="One process of a training run; torchrun starts it.")
-    parser.add_argument("--settings", required=True, help="the train section of a profile, as JSON")
     try:
-        train = read_settings(parser.parse_args().settings)
+        train: Train = read_settings("train")
     except InputError as error:
         sys.exit(str(error))
     os.environ.update(environment(train))

@@ -42,7 +42,7 @@ def test_a_file_to_extend_is_named_from_a_folder_that_is_yet_to_be_made(ilab: Il
 
 def test_what_a_new_profile_extends_is_given_once(ilab: Ilab, tmp_path: Path) -> None:
     done = ilab("profile", "init", "sub/mine.yaml", "--extends", "single_gpu", "--set", "extends=cpu_only")
-    assert (done.returncode, "error[duplicate-key] extends: is given already" in done.stderr) == (2, True)
+    assert (done.returncode, "error[duplicate-key] extends:" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -137,10 +137,7 @@ def test_validate_takes_files_names_patterns_and_folders(
 
 
 def test_validate_says_which_names_of_files_it_takes(ilab: Ilab, files: Path) -> None:
-    assert (
-        "notes.txt: error[no-such-file]"
-        in ilab("profile", "validate", "notes.txt").stdout
-    )
+    assert "notes.txt: error[no-such-file]" in ilab("profile", "validate", "notes.txt").stdout
     (files / "below" / "typo.json").write_text('{"trian": {}}')
     for target in ("below", "below/*"):
         assert "below/typo.json:1:2: error[unknown-key]" in ilab("profile", "validate", target).stdout

@@ -56,10 +56,12 @@ def test_everything_is_said_at_once(model: Path, make_task: MakeTask, tmp_path: 
         make_task().parent,
         benchmarks=["mmlu", "mt"],
         prune=True,
+        input_dir=str(tmp_path),
+        mt={"endpoint": "localhost:1"},
         output_dir=str(tmp_path / "file" / "out"),
         mmlu={"tasks": ["tide"]},
     )
-    expected = ["not-supported-yet", "not-supported-yet", "no-such-model", "unknown-task", "not-a-folder"]
+    expected = ["not-supported-yet", "not-supported-yet", "model-not-found", "unknown-task", "not-a-folder"]
     assert rules(evaluate) == expected
 
 
@@ -72,7 +74,7 @@ def test_everything_is_said_at_once(model: Path, make_task: MakeTask, tmp_path: 
         ("model.safetensors", None, "no-weights"),
         ("model.safetensors", "cut short", "model-incomplete"),
         ("model.safetensors.index.json", '{"weight_map": {"a": "model-2.safetensors"}}', "model-incomplete"),
-        ("model.safetensors.index.json", "[]", "model-incomplete"),
+        ("model.safetensors.index.json", "[]", "bad-model-file"),
         ("tokenizer.json", None, "no-tokenizer"),
         ("adapter_config.json", '{"base_model_name_or_path": "gone"}', "no-base-model"),
     ],

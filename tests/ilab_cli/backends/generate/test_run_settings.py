@@ -137,8 +137,8 @@ def test_the_same_server_by_hand(ilab: Ilab, serve: dict[str, Any], tmp_path: Pa
     assert (shown.returncode, "llama-server" in shown.stdout) == (0, True), shown.stderr
     assert not (tmp_path / "seen.json").exists()
     told = " ".join(ilab("model", "serve", "--help").stdout.split())
-    assert "A .gguf file is served by llama.cpp, any other model by vLLM, else by transformers" in told
-    assert "llama.cpp: usable here" in told
+    assert "llama.cpp serves .gguf files" in told
+    assert "llama.cpp: available" in told
     (tmp_path / "bin" / "model.gguf").unlink()
     refused = ilab("model", "serve")
     assert (refused.returncode, "error[model-not-found]" in refused.stderr) == (2, True)

@@ -93,7 +93,8 @@ def test_outputs_that_would_do_harm_are_refused(tmp_path: Path) -> None:
     rules = [finding.rule for finding in launch.preflight(settings(tmp_path / "out", [recipe]))]
     assert rules == ["output-is-input", "output-folder-in-use"]
     (finding,) = launch.preflight(settings(recipe, [recipe]))
-    assert finding.message == f"{recipe}: it is not a folder"
+    assert (finding.rule, finding.path) == ("not-a-folder", "generate.mix.output_dir")
+    assert str(recipe) in finding.message
     assert everything(tmp_path) == before
 
 

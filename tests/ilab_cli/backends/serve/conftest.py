@@ -37,14 +37,14 @@ def port() -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that has the files of a model, with nothing in them; enough for looking at it."""
+    """A folder that has the files of a model, with next to nothing in them; enough for looking at it."""
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "llama"}')
     (folder / "generation_config.json").write_text('{"do_sample": true}')
     (folder / "tokenizer_config.json").write_text('{"chat_template": "{{ messages }}"}')
-    for name in ("model.safetensors", "tokenizer.json"):
-        (folder / name).touch()
+    (folder / "tokenizer.json").touch()
+    (folder / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     return folder
 
 

@@ -59,7 +59,7 @@ def test_lost_shards_and_broken_files_are_told(settings: Settings, folder: Path)
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}))
     (finding,) = preflight(settings())
-    assert finding.rule == "no-weights"
+    assert finding.rule == "model-incomplete"
     assert "model-2.safetensors" in finding.message
     for text in ("[]", "{", '{"weight_map": 3}', "[" * 100_000):
         index.write_text(text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ilab_cli.backends.train.weights import broken, lacking
+from ilab_cli.backends.model_folder import broken, lacking
 from ilab_profiles import InputError, Train
 
 pytest.importorskip("accelerate", reason="needs the train extra")

@@ -133,11 +133,11 @@ def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name:
         ({"lora": {"enabled": True}, "deepspeed": {"quantize_dtype": "fp8"}}, ["not-supported-yet"]),
         ({"deepspeed": {"enabled": True, "zero_stage": 3, "quantize_dtype": "nf4"}, "lora": {"enabled": True}},
          ["not-supported-yet"]),
-        ({"deepspeed": {"enabled": True, "ds_offload_strat": "nvme"}}, ["not-supported-yet"]),
-        ({"precision": "fp16"}, ["precision"]),
-        ({"gpus": "0-1"}, ["device"]),
+        ({"deepspeed": {"enabled": True, "zero_stage": 3, "ds_offload_strat": "nvme", "nvme_path": "/fast"}},
+         ["not-supported-yet"]),
+        ({"precision": "fp16", "device": "auto"}, ["precision"]),
+        ({"gpus": "0-1", "device": "auto"}, ["device"]),
         ({"max_seq_len": 3}, ["all-too-long"]),
-        ({"max_batch_len": 3}, ["batch-too-small"]),
         ({"warmup_steps": 6}, ["warmup-too-long"]),
         ({"data_path": "/nowhere"}, ["data-not-found"]),
         ({"model_path": "/nowhere"}, ["model-not-found"]),
@@ -155,11 +155,12 @@ def test_incomplete_models(settings: Settings, model_dir: Path, tmp_path: Path) 
     folder = shutil.copytree(model_dir, tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "spare")
     (finding,) = preflight(settings(model_path=str(folder)))
-    assert finding.message == f"{folder} lacks weights"
+    assert (finding.rule, finding.path) == ("no-weights", "train.model_path")
     index = {"weight_map": {"a": "model-1.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (finding,) = preflight(settings(model_path=str(folder)))
-    assert finding.message == f"{folder} lacks model-1.safetensors"
+    assert (finding.rule, finding.path) == ("model-incomplete", "train.model_path")
+    assert "model-1.safetensors" in finding.message
 
 
 def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
