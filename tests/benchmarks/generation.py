@@ -28,6 +28,7 @@ import aiohttp
 from ilab_cli.backends.client import Client
 from ilab_cli.backends.client.requests import Request
 from ilab_cli.backends.client.stream import run
+from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_profiles import Generate
 from tests.ilab_cli.backends.generate.asking import texts
 
@@ -86,7 +87,7 @@ async def row(client: Client, number: int) -> None:
 async def drive(url: str, most: int, rows: int, journal: Path) -> Client:
     """All rows."""
     settings = Generate(model_endpoint_url=url, max_concurrency=most, request_timeout=60.0)
-    async with Client(settings, journal) as client:
+    async with Client(endpoint_settings(settings), journal) as client:
         async for _ in run(partial(next, iter(range(rows)), None), partial(row, client), 2 * most):
             pass
         return client

@@ -16,19 +16,20 @@ __all__ = ["base_urls", "proxy_for"]
 _CALLS = re.compile(r"(/chat)?/completions$|/models$")
 
 
-def base_urls(text: str) -> list[str]:
+def base_urls(text: str, setting: str) -> list[str]:
     """The base URLs, ending in ``/v1``, of endpoints that are written with commas between them.
 
     ``127.0.0.1:8000``, ``http://127.0.0.1:8000``, ``http://127.0.0.1:8000/v1`` and
     ``http://127.0.0.1:8000/v1/chat/completions`` are the same endpoint. Any other path stays as it is.
+    ``setting`` is the dotted path of the setting that holds them.
 
     Raises:
         InputError: with a finding for every address that is none.
     """
     written = [part.strip() for part in text.split(",") if part.strip()]
-    findings = [_finding(part) for part in written if not _base_url(part)]
+    findings = [_finding(part, setting) for part in written if not _base_url(part)]
     if findings or not written:
-        raise InputError(findings or _finding(text))
+        raise InputError(findings or _finding(text, setting))
     return list(dict.fromkeys(_base_url(part) for part in written))
 
 
@@ -55,10 +56,10 @@ def _base_url(written: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc, path or "/v1", "", ""))
 
 
-def _finding(written: str) -> Finding:
+def _finding(written: str, setting: str) -> Finding:
     return Finding(
         "endpoint-url",
         f"{written!r} is not the address of an endpoint",
-        "generate.model_endpoint_url",
-        hint="write HOST:PORT, http://HOST:PORT/v1 or https://HOST/v1; several with commas between them",
+        setting,
+        hint="write HOST:PORT, http://HOST:PORT/v1 or https://HOST/v1; separate several with commas",
     )

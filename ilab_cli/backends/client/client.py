@@ -13,14 +13,13 @@ import aiohttp
 
 from ilab_cli.backends.client.addresses import base_urls
 from ilab_cli.backends.client.endpoint import Endpoint
-from ilab_cli.backends.client.failures import Failure, Kind
+from ilab_cli.backends.client.failures import Failure, Kind, delay
 from ilab_cli.backends.client.journal import Journal
 from ilab_cli.backends.client.line import Line, Turn, turn
-from ilab_cli.backends.client.models import find_model, model_names
-from ilab_cli.backends.client.payload import Payload
-from ilab_cli.backends.client.requests import Answer, EndpointFailed, Refused, Request
-from ilab_cli.backends.client.retry import delay
-from ilab_profiles import Finding, Generate, InputError
+from ilab_cli.backends.client.requests import Answer, EndpointFailed, Payload, Refused, Request
+from ilab_cli.backends.client.served_models import find_model, model_names
+from ilab_cli.backends.client.settings import EndpointSettings
+from ilab_profiles import Finding, InputError
 
 __all__ = ["Client"]
 
@@ -33,11 +32,10 @@ _RECENT = 10.0
 
 
 class Client:
-    """Asks the teacher; an async context manager.
+    """Asks endpoints; an async context manager.
 
     Args:
-        generate: the settings; it uses ``model``, ``model_endpoint_url`` (several with commas between them),
-            ``api_key``, ``max_concurrency``, ``max_retries`` and ``request_timeout``.
+        settings: whom to ask, and how hard.
         journal: file of finished calls.
 
     Attributes:
@@ -53,13 +51,13 @@ class Client:
         EndpointFailed: on entering, if no endpoint is reachable, the key is refused, or no model can be found.
     """
 
-    def __init__(self, generate: Generate, journal: Path) -> None:
-        self.generate = generate
+    def __init__(self, settings: EndpointSettings, journal: Path) -> None:
+        self.settings = settings
         self.calls = self.retries = self.replayed = self.cut = 0
         self.said: dict[str, str] = {}
-        self.model = generate.model or ""
-        self._urls = base_urls(generate.model_endpoint_url)
-        self._key = _key(generate)
+        self.model = settings.model
+        self._urls = base_urls(settings.address, settings.settings.address)
+        self._key = _key(settings)
         self._journal = Journal(journal)
         self._exits = AsyncExitStack()
         self._honours_n: bool | None = None  # nobody knows yet
@@ -72,9 +70,9 @@ class Client:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._journal)
             session = await exits.enter_async_context(self._session())
-            most, patience = self.generate.max_concurrency, self.generate.max_retries
+            most, patience = self.settings.max_concurrency, self.settings.max_retries
             self.line = Line([Endpoint(url, session, self._key, most, patience) for url in self._urls], most)
-            self.model = await find_model(self.line.endpoints, self.generate)
+            self.model = await find_model(self.line.endpoints, self.settings)
             self._exits = exits.pop_all()
         return self
 
@@ -177,7 +175,7 @@ class Client:
                 self.line.advance()
             failures += failed.counts
             is_trial = len(samples) > 1 and not self._honours_n and failed.kind is not Kind.UNREACHABLE
-            await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.generate.max_retries)
+            await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.settings.max_retries)
             self.retries += 1
             if failed.counts:
                 await asyncio.sleep(delay(failures))
@@ -185,7 +183,7 @@ class Client:
     async def _judge(self, failed: Failure, endpoint: Endpoint, model: str, *, give_up: bool) -> None:
         """Raise what a failed call comes to; return if it is to be sent again."""
         if failed.kind is Kind.KEY:
-            raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
+            raise EndpointFailed(f"{endpoint.url} refuses the key ({self.settings.settings.key}): {failed}")
         if failed.kind is Kind.NOT_FOUND or (failed.kind is Kind.WRONG and "model" in failed.detail.lower()):
             await self._judge_model(failed, endpoint, model)
         if all(each.lost for each in self.line.endpoints):
@@ -202,7 +200,7 @@ class Client:
         if names and model not in names:
             raise EndpointFailed(f"{endpoint.url} does not serve the model {model!r}; it serves: {', '.join(names)}")
         if failed.kind is Kind.NOT_FOUND:
-            raise EndpointFailed(f"{endpoint.url} is no endpoint for this, or lacks {model!r}: {failed}")
+            raise EndpointFailed(f"{endpoint.url} is not such an endpoint, or does not serve {model!r}: {failed}")
 
     def _keep(self, payload: Payload, answers: dict[int, Answer]) -> dict[int, Answer]:
         """Put answers into the journal, and count them."""
@@ -217,18 +215,18 @@ class Client:
         return answers
 
     def _session(self) -> aiohttp.ClientSession:
-        seconds = self.generate.request_timeout
+        seconds = self.settings.request_timeout
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.generate.max_concurrency),
+            connector=aiohttp.TCPConnector(limit=self.settings.max_concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Content-Type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT)),
         )
 
 
-def _key(generate: Generate) -> str:
+def _key(settings: EndpointSettings) -> str:
     """The key for the endpoints; empty if there is none."""
-    key = generate.api_key.get_secret_value().strip() if generate.api_key else ""
+    key = settings.key.strip()
     if not key.isascii() or not key.isprintable():
-        raise InputError(Finding("api-key", "the key has characters that no key has", "generate.api_key"))
+        raise InputError(Finding("api-key", "the key must be printable ASCII text", settings.settings.key))
     return key

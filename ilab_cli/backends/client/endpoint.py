@@ -12,9 +12,8 @@ import aiohttp
 
 from ilab_cli.backends.client.addresses import proxy_for
 from ilab_cli.backends.client.capacity import Capacity
-from ilab_cli.backends.client.failures import Failure, Kind, answers, failure
+from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause
 from ilab_cli.backends.client.requests import Answer
-from ilab_cli.backends.client.retry import LONGEST_WAIT, pause
 
 __all__ = ["Endpoint"]
 

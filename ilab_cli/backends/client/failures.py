@@ -1,11 +1,12 @@
-"""What an answer of an endpoint means: the samples in it, or the kind of failure. Pure functions over what came back.
+"""What an answer of an endpoint means: the samples in it, or the kind of failure; and how long to wait after one.
 
-When a failed call is tried again is told in ``retry``; that an endpoint is left alone for a while, in ``line``.
+Pure functions over what came back. That an endpoint is left alone for a while is told in ``line``.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import Any
 
 from ilab_cli.backends.client.requests import Answer, whole
 
-__all__ = ["Failure", "Kind", "answers", "failure", "message", "retry_after"]
+__all__ = ["LONGEST_WAIT", "Failure", "Kind", "answers", "delay", "failure", "message", "pause", "retry_after"]
 
 _OVERLOAD = {408, 425, 429, 502, 503, 504, 529}
 _KEY = {401, 403}
@@ -147,3 +148,25 @@ def message(content: bytes, key: str = "") -> str:
     text = "".join(letter for letter in text if letter.isprintable())
     text = text.replace(key, "…") if key else text  # it may have been written with escapes
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+# --- how long to wait -------------------------------------------------------------------------------------------------
+
+LONGEST_WAIT = 600.0
+"""Seconds; an endpoint that asks for a longer wait is not waited for."""
+_CALL, _CALL_MOST = 0.5, 30.0
+_ENDPOINT, _ENDPOINT_MOST = 1.0, 60.0
+
+
+def delay(tries: int) -> float:
+    """Seconds until a call is tried again after so many failed tries.
+
+    Drawn evenly between zero and half a second, doubled with each further try ("full jitter"), so that calls that
+    failed together do not come back together. An endpoint that asks for a wait gets no call at all for so long.
+    """
+    return random.uniform(0, min(_CALL_MOST, _CALL * 2.0 ** (tries - 1)))
+
+
+def pause(failures: int, asked: float | None = None) -> float:
+    """Seconds for which an endpoint is left alone that failed that many times in a row."""
+    return max(asked or 0.0, min(_ENDPOINT_MOST, _ENDPOINT * 2.0 ** (failures - 1))) * random.uniform(1, 1.25)

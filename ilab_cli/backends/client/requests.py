@@ -1,15 +1,17 @@
-"""What is asked of a teacher, what comes back, and how asking can fail: plain data that imports nothing heavy.
+"""What is asked of an endpoint, what comes back, and how asking can fail: plain data that imports nothing heavy.
 
 How a request travels, and when it is tried again, is told elsewhere.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Refused", "Request", "Stopped", "whole"]
+__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Payload", "Refused", "Request", "Stopped", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,45 @@ class Refused:
     """
 
     reason: str
+
+
+class Payload:
+    """A request for a model.
+
+    Args:
+        request: what is asked; ``n`` in its body is passed over, as the number of samples is told apart from it.
+        model: name of the model.
+
+    Attributes:
+        path: path below the base URL of an endpoint.
+        model: the model that is asked, which the body may name itself.
+    """
+
+    def __init__(self, request: Request, model: str) -> None:
+        self.request = request
+        self.path = "/chat/completions" if "messages" in request.body else "/completions"
+        body: dict[str, Any] = {"model": model, **request.body}
+        body.pop("n", None)
+        self._seed = body.pop("seed", None)
+        self.model = str(body["model"])
+        self._text = json.dumps(body).encode()
+        asked = f"{request.row}\0{request.block}\0{self.path}\0{self._seed}\0"
+        self._hash = hashlib.sha256(asked.encode("utf-8", "surrogatepass") + self._text)
+
+    def key(self, sample: int) -> str:
+        """Key of one sample: SHA-256 over row, block, path, body, model and the number of the sample."""
+        digest = self._hash.copy()
+        digest.update(b"%d" % sample)
+        return digest.hexdigest()
+
+    def content(self, sample: int, number: int) -> bytes:
+        """The bytes to send for that many samples, the first of which is ``sample``."""
+        added: dict[str, int] = {}
+        if number > 1:
+            added["n"] = number
+        if self._seed is not None:
+            added["seed"] = self._seed + sample
+        return self._text[:-1] + b", " + json.dumps(added).encode()[1:] if added else self._text
 
 
 def whole(text: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
 
-__all__ = ["LeafPlan", "Plan", "Rounds", "Row", "asked", "shares"]
+__all__ = ["LeafPlan", "RunPlan", "Rounds", "Row", "asked", "shares"]
 
 Row = dict[str, Any]
 Rounds = Callable[[int], Iterator[Row]]
@@ -153,7 +153,7 @@ def asked(pair: Pair) -> str:
     return " ".join(f"{pair.context} {pair.question}".casefold().split())
 
 
-class Plan:
+class RunPlan:
     """All leaves of a run.
 
     Args:

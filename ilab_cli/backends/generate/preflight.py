@@ -28,7 +28,7 @@ def preflight(generate: Generate) -> list[Finding]:
         findings += error.findings
     findings += _pipelines(generate, {leaf.kind for leaf in leaves})
     try:
-        base_urls(generate.model_endpoint_url)
+        base_urls(generate.model_endpoint_url, "generate.model_endpoint_url")
     except InputError as error:
         findings += error.findings
     folder = [*output_folder(generate.output_dir, "generate.output_dir"), *in_use(Path(generate.output_dir) / JOURNAL)]

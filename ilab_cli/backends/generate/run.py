@@ -20,10 +20,11 @@ from ilab_cli.backends.generate import output, seeds, tasks
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
-from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row, asked
+from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan, asked
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.taxonomy import printable
+from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_cli.backends.generate.view import View, metrics, summary
 from ilab_cli.backends.train.conversations import problems_of
 from ilab_cli.output import say, warn
@@ -52,7 +53,7 @@ class Job:
 
     leaves: list[Leaf]
     pipelines: Mapping[str, Pipeline]
-    plan: Plan
+    plan: RunPlan
 
 
 def start(generate: Generate) -> Job:
@@ -68,7 +69,7 @@ def start(generate: Generate) -> Job:
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
     seeds_asked = frozenset(asked(pair) for leaf in leaves for pair in output.seed_pairs(leaf))
     plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, seeds_asked) for leaf in leaves]
-    return Job(leaves, pipelines, Plan(generate.num_instructions, plans))
+    return Job(leaves, pipelines, RunPlan(generate.num_instructions, plans))
 
 
 def _rounds(leaf: Leaf, chunks: Mapping[str, list[Text]], generate: Generate) -> Callable[[int], Iterator[Row]]:
@@ -95,7 +96,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
     folder = Path(generate.output_dir)
     journal = folder / JOURNAL
     (folder / METRICS).unlink(missing_ok=True)
-    async with Client(generate, journal) as client:
+    async with Client(endpoint_settings(generate), journal) as client:
         try:
             async with View(job.plan, client) as view:
                 await ask(job, generate, client, view.progress)
@@ -110,7 +111,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
         return 1
     if job.plan.accepted < job.plan.total:
         missing = f"{job.plan.accepted} of {job.plan.total} pairs"
-        warn([f"the taxonomy gave out: {missing}; further rounds brought nothing new"])
+        warn([f"{missing}: no new pairs could be generated"])
     return 0
 
 

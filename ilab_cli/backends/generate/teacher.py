@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from ilab_cli.backends.client.settings import Asked, EndpointSettings
 from ilab_cli.backends.serve import address, launch, servers
 from ilab_profiles import Generate
 from ilab_profiles.loading.config_file import config_settings
 from ilab_profiles.models.config import Serve
 
-__all__ = ["advice", "served", "to_be_served"]
+__all__ = ["advice", "endpoint_settings", "served", "to_be_served"]
 
 _LOCAL = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 _PATIENCE = 10.0  # seconds for one look at the server
@@ -44,6 +45,19 @@ def served(generate: Generate) -> Iterator[Generate]:
         yield _with_model(generate, address.parse(_section().host_port).endpoint)
     else:
         yield generate
+
+
+def endpoint_settings(generate: Generate) -> EndpointSettings:
+    """What the client that asks the teacher is told."""
+    return EndpointSettings(
+        generate.model_endpoint_url,
+        Asked("generate.model_endpoint_url", "generate.api_key", "generate.model"),
+        generate.model or "",
+        generate.api_key.get_secret_value() if generate.api_key else "",
+        generate.max_concurrency,
+        generate.max_retries,
+        generate.request_timeout,
+    )
 
 
 def to_be_served(generate: Generate) -> bool:

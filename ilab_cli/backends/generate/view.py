@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.backends.generate.plan import LeafPlan, RunPlan
 from ilab_cli.output import columns, lively, say
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class View(AbstractAsyncContextManager["View"]):
         client: the client's figures.
     """
 
-    def __init__(self, plan: Plan, client: Figures) -> None:
+    def __init__(self, plan: RunPlan, client: Figures) -> None:
         self._plan = plan
         self._client = client
         self._begun = monotonic()
@@ -132,7 +132,7 @@ class View(AbstractAsyncContextManager["View"]):
         return f"{client.calls_per_second:.1f} calls/s, {client.in_flight} in flight (at most {client.limit})"
 
 
-def summary(plan: Plan, client: Figures, seconds: float) -> Iterator[str]:
+def summary(plan: RunPlan, client: Figures, seconds: float) -> Iterator[str]:
     """The text at the end: a table of the leaves (where they are many, of those that gave out), and totals."""
     many = len(plan.leaves) > _LINES
     shown = [leaf for leaf in plan.leaves if leaf.dry or not many][:_LINES]
@@ -152,7 +152,7 @@ def summary(plan: Plan, client: Figures, seconds: float) -> Iterator[str]:
     yield f"{client.calls} calls in {_duration(seconds)}{rate}{besides}"
 
 
-def metrics(plan: Plan, client: Figures, seconds: float) -> str:
+def metrics(plan: RunPlan, client: Figures, seconds: float) -> str:
     """The same for programs, as JSON lines: one for each leaf, and a last one, whose leaf is ``null``, for all."""
     whole = {
         **_figures(None, plan.leaves),

@@ -16,7 +16,7 @@ from ilab_profiles import Finding, Generate, InputError, Position
 from ilab_profiles.diagnostics import Severity
 
 if TYPE_CHECKING:
-    from ilab_cli.backends.mix.plan import Plan
+    from ilab_cli.backends.mix.plan import MixPlan
 
 __all__ = ["command", "environment", "preflight", "run"]
 
@@ -33,12 +33,12 @@ def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Find
     """
     if missing := missing_extra("generate", "ilab data mix"):
         return missing
-    from ilab_cli.backends.mix.plan import Plan, make_plan
+    from ilab_cli.backends.mix.plan import MixPlan, make_plan
 
     try:
         plan = make_plan(generate, to_be_made)
     except InputError as error:
-        plan = Plan((), tuple(error.findings))  # the folder is looked at all the same
+        plan = MixPlan((), tuple(error.findings))  # the folder is looked at all the same
     return [*plan.findings, *_output_findings(generate, plan, to_be_made)]
 
 
@@ -94,7 +94,7 @@ def run(generate: Generate) -> int:
     return 1
 
 
-def _output_findings(generate: Generate, plan: Plan, to_be_made: Collection[str] = ()) -> Iterator[Finding]:
+def _output_findings(generate: Generate, plan: MixPlan, to_be_made: Collection[str] = ()) -> Iterator[Finding]:
     from ilab_cli.backends.mix.mix import output_name
     from ilab_cli.backends.mix.recipes import KINDS
 
@@ -120,7 +120,7 @@ def _output_findings(generate: Generate, plan: Plan, to_be_made: Collection[str]
         yield Finding("disk-too-small", message, _OUTPUT, place, hint=hint)
 
 
-def _unused(plan: Plan, *, alone: bool) -> Iterator[Finding]:
+def _unused(plan: MixPlan, *, alone: bool) -> Iterator[Finding]:
     """Data sets of which no row is taken; an error if they are all that there is, and none is still to come."""
     severity: Severity = "error" if alone and not any(share.taken for share in plan.shares) else "warning"
     for share in plan.shares:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ilab_cli.backends.mix.plan import MEMORY, Plan, Share
+from ilab_cli.backends.mix.plan import MEMORY, MixPlan, Share
 from ilab_cli.backends.mix.processes import Apply, processes
 from ilab_cli.backends.mix.recipes import KINDS, Kind
 from ilab_cli.backends.mix.sampling import passes, seed_of
@@ -49,7 +49,7 @@ def output_name(kind: Kind) -> str:
     return f"{kind}_train.jsonl"
 
 
-def mix(generate: Generate, plan: Plan) -> list[Mixed]:
+def mix(generate: Generate, plan: MixPlan) -> list[Mixed]:
     """Write what the plan says to the output folder; a file that an earlier mix left there is replaced, or removed.
 
     Raises:
@@ -118,7 +118,7 @@ def _deals(shares: Sequence[Share], seed: int, buckets: int, size: int, spills: 
                 number, start = number + 1, start + rows
 
 
-def _manifest(generate: Generate, plan: Plan) -> dict[str, object]:
+def _manifest(generate: Generate, plan: MixPlan) -> dict[str, object]:
     return {
         "seed": generate.seed,
         "data_sets": [

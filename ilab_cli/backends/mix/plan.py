@@ -18,7 +18,7 @@ from ilab_cli.backends.mix.sampling import rows_taken
 from ilab_cli.output import lively
 from ilab_profiles import Finding, Generate, InputError, Position
 
-__all__ = ["MEMORY", "Parts", "Plan", "Share", "make_plan"]
+__all__ = ["MEMORY", "Parts", "MixPlan", "Share", "make_plan"]
 
 MEMORY = 48 * 2**20
 """Bytes of rows that all processes together hold at a time; no result depends on it."""
@@ -75,14 +75,14 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MixPlan:
     """All that a mix takes, in the order of the recipes, and what there is to say about it."""
 
     shares: tuple[Share, ...]
     findings: tuple[Finding, ...]
 
 
-def make_plan(generate: Generate, to_be_made: Collection[str] = ()) -> Plan:
+def make_plan(generate: Generate, to_be_made: Collection[str] = ()) -> MixPlan:
     """Read the recipes and check every row of every data set. Writes nothing.
 
     Args:
@@ -100,7 +100,7 @@ def make_plan(generate: Generate, to_be_made: Collection[str] = ()) -> Plan:
     if any(finding.severity == "error" for finding in findings):
         raise InputError(findings)
     sizes = {source.file: source.size for source in sources}
-    return Plan(tuple(_share(data_set, parts, sizes) for data_set in data_sets), tuple(findings))
+    return MixPlan(tuple(_share(data_set, parts, sizes) for data_set in data_sets), tuple(findings))
 
 
 def _share(data_set: DataSet, parts: Mapping[Path, Parts], sizes: Mapping[Path, int]) -> Share:

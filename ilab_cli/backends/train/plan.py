@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from ilab_profiles import Train
 
-__all__ = ["Plan", "microbatches"]
+__all__ = ["BatchPlan", "microbatches"]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BatchPlan:
     """The plan of one run.
 
     Args:

@@ -147,7 +147,7 @@ def _lines(train: Train) -> Iterable[Finding]:
 def _samples(train: Train) -> Iterator[Finding]:
     """What is wrong with the data for this model, and with the plan that follows from them."""
     from ilab_cli.backends.train import dataset
-    from ilab_cli.backends.train.plan import Plan
+    from ilab_cli.backends.train.plan import BatchPlan
 
     if not train.model_path and (broken := list(_lines(train))):
         yield from broken  # sound data first: looking for a model on the hub takes time
@@ -178,7 +178,7 @@ def _samples(train: Train) -> Iterator[Finding]:
             "train.model_path",
             why="tokenizer and weights are not of one model",
         )
-    plan = Plan(train, samples.lengths)
+    plan = BatchPlan(train, samples.lengths)
     if train.warmup_steps >= plan.steps:
         yield Finding(
             "warmup-too-long",

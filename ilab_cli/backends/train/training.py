@@ -16,7 +16,7 @@ from ilab_cli.backends.train.dataset import Samples
 from ilab_cli.backends.train.files import temporary_name
 from ilab_cli.backends.train.loss import collate, token_loss
 from ilab_cli.backends.train.model import merge
-from ilab_cli.backends.train.plan import Plan
+from ilab_cli.backends.train.plan import BatchPlan
 from ilab_profiles import Train
 
 __all__ = ["Training"]
@@ -44,7 +44,7 @@ class Training:
     optimizer: Any
     tokenizer: Any
     samples: Samples
-    plan: Plan
+    plan: BatchPlan
 
     def step(self, step: int) -> dict[str, Any]:
         """Do one optimizer step (numbered from 0) and return its row of metrics.

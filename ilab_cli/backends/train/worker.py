@@ -18,7 +18,7 @@ from ilab_cli.backends.base import read_settings
 from ilab_cli.backends.train import checkpoint, dataset, engine, report
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
-from ilab_cli.backends.train.plan import Plan
+from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
 from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_cli.backends.train.training import Training
@@ -45,7 +45,7 @@ def train_model(train: Train) -> None:
 
     with accelerator.main_process_first():
         samples = dataset.load(dataset.prepare(train))
-    plan = Plan(train, samples.lengths)
+    plan = BatchPlan(train, samples.lengths)
     if checkpoint.finished(run, plan.steps, samples.fingerprint):
         return
     resumed, done = checkpoint.to_resume(train, samples.fingerprint)

@@ -43,20 +43,20 @@ def ask(*requests: Request, samples: int = 1) -> Callable[[Client], Awaitable[li
     ],
 )
 def test_an_address_may_be_written_in_many_ways(written: str, url: str) -> None:
-    assert base_urls(written) == [url]
+    assert base_urls(written, "generate.model_endpoint_url") == [url]
 
 
 def test_several_addresses_have_commas_between_them() -> None:
-    assert base_urls("a:1, http://b:2/v1,a:1,") == ["http://a:1/v1", "http://b:2/v1"]
+    assert base_urls("a:1, http://b:2/v1,a:1,", "generate.model_endpoint_url") == ["http://a:1/v1", "http://b:2/v1"]
 
 
 def test_every_wrong_address_is_found_and_no_password_is_shown() -> None:
     with pytest.raises(InputError) as caught:
-        base_urls("ftp://a, ok:1, b:notaport, http://user:geheim@c:1, http://d:1?x=2, ")
+        base_urls("ftp://a, ok:1, b:notaport, http://user:geheim@c:1, http://d:1?x=2, ", "generate.model_endpoint_url")
     assert len(caught.value.findings) == 4
     assert "geheim" not in str(caught.value)
     with pytest.raises(InputError):
-        base_urls(" , ")
+        base_urls(" , ", "generate.model_endpoint_url")
 
 
 def test_a_proxy_is_for_endpoints_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ from time import monotonic
 
 import pytest
 
-from ilab_cli.backends.client import Client, retry
+from ilab_cli.backends.client import Client, failures
 from ilab_cli.backends.client.failures import Failure, answers, failure, message, retry_after
 from ilab_cli.backends.client.requests import Answer, EndpointFailed, Refused
+from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_profiles import Generate
 from tests.ilab_cli.backends.generate.asking import against, request
 from tests.ilab_cli.backends.generate.stub import Stub
@@ -148,7 +149,7 @@ def test_an_endpoint_that_is_not_ready_at_the_start_is_asked_again(tmp_path: Pat
     async def run() -> list[Answer | Refused]:
         async with stub:
             ready = asyncio.create_task(loading(stub))
-            async with Client(Generate(model_endpoint_url=stub.url), tmp_path / "j") as client:
+            async with Client(endpoint_settings(Generate(model_endpoint_url=stub.url)), tmp_path / "j") as client:
                 await ready
                 return await client.ask(request())
 
@@ -161,8 +162,8 @@ def test_an_endpoint_that_does_not_name_its_models_is_asked_all_the_same(tmp_pat
 
 
 def test_an_endpoint_that_limits_the_rate_is_not_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "_ENDPOINT_MOST", 0.05)
-    monkeypatch.setattr(retry, "_CALL_MOST", 0.05)
+    monkeypatch.setattr(failures, "_ENDPOINT_MOST", 0.05)
+    monkeypatch.setattr(failures, "_CALL_MOST", 0.05)
     stub = Stub(faults=deque(["", *["429"] * 30]))
 
     async def work(client: Client) -> list[Answer | Refused]:
@@ -282,7 +283,9 @@ def test_a_certificate_that_nobody_knows_is_told_as_such(tmp_path: Path) -> None
         server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            async with Client(Generate(model_endpoint_url=f"https://127.0.0.1:{port}"), tmp_path / "j"):
+            async with Client(
+                endpoint_settings(Generate(model_endpoint_url=f"https://127.0.0.1:{port}")), tmp_path / "j"
+            ):
                 pass
 
     with pytest.raises(EndpointFailed, match="no secure connection: self-signed certificate"):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ilab_cli.backends.client import Client, stream
 from ilab_cli.backends.client.requests import Stopped
+from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_profiles import Generate
 from tests.ilab_cli.backends.generate.asking import request, texts
 
@@ -28,7 +29,7 @@ async def row(client: Client, number: int) -> str:
 
 
 async def main(url: str, journal: str, rows: str, result: str) -> None:
-    async with Client(Generate(model_endpoint_url=url, max_concurrency=16), Path(journal)) as client:
+    async with Client(endpoint_settings(Generate(model_endpoint_url=url, max_concurrency=16)), Path(journal)) as client:
         print("ready", flush=True)
         take = partial(next, iter(range(int(rows))), None)
         found = [pair async for pair in stream.run(take, partial(row, client), 32)]

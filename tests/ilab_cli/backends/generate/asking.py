@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ilab_cli.backends.client import Client
 from ilab_cli.backends.client.requests import Answer, Refused, Request
+from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_profiles import Generate
 from tests.ilab_cli.backends.generate.stub import Stub
 
@@ -36,7 +37,7 @@ def against(
         async with AsyncExitStack() as exits:
             every = [await exits.enter_async_context(stub) for stub in (stubs if isinstance(stubs, list) else [stubs])]
             given = {"model_endpoint_url": ",".join(stub.url for stub in every), "request_timeout": 5.0} | settings
-            client = await exits.enter_async_context(Client(Generate.model_validate(given), journal))
+            client = await exits.enter_async_context(Client(endpoint_settings(Generate.model_validate(given)), journal))
             return await asyncio.wait_for(work(client), 50), client
 
     return asyncio.run(run())

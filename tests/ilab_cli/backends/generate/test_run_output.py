@@ -13,7 +13,7 @@ import pytest
 from ilab_cli.backends.evaluate.mmlu import prepare
 from ilab_cli.backends.generate import output, tasks
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.backends.generate.plan import LeafPlan, Plan, Row
+from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan
 from ilab_cli.backends.generate.qna import read_taxonomy
 from ilab_cli.backends.generate.run import Job, ask, finish
 from ilab_cli.backends.mix.recipes import read_recipes
@@ -77,7 +77,7 @@ class Careless:
 
 
 def test_what_no_file_can_hold_is_rejected(tmp_path: Path) -> None:
-    plan = Plan(1, [LeafPlan("mine/boxes", lambda _: iter([{"leaf": "mine/boxes", "kind": "freeform"}]), 1)])
+    plan = RunPlan(1, [LeafPlan("mine/boxes", lambda _: iter([{"leaf": "mine/boxes", "kind": "freeform"}]), 1)])
     job = Job([], cast(Any, {"freeform": Careless()}), plan)
     generate = Generate(output_dir=str(tmp_path))
     asyncio.run(ask(job, generate, cast(Any, SimpleNamespace(ask=None)), lambda leaf: None))

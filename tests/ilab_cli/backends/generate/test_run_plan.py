@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.backends.generate.plan import LeafPlan, Plan, Rounds, Row, asked, shares
+from ilab_cli.backends.generate.plan import LeafPlan, Rounds, Row, RunPlan, asked, shares
 
 
 @given(st.integers(0, 200), st.lists(st.none() | st.integers(0, 50), max_size=8))
@@ -34,8 +34,8 @@ class World:
         self.outcomes = outcomes
         self.asked: Counter[str] = Counter()
 
-    def plan(self, total: int) -> Plan:
-        return Plan(total, [LeafPlan(name, self._rounds(name), 2) for name in self.outcomes])
+    def plan(self, total: int) -> RunPlan:
+        return RunPlan(total, [LeafPlan(name, self._rounds(name), 2) for name in self.outcomes])
 
     def _rounds(self, name: str) -> Rounds:
         def rows(number: int) -> Iterator[Row]:
@@ -45,7 +45,7 @@ class World:
 
         return rows
 
-    def work(self, plan: Plan, seed: int, at_once: int) -> list[Pair]:
+    def work(self, plan: RunPlan, seed: int, at_once: int) -> list[Pair]:
         """Finish rows in an order of chance, until nothing more is asked."""
         draw = random.Random(seed)
         under_way: list[tuple[LeafPlan, int, Row]] = []
@@ -107,7 +107,7 @@ def test_rounds_go_on_while_they_bring_something() -> None:
 def test_seed_examples_are_no_new_pairs() -> None:
     seed = Pair("Who sings?", "A wren.", "leaf", "grounded", "seed", context="In wood 1.")
     leaf = LeafPlan("leaf", lambda _: iter([{}] * 3), 1, {asked(seed)})
-    plan = Plan(9, [leaf])
+    plan = RunPlan(9, [leaf])
     again = replace(seed, question="who  SINGS?", response="Nobody.", pipeline="test")
     elsewhere = replace(again, context="In wood 2.")
     for found in ([again], [elsewhere], [elsewhere, again]):
@@ -129,5 +129,5 @@ def test_many_leaves_make_no_row_dear() -> None:
 
     world = World({f"leaf {number}": [[[f"{n}"] for n in range(4)]] for number in range(300)})
     leaves = [Watched(name, world._rounds(name), 1) for name in world.outcomes]
-    assert len(world.work(Plan(900, leaves), 0, 8)) == 900
+    assert len(world.work(RunPlan(900, leaves), 0, 8)) == 900
     assert looks < 10 * 900, "a leaf that is over is not looked at again for each row of the others"

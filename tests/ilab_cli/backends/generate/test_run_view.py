@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.backends.generate.plan import LeafPlan, Plan
+from ilab_cli.backends.generate.plan import LeafPlan, RunPlan
 from ilab_cli.backends.generate.view import View, summary
 
 
@@ -27,10 +27,10 @@ class Client:
     calls_per_second: float = 123.4
 
 
-def finished(good: int, barren: int = 0) -> Plan:
+def finished(good: int, barren: int = 0) -> RunPlan:
     """A run that is over, with a pair wanted of each leaf; some leaves bring all that is asked of them, some none."""
     names = [*(f"knowledge/good{number}" for number in range(good)), *(f"skills/[b]{n}" for n in range(barren))]
-    plan = Plan(len(names), [LeafPlan(name, lambda _: iter([{}] * 20), 1) for name in names])
+    plan = RunPlan(len(names), [LeafPlan(name, lambda _: iter([{}] * 20), 1) for name in names])
     while taken := plan.take():
         leaf, number, _ = taken
         found = [Pair(f"q {number}", "a", leaf.name, "knowledge", "test")] if "good" in leaf.name else []
@@ -38,7 +38,7 @@ def finished(good: int, barren: int = 0) -> Plan:
     return plan
 
 
-def table(plan: Plan) -> list[list[str]]:
+def table(plan: RunPlan) -> list[list[str]]:
     text = "\n".join(summary(plan, Client(), 10.0))
     assert "1234 calls in 10 s, 123.4 a second, 5 tried again" in text
     return [line.split() for line in text.splitlines()]
@@ -54,7 +54,7 @@ def test_a_few_leaves_have_a_line_each() -> None:
 
 
 def test_what_the_endpoint_said_stands_beside_the_reason() -> None:
-    plan = Plan(1, [LeafPlan("skills/a", lambda _: iter([{}]), 1)])
+    plan = RunPlan(1, [LeafPlan("skills/a", lambda _: iter([{}]), 1)])
     taken = plan.take()
     assert taken
     plan.finish(*taken[:2], [], Counter({"ask: HTTP 400": 2, "ask: the answer is empty": 1}))
@@ -76,7 +76,7 @@ def test_of_many_leaves_those_that_gave_out_are_told() -> None:
 def test_what_is_told_of_a_leaf_is_right_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     async def work() -> None:
         good, barren = (LeafPlan(name, lambda _: iter([{}] * 20), 1) for name in ("good", "barren"))
-        plan = Plan(4, [good, barren])
+        plan = RunPlan(4, [good, barren])
         async with View(plan, Client()) as view:
             while taken := plan.take():
                 leaf, number, _ = taken
@@ -96,7 +96,7 @@ def test_what_is_told_of_a_leaf_is_right_at_the_end(capsys: pytest.CaptureFixtur
 def test_a_picture_fits_the_terminal_and_tells_how_long_it_takes(width: int) -> None:
     from rich.console import Console
 
-    plan = Plan(100_000, [LeafPlan(f"knowledge/{'deep/' * 20}{n}", lambda _: iter([{}]), 1) for n in range(1000)])
+    plan = RunPlan(100_000, [LeafPlan(f"knowledge/{'deep/' * 20}{n}", lambda _: iter([{}]), 1) for n in range(1000)])
     for _ in range(40):
         taken = plan.take()
         assert taken

@@ -19,7 +19,7 @@ LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=60)
 @given(lengths=LENGTHS, epochs=st.integers(1, 3), size=st.integers(1, 70), seed=st.integers(0, 9))
 def test_every_sample_is_trained_on_once_an_epoch(lengths: list[int], epochs: int, size: int, seed: int) -> None:
     train = Train(num_epochs=epochs, effective_batch_size=size, seed=seed)
-    made = plan.Plan(train, np.array(lengths))
+    made = plan.BatchPlan(train, np.array(lengths))
     for epoch in range(epochs):
         steps = range(epoch * made.steps_per_epoch, (epoch + 1) * made.steps_per_epoch)
         assert sorted(number for step in steps for number in made.batch(step)) == list(range(len(lengths)))
@@ -52,9 +52,9 @@ def test_a_sample_over_budget_is_refused() -> None:
 
 def test_order_differs_by_epoch_and_seed_and_by_nothing_else() -> None:
     lengths: Any = np.ones(50, int)
-    made = plan.Plan(Train(num_epochs=2, effective_batch_size=50), lengths)
-    again = plan.Plan(Train(num_epochs=2, effective_batch_size=50, max_batch_len=9999, learning_rate=1.0), lengths)
-    other = plan.Plan(Train(num_epochs=2, effective_batch_size=50, seed=1), lengths)
+    made = plan.BatchPlan(Train(num_epochs=2, effective_batch_size=50), lengths)
+    again = plan.BatchPlan(Train(num_epochs=2, effective_batch_size=50, max_batch_len=9999, learning_rate=1.0), lengths)
+    other = plan.BatchPlan(Train(num_epochs=2, effective_batch_size=50, seed=1), lengths)
     assert list(made.batch(0)) == list(again.batch(0))
     assert list(made.batch(0)) != list(made.batch(1))
     assert list(made.batch(0)) != list(other.batch(0))
@@ -73,5 +73,5 @@ def test_learning_rate(schedule: str, expected: list[float]) -> None:
     train = Train.model_validate(
         {"learning_rate": 1.0, "warmup_steps": 3, "lr_schedule": schedule, "num_epochs": 7, "effective_batch_size": 2}
     )
-    made = plan.Plan(train, np.array([5, 5]))
+    made = plan.BatchPlan(train, np.array([5, 5]))
     assert [made.learning_rate(step) for step in range(made.steps)] == pytest.approx(expected)

@@ -26,10 +26,10 @@ def plain_loop(train: Train) -> list[float]:
     from transformers import AutoModelForCausalLM
 
     from ilab_cli.backends.train.dataset import examine
-    from ilab_cli.backends.train.plan import Plan
+    from ilab_cli.backends.train.plan import BatchPlan
 
     samples = examine(train)
-    plan = Plan(train, samples.lengths)
+    plan = BatchPlan(train, samples.lengths)
     model = AutoModelForCausalLM.from_pretrained(train.model_path, dtype=torch.float32).train()
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95), weight_decay=0.0)
     curve = []

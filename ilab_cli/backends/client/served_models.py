@@ -7,31 +7,30 @@ import json
 from collections.abc import Sequence
 
 from ilab_cli.backends.client.endpoint import Endpoint
-from ilab_cli.backends.client.failures import Failure, Kind
+from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, delay
 from ilab_cli.backends.client.requests import EndpointFailed
-from ilab_cli.backends.client.retry import LONGEST_WAIT, delay
-from ilab_profiles import Generate
+from ilab_cli.backends.client.settings import EndpointSettings
 
 __all__ = ["find_model", "model_names"]
 
 _SECONDS = 10.0
 
 
-async def find_model(endpoints: Sequence[Endpoint], generate: Generate) -> str:
-    """The model to ask: ``generate.model``, else the first that an endpoint names. Who is away is set aside.
+async def find_model(endpoints: Sequence[Endpoint], settings: EndpointSettings) -> str:
+    """The model to ask: the one in the settings, else the first that an endpoint names. Who is away is set aside.
 
     Raises:
         EndpointFailed: if no endpoint is there, the key is refused, or none is wanted and none is named.
     """
-    outcomes = await asyncio.gather(*(_ask(endpoint, generate) for endpoint in endpoints))
+    outcomes = await asyncio.gather(*(_ask(endpoint, settings) for endpoint in endpoints))
     if all(endpoint.pauses for endpoint in endpoints):
         raise EndpointFailed("; ".join(f"{endpoint.url}: {endpoint.trouble}" for endpoint in endpoints))
     named = [name for outcome in outcomes for name in outcome]
-    if not generate.model and not named:
+    if not settings.model and not named:
         why = f" ({endpoints[0].trouble})" if endpoints[0].trouble else ""
         message = f"{endpoints[0].url} does not say which models it serves{why}"
-        raise EndpointFailed(f"{message}: set generate.model (--model)")
-    return generate.model or named[0]
+        raise EndpointFailed(f"{message}: set {settings.settings.model}")
+    return settings.model or named[0]
 
 
 async def model_names(endpoint: Endpoint) -> list[str]:
@@ -42,20 +41,20 @@ async def model_names(endpoint: Endpoint) -> list[str]:
         return []
 
 
-async def _ask(endpoint: Endpoint, generate: Generate) -> list[str]:
+async def _ask(endpoint: Endpoint, settings: EndpointSettings) -> list[str]:
     """The models of an endpoint, which is set aside if it is away, or goes on saying that it is not ready."""
     tries = 0
     while True:
         try:
-            return _names(await endpoint.models(min(generate.request_timeout, _SECONDS)))
+            return _names(await endpoint.models(min(settings.request_timeout, _SECONDS)))
         except Failure as error:
             failed = error
         tries += 1
         endpoint.trouble = str(failed)
         if failed.kind is Kind.KEY:
-            raise EndpointFailed(f"{endpoint.url} refuses the key (generate.api_key): {failed}")
+            raise EndpointFailed(f"{endpoint.url} refuses the key ({settings.settings.key}): {failed}")
         wait = failed.wait or 0.0
-        is_over = tries > generate.max_retries or wait > LONGEST_WAIT
+        is_over = tries > settings.max_retries or wait > LONGEST_WAIT
         if failed.kind is Kind.UNREACHABLE or (failed.kind is Kind.OVERLOAD and is_over):
             endpoint.set_aside(failed.wait)
             return []
