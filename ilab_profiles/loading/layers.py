@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
+from ilab_profiles.diagnostics import Finding, InputError, Position, meant
 from ilab_profiles.models.fields import Section, mistaken_for
 from ilab_profiles.models.paths import Shape, fields, read_setting, shape_of, shapes, spellings
 from ilab_profiles.models.profile import Profile
@@ -88,8 +88,8 @@ class _Reader:
             elif isinstance(value, Mapping):
                 self.walk(shape.section, value, f"{path}.", here)
             elif value is not None:
-                message = f"{path} holds settings of its own, not {masked(show(value)[:60])}"
-                hint = "write them below it as `key: value`, with a space behind the colon"
+                message = f"must be a section, not {masked(show(value)[:60])}"
+                hint = "write its settings below it as `key: value`, with a space after the colon"
                 self.report("not-a-section", message, path, here, hint)
 
     def _named(
@@ -105,7 +105,7 @@ class _Reader:
             if name is None:
                 self._unknown(str(key), model, prefix, (*keys, key))
             elif name in seen:
-                self.report("duplicate-key", "is given twice, under two spellings", f"{prefix}{name}", (*keys, key))
+                self.report("duplicate-key", "is set twice, in two spellings", f"{prefix}{name}", (*keys, key))
             else:
                 seen.add(name)
                 yield key, name, value
@@ -130,13 +130,11 @@ class _Reader:
             known += ["extends"] if len(keys) > 1 else ["extends", "profile"]  # which are no settings
         names = {name: name for name in (*known, *spellings(model)) if "-" not in name}
         names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
-        close = nearest(key.replace("-", "_").lower(), names)
         where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
+        hint = meant(key, names)
         if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
-            hint = "settings of the profile stand inside `profile:`"
-        else:
-            hint = f"did you mean {names[close]}?" if close else f"known here: {', '.join(known)}"
-        self.report("unknown-key", f"{key!r} is no setting of {where}", f"{prefix}{key}", keys, hint)
+            hint = "settings of the profile must be inside `profile:`"
+        self.report("unknown-key", f"{where} has no setting {key!r}", f"{prefix}{key}", keys, hint)
 
     def report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:
         position, line = self.locate(keys)
@@ -208,6 +206,6 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
                 reader.report(item.rule, item.message, written, (written,), item.hint)
             continue
         if path in reader.settings:
-            reader.report("duplicate-key", "is given twice, under two spellings", path, (written,))
+            reader.report("duplicate-key", "is set twice, in two spellings", path, (written,))
         reader.settings[path] = reader.make((written,), reader.value(shape_of(fields()[path]), read, path, (written,)))
     return Layer(_expand(reader.settings), tuple(reader.findings))

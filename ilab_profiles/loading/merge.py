@@ -6,7 +6,6 @@ it and what it shadows; every finding points to the value that has to change.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.diagnostics import Finding, InputError, must_be
 from ilab_profiles.loading.layers import Layer, Setting
 from ilab_profiles.loading.phases import PHASES, replaced, settled
 from ilab_profiles.models.fields import Section
@@ -110,7 +109,7 @@ def _field_findings(
     error: ValidationError, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]
 ) -> Iterator[Finding]:
     seen: set[tuple[Any, ...]] = set()
-    for item in error.errors(include_url=False, include_context=False):
+    for item in error.errors(include_url=False):
         loc = item["loc"]
         depth = max((n for n in range(len(loc) + 1) if ".".join(map(str, loc[:n])) in known), default=len(loc))
         path = ".".join(map(str, loc[:depth]))
@@ -133,7 +132,7 @@ def _field_finding(
     rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
     hint = _described(known[path], below) if path in known else ""
     where = ".".join(map(str, (path, *below)))
-    return Finding(rule, f"{value}{_say(item['msg'])}", where, position, hint=hint, line_text=line)
+    return Finding(rule, f"{value}{must_be(item)}", where, position, hint=hint, line_text=line)
 
 
 def _described(info: FieldInfo, below: tuple[int | str, ...]) -> str:
@@ -141,23 +140,6 @@ def _described(info: FieldInfo, below: tuple[int | str, ...]) -> str:
     model = items_of(info.annotation)
     inner = model.model_fields.get(str(below[1])) if model and len(below) > 1 else None
     return (inner or info).description or ""
-
-
-def _say(message: str) -> str:
-    text = message.removeprefix("Value error, ").replace("Input should be", "should be")
-    for jargon, word in _WORDS.items():
-        text = re.sub(jargon, word, text)
-    return text[:1].lower() + text[1:]
-
-
-_WORDS = {
-    "a valid tuple": "a list",
-    r"a valid dictionary( or instance of \w+)?": "a section of settings, as `key: value`",
-    "a valid boolean": "true or false",
-    "^String should match pattern": "should match the pattern",
-    "^String should have at least 1 character": "should not be empty",
-}
-"""What pydantic says, and what it is called in YAML."""
 
 
 def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ilab_profiles.diagnostics import Finding, InputError, nearest
+from ilab_profiles.diagnostics import Finding, InputError, must_be, nearest
 from ilab_profiles.migration.result import SILENT, Dropped, Mapped, Migration
 from ilab_profiles.migration.table import OLDER_DEFAULTS, TABLE, Row
 from ilab_profiles.migration.values import Drop
@@ -243,8 +243,7 @@ def _refusal(path: str, value: Any) -> str:
     try:
         model.with_rules_later({name: value})
     except ValidationError as error:
-        message = error.errors(include_url=False, include_context=False)[0]["msg"]
-        return message.removeprefix("Value error, ").replace("Input should", "should")
+        return must_be(error.errors(include_url=False)[0])
     return ""
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from ilab_profiles.diagnostics import Finding, Severity, nearest
+from ilab_profiles.diagnostics import Finding, Severity, kind_of, meant, must_be
 from ilab_profiles.yaml.document import Document, KeyPath
 
 __all__ = ["Knowledge", "Skill", "problems"]
@@ -118,41 +118,23 @@ def _finding(
     return Finding(rule, message, name, position, hint=hint, line_text=line, severity=severity)
 
 
-_TYPES = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "list_type": "a list, a `- ` before each item",
-    "model_type": "a group of `key: value` lines",
-}
 _QUOTES = {"string_type": "put it in quotes", "int_type": "write it without quotes or a point"}
 
 
 def _of_pydantic(document: Document, model: type[BaseModel], item: Any) -> Finding:
-    """Put one of pydantic's errors in our words, at its place in the file."""
+    """One of pydantic's errors at its place in the file."""
     path: KeyPath = item["loc"]
     kind, given = item["type"], item["input"]
     if kind == "missing":
-        finding = _finding(document, "missing-key", path, f"the key `{path[-1]}` is missing")
-    elif kind == "extra_forbidden":
-        known = _keys_at(model, path[:-1])
-        near = nearest(str(path[-1]), known)
-        hint = f"did you mean `{near}`?" if near else f"known here are: {', '.join(known)}"
-        finding = _finding(document, "unknown-key", path, f"the key `{path[-1]}` is not known here", hint, key=True)
-    elif kind == "string_too_short" or given is None:
-        finding = _finding(document, "empty-value", path, "is empty")
-    else:
-        hint = "" if isinstance(given, (list, dict)) else _QUOTES.get(kind, "")
-        message = f"must be {_TYPES.get(kind, item['msg'])}, not {_name(given)}"
-        finding = _finding(document, "wrong-type", path, message, hint)
-    return finding
-
-
-def _name(value: object) -> str:
-    if isinstance(value, (dict, list)):
-        return "a list" if isinstance(value, list) else "a group of keys"
-    if isinstance(value, str):
-        return "text"
-    return "a truth value" if isinstance(value, bool) else "a number"
+        return _finding(document, "missing-key", path, f"the key `{path[-1]}` is missing")
+    if kind == "extra_forbidden":
+        known = {key: key for key in _keys_at(model, path[:-1])}
+        hint = meant(str(path[-1]), known)
+        return _finding(document, "unknown-key", path, f"unknown key `{path[-1]}`", hint, key=True)
+    if kind == "string_too_short" or given is None:
+        return _finding(document, "bad-value", path, "must not be empty")
+    hint = "" if isinstance(given, (list, dict)) else _QUOTES.get(kind, "")
+    return _finding(document, "bad-value", path, f"{must_be(item)}, not {kind_of(given)}", hint)
 
 
 def _keys_at(model: Any, path: KeyPath) -> list[str]:
@@ -252,7 +234,7 @@ def _wrong_source(document: Document) -> Iterator[Finding]:
         yield _finding(document, "bad-commit", ("document", "commit"), message, hint)
     listed = patterns if isinstance(patterns, list) else []
     if patterns == []:
-        yield _finding(document, "empty-value", ("document", "patterns"), "is empty", 'for example `- "*.md"`')
+        yield _finding(document, "bad-value", ("document", "patterns"), "must not be empty", 'for example `- "*.md"`')
     for number, pattern in enumerate(listed):
         path: KeyPath = ("document", "patterns", number)
         if isinstance(pattern, str) and _leads_out(pattern.strip()):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ilab_profiles import Finding, InputError, Mix, Position
-from ilab_profiles.diagnostics import nearest
+from ilab_profiles.diagnostics import meant
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
 
@@ -112,7 +112,7 @@ def _recipe(file: Path, kind: Kind, number: int) -> Iterator[DataSet | Finding]:
     yield from findings
     items = document.data.get("datasets")
     if not isinstance(items, list) or not items:
-        yield _finding(document, ("datasets",), "`datasets` has to be a list of data sets, at least one", _EXAMPLE)
+        yield _finding(document, ("datasets",), "`datasets` must be a list of data sets, at least one", _EXAMPLE)
         return
     prompt = None if findings else _system_prompt(document.data)
     for index, item in enumerate(items):
@@ -127,7 +127,7 @@ def _recipe(file: Path, kind: Kind, number: int) -> Iterator[DataSet | Finding]:
 def _data_set_findings(document: Document, index: int, item: Any) -> Iterator[Finding]:
     where: KeyPath = ("datasets", index)
     if not isinstance(item, dict):
-        yield _finding(document, where, "a data set is a mapping with `path` and `sampling_size`", _EXAMPLE)
+        yield _finding(document, where, "a data set must be a section with `path` and `sampling_size`", _EXAMPLE)
         return
     unknown = list(_unknown(document, where, _DATA_SET_KEYS))
     yield from unknown
@@ -142,7 +142,7 @@ def _data_set_findings(document: Document, index: int, item: Any) -> Iterator[Fi
 
 def _path_findings(document: Document, where: KeyPath, path: Any) -> Iterator[Finding]:
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        yield _finding(document, where, "`path` has to be the path of a JSONL file")
+        yield _finding(document, where, "`path` must be the path of a JSONL file")
         return
     folder = Path(document.source).parent.resolve()
     try:
@@ -159,7 +159,7 @@ def _size_findings(document: Document, where: KeyPath, size: Any) -> Iterator[Fi
     number = isinstance(size, int | float) and not isinstance(size, bool)
     if not number or not math.isfinite(size) or size <= 0:
         hint = "for example 1.0 for all rows, 0.5 for half of them, 3.0 for all of them three times, 100 for 100 rows"
-        yield _finding(document, where, "`sampling_size` has to be a ratio or a count above 0", hint)
+        yield _finding(document, where, "`sampling_size` must be a ratio or a count above 0", hint)
     elif isinstance(size, int) and size == 1:
         message = "`sampling_size: 1` takes a single row"
         yield replace(_finding(document, where, message, "write 1.0 for all rows"), severity="warning")
@@ -168,11 +168,11 @@ def _size_findings(document: Document, where: KeyPath, size: Any) -> Iterator[Fi
 def _prompt_findings(document: Document) -> Iterator[Finding]:
     metadata = document.data.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
-        yield _finding(document, ("metadata",), "`metadata` has to be a mapping")
+        yield _finding(document, ("metadata",), "`metadata` must be a section")
         metadata = None
     for where, holder in ((("sys_prompt",), document.data), (("metadata", "sys_prompt"), metadata or {})):
         if not isinstance(holder.get("sys_prompt"), str | None):
-            yield _finding(document, where, "`sys_prompt` has to be text")
+            yield _finding(document, where, "`sys_prompt` must be text")
 
 
 def _system_prompt(data: dict[str, Any]) -> str | None:
@@ -185,8 +185,7 @@ def _unknown(document: Document, where: KeyPath, known: Sequence[str]) -> Iterat
         holder = holder[key]
     for key in holder:
         if key not in known:
-            near = nearest(str(key), known)
-            hint = f"did you mean `{near}`?" if near else f"known are {', '.join(known)}"
+            hint = meant(str(key), {name: name for name in known})
             finding = _finding(document, (*where, key), f"unknown key `{key}`", hint, rule="unknown-key")
             yield replace(finding, position=document.position((*where, key), key=True))
 

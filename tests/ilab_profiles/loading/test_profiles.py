@@ -137,7 +137,7 @@ def test_a_base_that_is_not_there_hides_no_other_finding(tmp_path: Path) -> None
     [
         ("extends: single_gpu.yaml\n", "did you mean single_gpu?"),
         ("train: {NUM_EPOCHS: 3}\n", "did you mean num_epochs?"),
-        ("train:\n  num_epochs:3\n", "a space behind the colon"),
+        ("train:\n  num_epochs:3\n", "a space after the colon"),
         ("profile: single_gpu\ntrain: {num_epochs: 3}\n", "inside `profile:`"),
         ("extends: single_gpu\nprofile: {train: {num_epochs: 3}}\n", "inside `profile:`"),
         ("extend: single_gpu\n", "did you mean extends?"),
@@ -153,14 +153,14 @@ def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train: {resume:\n  yes}\n", '"yes": should be true or false'),
-        ("train: {phases:\n  x}\n", "x: should be a list"),
+        ("train: {resume:\n  yes}\n", '"yes": must be true or false'),
+        ("train: {phases:\n  x}\n", "x: must be a list"),
         ("train: {phases:\n  [{name: phase01}, {}]}\n", "phase01"),
         ("train: {phases: [{name:\n  a/b}]}\n", "a/b: "),
-        ("train: {phases: [{name:\n  ..}]}\n", "..: should match the pattern"),
+        ("train: {phases: [{name:\n  ..}]}\n", "..: must match the pattern"),
         ("train: {gpus:\n  .inf}\n", ".inf: a GPU selection"),
-        ("train: {output_dir:\n  ''}\n", "should not be empty"),
-        ("profile:\n  [single_gpu]\n", "[single_gpu]: should be"),
+        ("train: {output_dir:\n  ''}\n", "must not be empty"),
+        ("profile:\n  [single_gpu]\n", "[single_gpu]: must be"),
     ],
 )
 def test_a_wrong_value_is_told_once_at_its_place_as_yaml_writes_it(tmp_path: Path, text: str, said: str) -> None:
@@ -246,7 +246,7 @@ def test_no_profile_means_cpu_only() -> None:
 def test_a_wrong_variable_or_flag_is_named() -> None:
     with pytest.raises(InputError, match=r"ILAB_TRAIN__NUM_EPOCH: .*\n.*train.num_epochs"):
         resolve(environ={"ILAB_TRAIN__NUM_EPOCH": "5"})
-    with pytest.raises(InputError, match=r"^--num-epochs: .*valid integer"):
+    with pytest.raises(InputError, match=r"^--num-epochs: .*whole number"):
         resolve(environ={}, flags={"train.num_epochs": "many"}, flag_name={"train.num_epochs": "--num-epochs"})
 
 

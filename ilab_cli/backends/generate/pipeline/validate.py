@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ilab_cli.backends.generate.pipeline.block import Source
-from ilab_profiles.diagnostics import Severity, nearest
+from ilab_profiles.diagnostics import Severity, must_be, nearest
 from ilab_profiles.yaml.document import KeyPath
 
 __all__ = ["unknown_key", "unknown_keys", "validated"]
@@ -59,17 +58,16 @@ def _report(model: type[BaseModel], errors: list[ErrorDetails], source: Source) 
         at = _existing(source, error["loc"])
         if error["type"] == "extra_forbidden":
             whole = error["loc"]
-            unknown_key(source, f"there is no key {whole[-1]} here", whole, _known(model, whole))
+            unknown_key(source, f"unknown key {whole[-1]}", whole, _known(model, whole))
         elif error["type"] == "missing":
             hint = f"needed keys: {', '.join(_needed(model, error['loc']))}"
-            source.find("missing-key", f"{error['loc'][-1]} is missing", *at, key=True, hint=hint)
+            source.find("missing-key", f"the key {error['loc'][-1]} is missing", *at, key=True, hint=hint)
         else:
-            said = error["msg"].removeprefix("Value error, ")
-            messages.setdefault(at, []).append(re.sub(r" or instance of \w+", "", said))
+            messages.setdefault(at, []).append(must_be(error))
             hints.setdefault(at, _HINTS.get(error["type"], ""))
     for at, texts in messages.items():
         name = ".".join(str(key) for key in at) or "block"
-        source.find("wrong-value", f"{name}: {' or '.join(dict.fromkeys(texts))}", *at, hint=hints[at])
+        source.find("bad-value", f"{name}: {' or '.join(dict.fromkeys(texts))}", *at, hint=hints[at])
 
 
 def unknown_key(
@@ -80,10 +78,10 @@ def unknown_key(
     severity: Severity = "error",
 ) -> None:
     """Collect a finding about a key that means nothing, with the one that may have been meant."""
-    near = _meant(str(at[-1]), known)
-    hint = f"did you mean {near}?" if near else f"known keys: {', '.join(known)}"
+    key = str(at[-1])
+    hint = f"did you mean {near}?" if (near := _meant(key, known)) else f"known keys: {', '.join(known)}"
     if not near and "extra_body" in known:
-        hint = _ELSEWHERE.get(str(at[-1])) or f"{hint}, which takes what else the endpoint knows"
+        hint = _ELSEWHERE.get(key) or f"{hint}, which takes what else the endpoint knows"
     source.find("unknown-key", message, *at, key=True, hint=hint, severity=severity)
 
 
@@ -92,7 +90,7 @@ def unknown_keys(source: Source, what: str, known: tuple[str, ...]) -> None:
     for key in source.document.data:
         if key not in known:
             severity: Severity = "error" if _meant(str(key), known) else "warning"
-            unknown_key(source, f"{what} has no key {key}; it is not used", (key,), known, severity)
+            unknown_key(source, f"{what} has no key {key}: it is ignored", (key,), known, severity)
 
 
 def _meant(key: str, known: tuple[str, ...]) -> str | None:

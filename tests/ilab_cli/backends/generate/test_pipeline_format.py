@@ -161,11 +161,11 @@ CHOICES = """\
 """
 OLD = "- block_type: LLMBlock\n  block_config: {block_name: a}\n"
 FOUND = [
-    (ask(more="model_prompt: '{{ promt }}'"), "wrong-value", "'promt' is undefined", ""),
-    (ask(more="model_prompt: '[INST] {promt}'"), "wrong-value", "leaves the prompt out", ""),
+    (ask(more="model_prompt: '{{ promt }}'"), "bad-value", "'promt' is undefined", ""),
+    (ask(more="model_prompt: '[INST] {promt}'"), "bad-value", "leaves the prompt out", ""),
     (ask().replace("p.yaml", "q.yaml"), "missing-file", "no file", "did you mean p.yaml?"),
     (ask().replace("p.yaml", "x/q.yaml"), "missing-file", "no file", "beside the pipeline file"),
-    (ask().replace("[output]", "output"), "wrong-value", "output_cols", "write a list"),
+    (ask().replace("[output]", "output"), "bad-value", "output_cols", "write a list"),
     (
         ask().replace(", output_cols: [output]", ""),
         "missing-key",
@@ -177,7 +177,7 @@ FOUND = [
     (ITER % "ImportBlock", "unknown-block", "ImportBlock cannot be repeated", "known types: LLMBlock"),
     (ITER % "SetToMajorityValueBlock", "unknown-block", "cannot be repeated", "known types: LLMBlock"),
     (ask() + NUMBER, "text-and-number", "no text is equal", "convert_dtype: float"),
-    (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "wrong-value", "inf is no int", "convert_dtype"),
+    (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "bad-value", "inf is no int", "convert_dtype"),
     (CHOICES.replace("{", "{config_path: q.yaml, "), "unknown-key", "config_path", "did you mean config_paths?"),
     (
         ask(more="gen_kwargs: {top_k: 5}"),
@@ -188,7 +188,7 @@ FOUND = [
     (ask(more="gen_kwargs: {repetition_penalty: 1.1}"), "unknown-key", "repetition_penalty", "extra_body, which takes"),
     (ask(more="gen_kwargs: {best_of: 3}"), "unknown-key", "best_of", "extra_body, which takes"),
     (ask(more="gen_kwargs: {timeout: 3}"), "unknown-key", "timeout", "generate.request_timeout"),
-    (ask(more="gen_kwargs: {extra_body: {seed: abc}}"), "wrong-value", "gen_kwargs.extra_body.seed", ""),
+    (ask(more="gen_kwargs: {extra_body: {seed: abc}}"), "bad-value", "gen_kwargs.extra_body.seed", ""),
     (OLD, "unknown-key", "block_type", "did you mean type?"),
     (OLD, "unknown-key", "block_config", "did you mean config?"),
 ]
@@ -217,7 +217,7 @@ def test_gen_kwargs_may_stand_beside_the_config(tmp_path: Path) -> None:
     for own in ("3", "{n: 1}"):
         wrong = ask(more=f"gen_kwargs: {own}") + "  gen_kwargs: {max_tokens: lots, temprature: 1}\n"
         rules = {finding.rule: finding for finding in findings(tmp_path, wrong)}
-        assert {"wrong-value", "unknown-key"} <= set(rules)
+        assert {"bad-value", "unknown-key"} <= set(rules)
         position = rules["unknown-key"].position
         assert position
         assert (position.line, position.column) == (6, 34)

@@ -110,7 +110,7 @@ WRONG = [
     ("prompt.yaml", "promt.yaml", "missing-file", "knowledge.yaml:6:20", ""),
     ("[question, response]", "[question, response, more]", "columns-disagree", "knowledge.yaml:7:20", ""),
     ("[question, response]", "[question, reply]", "no-question", "knowledge.yaml:2:1", ""),
-    ("[question, response]", "7", "wrong-value", "knowledge.yaml:7:20", ""),
+    ("[question, response]", "7", "bad-value", "knowledge.yaml:7:20", ""),
     ("blocks:", "block_configs:", "unknown-key", "knowledge.yaml:2:1", "did you mean blocks?"),
     ('"1.0"', '"2.0"', "wrong-version", "knowledge.yaml:1:10", ""),
     ("name: ask", "nam: ask", "missing-key", "knowledge.yaml:3:5", ""),
@@ -140,7 +140,7 @@ WRONG_PROMPT = [
     ("{{ document }}", "{% from 'a' import b %}", "wrong-template", "prompt.yaml:5:3", "write here"),
     ("introduction:", "introdution:", "unknown-key", "prompt.yaml:2:1", "did you mean introduction?"),
     ('end_tags: ["</q>", "</a>"]', 'end_tags: ["</q>"]', "tags-disagree", "prompt.yaml:8:1", ""),
-    ("generation: Now ask.", "generation: [1]", "wrong-value", "prompt.yaml:6:1", ""),
+    ("generation: Now ask.", "generation: [1]", "bad-value", "prompt.yaml:6:1", ""),
 ]
 
 
@@ -172,7 +172,7 @@ def test_every_finding_at_once(tmp_path: Path) -> None:
           parser_kwargs: {parser_name: custom, parsing_pattern: "(("}
     """)
     rules = sorted(finding.rule for finding in findings(tmp_path, text, PROMPT.replace("document", "documnt")))
-    assert rules == ["unknown-column"] * 2 + ["unknown-key"] + ["wrong-value"] * 3
+    assert rules == ["bad-value"] * 3 + ["unknown-column"] * 2 + ["unknown-key"]
 
 
 def test_a_column_is_there_from_its_block_on(tmp_path: Path) -> None:

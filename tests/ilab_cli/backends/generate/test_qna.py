@@ -49,8 +49,8 @@ def test_every_finding_of_every_file_is_shown_at_its_place() -> None:
 def test_hints_name_what_was_meant() -> None:
     shown = "\n".join(map(str, check([WRONG])))
     for hint in (
-        "did you mean `domain`?",
-        "did you mean `answer`?",
+        "did you mean domain?",
+        "did you mean answer?",
         "put it in quotes",
         "rename it to qna.yaml",
         "git rev-parse",
@@ -117,7 +117,7 @@ def test_versions_that_there_are_not(tmp_path: Path, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["'3'", "3.0", "true", "[3]", "three", "2024-01-01"])
 def test_versions_that_are_no_numbers(tmp_path: Path, version: str) -> None:
-    assert "wrong-type" in rules(tmp_path, SKILL_FILE, SKILL.replace("version: 3", f"version: {version}"))
+    assert "bad-value" in rules(tmp_path, SKILL_FILE, SKILL.replace("version: 3", f"version: {version}"))
 
 
 @pytest.mark.parametrize(
@@ -125,11 +125,11 @@ def test_versions_that_are_no_numbers(tmp_path: Path, version: str) -> None:
     [
         ("  repo: https://example.org/birds.git\n", "", "missing-key"),
         ('  commit: "0123ABCDEF"\n', "", "missing-key"),
-        ('commit: "0123ABCDEF"', "commit: 1234567", "wrong-type"),
+        ('commit: "0123ABCDEF"', "commit: 1234567", "bad-value"),
         ('commit: "0123ABCDEF"', "commit: abc", "bad-commit"),
         ('commit: "0123ABCDEF"', "commit: v1.0", "bad-commit"),
-        ('patterns: ["*.md"]', "patterns: []", "empty-value"),
-        ('patterns: ["*.md"]', 'patterns: "*.md"', "wrong-type"),
+        ('patterns: ["*.md"]', "patterns: []", "bad-value"),
+        ('patterns: ["*.md"]', 'patterns: "*.md"', "bad-value"),
         ('patterns: ["*.md"]', "patterns: [/etc/passwd]", "outside-repository"),
         ('patterns: ["*.md"]', "patterns: [a/../../b.md]", "outside-repository"),
         ('patterns: ["*.md"]', "patterns: ['a\\..\\b.md']", "outside-repository"),
@@ -139,12 +139,12 @@ def test_versions_that_are_no_numbers(tmp_path: Path, version: str) -> None:
         ("repo: https://example.org/birds.git", 'repo: "/birds\\0"', "bad-repository"),
         ("repo: https://example.org/birds.git", "repo: --upload-pack=touch", "bad-repository"),
         ("document_outline: All about wrens.\n", "", "missing-key"),
-        ("domain: birds", "domain:", "empty-value"),
-        ("domain: birds", "domain: [birds]", "wrong-type"),
+        ("domain: birds", "domain:", "bad-value"),
+        ("domain: birds", "domain: [birds]", "bad-value"),
         ("domain: birds", "domain: birds\ndomain: birds", "duplicate-key"),
-        ("context: Wren number 3.", "context: '   '", "empty-value"),
+        ("context: Wren number 3.", "context: '   '", "bad-value"),
         ("context: Wren number 3.", "text: Wren", "unknown-key"),
-        ("answer: Wren 3", "answer: 3", "wrong-type"),
+        ("answer: Wren 3", "answer: 3", "bad-value"),
     ],
 )
 def test_what_is_wrong_with_knowledge(tmp_path: Path, line: str, instead: str, rule: str) -> None:
@@ -157,7 +157,7 @@ def test_what_is_wrong_with_knowledge(tmp_path: Path, line: str, instead: str, r
 @pytest.mark.parametrize("commit", ["0123456", "123e4567", "true"])
 def test_a_commit_without_quotes_may_be_no_text(tmp_path: Path, commit: str) -> None:
     (finding,) = check([put(tmp_path, {KNOWLEDGE_FILE: SOUND.replace('"0123ABCDEF"', commit)})])
-    assert finding.message == f"must be text, not {'a truth value' if commit == 'true' else 'a number'}"
+    assert finding.message == f"must be text, not {'true or false' if commit == 'true' else 'a number'}"
     assert finding.hint == "put it in quotes"
     assert commit in finding.line_text
 

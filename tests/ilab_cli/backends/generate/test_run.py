@@ -303,7 +303,7 @@ def test_mixing_takes_the_generated_data_and_those_of_the_user(ilab: Ilab, flags
     own = ilab("data", "mix")
     assert own.returncode == 0, own.stderr
     assert "warning[output-folder-in-use] generate.mix.output_dir: " in own.stderr
-        assert "skill_recipes was" in own.stderr
+    assert "skill_recipes was" in own.stderr
     assert len(lines(Path("generated/mixed/skills_train.jsonl"))) == 10
 
 
