@@ -135,7 +135,7 @@ def find(name: Name, *, beside: Path | None = None, asked_at: tuple[Position, st
         close = nearest(Path(wanted).stem, _files(), cutoff=0.8)
         hint = f"did you mean {close}?" if close else ""
         raise InputError(
-            Finding("unknown-profile", f"there is no profile file {path}", position=position, hint=hint, line_text=line)
+            Finding("unknown-profile", f"profile file not found: {path}", position=position, hint=hint, line_text=line)
         )
     if found := _named(user_folder()).get(wanted):
         return found
@@ -146,7 +146,7 @@ def find(name: Name, *, beside: Path | None = None, asked_at: tuple[Position, st
     close = nearest(wanted, files)
     hint = f"did you mean {close}?" if close else f"known: {', '.join(sorted(files))}"
     raise InputError(
-        Finding("unknown-profile", f"there is no profile {name!r}", position=position, hint=hint, line_text=line)
+        Finding("unknown-profile", f"profile not found: {name!r}", position=position, hint=hint, line_text=line)
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["Finding", "InputError", "Position", "Severity", "kind_of", "meant", "must_be", "nearest"]
+__all__ = ["Finding", "InputError", "Position", "Severity", "counted", "kind_of", "meant", "must_be", "nearest"]
 
 Severity = Literal["error", "warning"]
 
@@ -119,6 +119,12 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     found = difflib.get_close_matches(word, names, n=2, cutoff=cutoff)
     near = [difflib.SequenceMatcher(None, name, word).ratio() for name in found]
     return names[found[0]] if found and near[0] - sum(near[1:]) >= _APART else None
+
+
+def counted(number: object, unit: str) -> str:
+    """A number with its unit, which stands in the plural: ``1 process``, ``2 processes``."""
+    one = re.sub(r"(?<=ss|ch)es$|s$", "", re.sub("ries$", "ry", unit))
+    return f"{number} {one if str(number) == '1' else unit}".rstrip()
 
 
 def meant(key: str, known: Mapping[str, str], likeness: float = 0.7) -> str:

@@ -12,6 +12,7 @@ from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.output import cell
 from ilab_cli.session import in_force
+from ilab_profiles.diagnostics import counted
 
 if TYPE_CHECKING:
     from ilab_profiles import Difference, Explanation, Profile
@@ -81,9 +82,9 @@ def explain(
 
 
 def _short(item: Explanation) -> tuple[str, str, str]:
-    unit = f" {item.unit}" if item.unit and item.value is not None else ""
+    unit = item.unit if item.unit and item.value is not None else ""
     origin = f"= {item.formula}" if item.formula else str(item.origin.position or item.origin.kind)
-    return item.path, f"{cell(item.value)}{unit}", origin
+    return item.path, counted(cell(item.value), unit), origin
 
 
 # --- diff -------------------------------------------------------------------------------------------------------------

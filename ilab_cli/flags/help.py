@@ -19,7 +19,7 @@ from ilab_cli.command_line import words
 from ilab_cli.flags.flag import Flag, read_words
 from ilab_cli.flags.table import table
 from ilab_profiles import catalog
-from ilab_profiles.diagnostics import InputError
+from ilab_profiles.diagnostics import InputError, counted
 
 __all__ = ["HELP", "LEVELS", "is_shown", "own_rows", "page"]
 
@@ -179,8 +179,8 @@ def _value(flag: Flag, now: InForce) -> str:
     value, origin = now.of(flag.path, flag.default)
     if value in ("", "null", "[]"):
         return "[unset]" if origin == "default" else f"[unset, {origin}]"
-    unit = f" {flag.unit}" if flag.unit and value[-1].isdigit() else ""
-    text = "**********" if flag.secret else value.strip('"') + unit
+    unit = flag.unit if value[-1].isdigit() else ""
+    text = "**********" if flag.secret else counted(value.strip('"'), unit)
     return f"[{text}, {origin}]"
 
 

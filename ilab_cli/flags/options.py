@@ -14,7 +14,7 @@ ProfileOption = Annotated[
     str | None,
     typer.Option(
         "--profile",
-        help="Profile to use in place of the one in config.yaml",
+        help="Profile to use instead of the one in config.yaml",
         metavar="NAME",
         autocompletion=completion.profiles,
     ),

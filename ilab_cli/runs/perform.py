@@ -13,6 +13,7 @@ from ilab_cli import output
 from ilab_cli.runs.manifest import Run
 from ilab_cli.session import origin_of
 from ilab_profiles import Effective, Finding
+from ilab_profiles.diagnostics import counted
 from ilab_profiles.views.derived import derived
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
@@ -123,7 +124,7 @@ def _derived(effective: Effective, section: str) -> str:
     """What follows from a section's settings, as comments of YAML with the formula; empty if nothing does."""
     found = [item for path, item in derived(effective.profile).items() if path.startswith(f"{section}.")]
     lines = [
-        f"# {item.path.removeprefix(f'{section}.')}: {scalar(item.value)} {item.unit or ''}".rstrip()
+        f"# {item.path.removeprefix(f'{section}.')}: {counted(scalar(item.value), item.unit)}"
         + f"  = {item.formula} = {item.numbers}\n"
         for item in found
     ]

@@ -53,7 +53,7 @@ def _server(server: str, new: str) -> tuple[Row, ...]:
     return (
         Row(f"{server}.host", (new,), to.address(server), "host and port are one setting"),
         Row(f"{server}.port", (new,), to.address(server), "host and port are one setting"),
-        *_gone("it told what a running server was, and chose nothing", server, "backend_type", "current_max_ctx_size"),
+        *_gone("it described a running server and chose nothing", server, "backend_type", "current_max_ctx_size"),
     )
 
 
@@ -69,10 +69,10 @@ def _phase(number: int) -> tuple[Row, ...]:
     return tuple(Row(f"{old}{name}", (f"{new}{target}",), to.phase) for name, target in names.items())
 
 
-_BRANCH = "there is no comparison of taxonomy branches: each model is evaluated by itself"
+_BRANCH = "taxonomy branches are not compared: each model is evaluated separately"
 _DK_BENCH = "there is no DK-Bench"
 _NAMED = "models are named by path or hub name where they are used"
-_RAG = "retrieval is no part of the workflow"
+_RAG = "retrieval is not part of the workflow"
 _SERVE = "section serve has no such setting"
 _TEACHER = "a teacher is served with the settings of section serve"
 _FIRST = "a number of GPUs became a selection: the first ones"
@@ -136,7 +136,7 @@ _GENERATE = (
 
 _MACHINE = (
     *_renamed("metadata", "hardware", gpu_count="count", gpu_family="gpu"),
-    Row("metadata.cpu_info", ("description",), note="hardware tells about GPUs only"),
+    Row("metadata.cpu_info", ("description",), note="hardware describes GPUs only"),
     *_gone("hardware.gpu names the GPU without its maker", "metadata", "gpu_manufacturer"),
     *_gone("hardware.gpu names the GPU without its variants", "metadata", "gpu_sku"),
 )
@@ -172,11 +172,11 @@ _TRAIN = (
     *_phase(2),
     *_renamed("train", "evaluate.mt", phased_mt_bench_judge="judge_model"),
     *_gone("the phases are folders in train.output_dir", "train", "phased_base_dir"),
-    *_gone("train.resume goes on from the last checkpoint in train.output_dir", "train", "training_journal"),
+    *_gone("train.resume continues from the last checkpoint in train.output_dir", "train", "training_journal"),
     *_gone("checkpoints come every train.save_samples samples and at the end", "train", "checkpoint_at_epoch"),
     *_gone("tokenized data are not written to a folder of their own", "train", "data_output_dir"),
     *_gone("transformers chooses the attention that the GPU can run", "train", "disable_flash_attn"),
-    *_gone("it told the kind of the model; train.packing packs batches of any model", "train", "is_padding_free"),
+    *_gone("it described the model; train.packing packs batches of any model", "train", "is_padding_free"),
     *_gone("one trainer serves every machine", "train", "pipeline"),
 )
 

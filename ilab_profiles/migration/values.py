@@ -147,7 +147,7 @@ def _off_gpu(what: str, old: Old) -> Drop:
 def device(value: Any, old: Old) -> tuple[Any, ...] | Drop:
     """The device, where today's trainer supports it."""
     if value in ("mps", "hpu"):
-        hint = "left out: train.device: auto takes CUDA where it is there, else the CPU"
+        hint = "left out: train.device: auto uses CUDA if available, else the CPU"
         return Drop("no longer a device: training runs on CUDA or on the CPU", "unsupported-device", hint)
     return (value,)
 

@@ -118,9 +118,7 @@ def find_field(path: str, model: type[Section] = Profile) -> str:
             known = [*fields(model), *(entry.rpartition(".")[0] for entry in fields(model))]
             close = nearest(path, known)
             raise InputError(
-                Finding(
-                    "unknown-setting", f"there is no setting {path!r}", hint=f"did you mean {close}?" if close else ""
-                )
+                Finding("unknown-setting", f"unknown setting {path!r}", hint=f"did you mean {close}?" if close else "")
             )
         parts.append(name)
         annotation = here.model_fields[name].annotation

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.diagnostics import Finding, InputError, Position, counted
 from ilab_profiles.loading.layers import Setting
 from ilab_profiles.loading.merge import Effective
 from ilab_profiles.models.fields import aliases_of, unit_of
@@ -65,8 +65,8 @@ class Explanation:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        unit = f" {self.unit}" if self.unit and isinstance(self.value, (int, float)) else ""
-        yield f"{self.path}: {scalar(self.value)}{unit}"
+        unit = self.unit if self.unit and isinstance(self.value, (int, float)) else ""
+        yield f"{self.path}: {counted(scalar(self.value), unit)}"
         yield f"  {self.description}"
         if self.bounds:
             yield f"  may be: {self.bounds}"

@@ -126,8 +126,8 @@ def _differs(target: Path, expected: bytes | None) -> bool:
 
 def _collision(file: Path, expected: bytes | None) -> Finding:
     if expected is None:
-        return Finding("file-exists", "exists already, and is left as it is", position=Position(str(file)))
-    message = "the file changed meanwhile, and is left as it is"
+        return Finding("file-exists", "already exists and is not overwritten", position=Position(str(file)))
+    message = "the file changed meanwhile and is not overwritten"
     return Finding("file-changed", message, position=Position(str(file)), hint="look at it, and try again")
 
 

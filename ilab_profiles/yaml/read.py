@@ -147,10 +147,10 @@ class _Builder:
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if _tag(node) not in _COLLECTIONS:
-            self.report("unknown-tag", f"the tag {_tag(node)} is not known here", node, "leave the tag out")
+            self.report("unknown-tag", f"the tag {_tag(node)} is not supported", node, "leave the tag out")
             return None
         if id(node) in self._open:
-            self.report("alias-cycle", "an alias stands inside what it refers to", node)
+            self.report("alias-cycle", "an alias refers to itself", node)
             return None
         self._open.add(id(node))
         try:
@@ -167,7 +167,7 @@ class _Builder:
             return node.value
         convert = _TAGGED.get(_tag(node))
         if convert is None:
-            self.report("unknown-tag", f"the tag {_tag(node)} is not known here", node, "leave the tag out")
+            self.report("unknown-tag", f"the tag {_tag(node)} is not supported", node, "leave the tag out")
             return None
         try:
             return convert(node.value)

@@ -33,7 +33,7 @@ def value_in(data: Mapping[str, Any], path: str) -> Any:
     for part in path.split("."):
         if isinstance(value, list) and int(part) >= len(value):
             has = f"there are {len(value)}, counted from 0"
-            raise InputError(Finding("no-such-item", f"there is no item {part}: {has}", path))
+            raise InputError(Finding("no-such-item", f"item not found: {part}: {has}", path))
         value = value[int(part) if isinstance(value, list) else part]
     return value
 

@@ -139,7 +139,7 @@ class Journal:
     def _fail(self, error: OSError) -> JournalFailed:
         self._failure = JournalFailed(
             f"{self.file}: cannot be written: {error.strerror or error}; it keeps the {len(self._places)} answers"
-            " so far, and the same command goes on from there"
+            " so far, and the same command continues from there"
         )
         return self._failure
 

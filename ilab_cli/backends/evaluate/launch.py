@@ -67,10 +67,12 @@ def run(evaluate: Evaluate) -> int:
 def _not_supported(evaluate: Evaluate) -> list[Finding]:
     findings = []
     if "mt_bench" in evaluate.benchmarks:
-        hint = "leave mt_bench out of evaluate.benchmarks"
-        findings.append(Finding("not-supported-yet", "MT-Bench cannot be run yet", "evaluate.benchmarks", hint=hint))
+        hint = "remove mt_bench from evaluate.benchmarks"
+        findings.append(
+            Finding("not-supported-yet", "MT-Bench is not implemented yet", "evaluate.benchmarks", hint=hint)
+        )
     if evaluate.prune:
-        message, hint = "checkpoints are neither compared nor deleted yet", "set evaluate.prune to false"
+        message, hint = "comparing and deleting checkpoints is not implemented yet", "set evaluate.prune to false"
         findings.append(Finding("not-supported-yet", message, "evaluate.prune", hint=hint))
     return findings
 

@@ -99,7 +99,7 @@ def prepare(mmlu: Mmlu) -> Selection:
         raise InputError(Finding("no-task-folder", message, "evaluate.mmlu.data_dir", why=why, hint=hint))
     path = Path(mmlu.data_dir)
     if not os.path.isdir(path):
-        raise InputError(Finding("no-such-folder", f"there is no folder {path}", "evaluate.mmlu.data_dir"))
+        raise InputError(Finding("no-such-folder", f"folder not found: {path}", "evaluate.mmlu.data_dir"))
     folder = read_folder(path)
     if not folder.tasks:
         message = f"{path} holds no task file: YAML with `task: NAME`"
@@ -215,7 +215,7 @@ def _splits(task: TaskFile, root: Path, wanted: set[str]) -> dict[str, list[Reco
         for name in as_list(named[split]):
             paths = locate(str(name), beside, root)
             if not paths:
-                message = f"there is no file {name}, neither beside {beside} nor below it"
+                message = f"file not found: {name}, neither beside {beside} nor below it"
                 findings.append(task.finding("no-such-file", message, "dataset_kwargs"))
             for path in paths:
                 try:

@@ -210,7 +210,7 @@ class Templates:
                 try:
                     given = ast.literal_eval(given)
                 except (ValueError, SyntaxError, MemoryError, RecursionError):
-                    raise ValueError(f"doc_to_choice gives {_short(given)}, which is no list") from None
+                    raise ValueError(f"doc_to_choice gives {_short(given)}, which is not a list") from None
         if not isinstance(given, list) or len(given) < 2 or not all(isinstance(c, str) and c for c in given):
             raise ValueError(f"two or more choices are needed, each a text that is not empty, not {_short(given)}")
         return given

@@ -149,7 +149,7 @@ def _read_file(path: Path, above: tuple[Path, ...], included: set[Path]) -> Task
     for name in as_list(document.data.get("include")):
         other = path.parent / str(name)
         if not os.path.isfile(other):
-            findings.append(Finding("no-such-file", f"there is no file {other} to include", position=places["include"]))
+            findings.append(Finding("no-such-file", f"file not found: {other} to include", position=places["include"]))
         elif other.resolve() in (*above, path.resolve()):
             findings.append(Finding("include-cycle", f"{name} includes itself", position=places["include"]))
         else:

@@ -70,7 +70,7 @@ def fetch(leaf: Leaf, cache: Path) -> list[Text]:
     for (name, (_, pattern)), content in zip(names.items(), contents, strict=True):
         text, problem = _decode(content)
         if problem:
-            hint = "leave it out of the patterns, or name a commit that has it as UTF-8 text"
+            hint = "remove it from the patterns, or name a commit that has it as UTF-8 text"
             findings.append(_finding(source, pattern, f"{name} {problem}", hint))
         texts.append(Text(name, text))
     if findings:

@@ -59,7 +59,7 @@ def run(generate: Generate) -> int:
         print(f"generation failed: {error}" + (f"\n    hint: {hint}" if hint else ""), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the answers so far", file=sys.stderr)
+        print("interrupted; the same command continues from the answers so far", file=sys.stderr)
         return 130
 
 

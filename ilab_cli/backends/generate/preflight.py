@@ -42,7 +42,7 @@ def _leaves(leaves: list[Leaf], generate: Generate) -> Iterator[Finding]:
         yield Finding("nothing-new", message, "generate.taxonomy_base", hint=hint)
     elif len(leaves) > generate.num_instructions:
         left_out = len(leaves) - generate.num_instructions
-        message = f"{generate.num_instructions} pairs do not go round {len(leaves)} leaves: {left_out} get none"
+        message = f"{generate.num_instructions} pairs are too few for {len(leaves)} leaves: {left_out} get none"
         hint = f"set it to {len(leaves)} or more"
         yield Finding("fewer-pairs-than-leaves", message, "generate.num_instructions", hint=hint, severity="warning")
 

@@ -155,7 +155,7 @@ def _version(document: Document) -> int:
 def _wrong_version(document: Document) -> Iterator[Finding]:
     given = document.data.get("version", 1)
     if isinstance(given, int) and not isinstance(given, bool) and given not in _LEAST_EXAMPLES:
-        message = f"there is no version {given}"
+        message = f"unknown version {given}"
         yield _finding(document, "unknown-version", ("version",), message, f"write `version: {NEWEST}`")
 
 
@@ -185,7 +185,7 @@ def _repeated_examples(document: Document, examples: list[Any]) -> Iterator[Find
     for number, example in enumerate(examples):
         if isinstance(example, dict) and example in examples[:number]:
             first = document.position(("seed_examples", examples.index(example))).line
-            message = f"this seed example stands in line {first} already"
+            message = f"this seed example is already in line {first}"
             yield _finding(document, "repeated-example", ("seed_examples", number), message, "write another one")
 
 
@@ -248,9 +248,9 @@ def _wrong_repo(repo: str) -> str:
     """What is wrong with the place of a repository; empty if nothing is, as far as its form goes."""
     url = _URL.fullmatch(repo)
     if url and url["scheme"] not in _SCHEMES:
-        return f"{url['scheme']}:// is no way to reach a repository here"
+        return f"{url['scheme']}:// is not supported for repositories"
     if repo.startswith("-") or "::" in repo.split("/")[0] or not repo.isprintable():
-        return "is no address of a repository"
+        return "is not the address of a repository"
     return ""
 
 

@@ -45,7 +45,7 @@ def new_files(root: Path, base: str) -> list[Path]:
         The files, sorted; none if nothing is new.
 
     Raises:
-        InputError: if there is no such folder, or one of its folders cannot be read, or git cannot tell what is new.
+        InputError: if folder not found, or one of its folders cannot be read, or git cannot tell what is new.
     """
     if not os.path.isdir(root):
         raise InputError(_no_taxonomy(root))
@@ -110,7 +110,7 @@ def _no_taxonomy(root: Path) -> Finding:
         root.stat()
         message = "is not a folder"
     except (FileNotFoundError, ValueError):
-        message = "there is no such folder"
+        message = "folder not found"
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
     hint = f"a taxonomy is a folder with {', '.join(FOLDERS[:-1])} or {FOLDERS[-1]} in it"
@@ -162,7 +162,7 @@ def _fork(root: Path, base: str) -> str:
             raise GitError
         commit = git("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}", folder=root).decode().strip()
     except GitError:
-        raise _no_base(root, f"there is no revision {base!r}", _similar(root, base)) from None
+        raise _no_base(root, f"revision not found: {base!r}", _similar(root, base)) from None
     try:
         return git("merge-base", "HEAD", commit, folder=root).decode().split()[0]
     except GitError:

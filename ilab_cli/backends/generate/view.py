@@ -95,7 +95,7 @@ class View(AbstractAsyncContextManager["View"]):
         if leaf.over and not lively(sys.stderr):
             self._told[leaf.name] = leaf.share
             lost = f"; rejected: {_reasons(leaf.rejected)}" if leaf.rejected else ""
-            pairs = f"gave out after {leaf.accepted} pairs" if leaf.dry else f"{leaf.accepted} of {leaf.share} pairs"
+            pairs = f"no new pairs after {leaf.accepted}" if leaf.dry else f"{leaf.accepted} of {leaf.share} pairs"
             say(f"{leaf.name}: {pairs} from {leaf.rows} row{'s' * (leaf.rows != 1)}{lost}")
 
     async def _paint(self, live: Any) -> None:
@@ -180,7 +180,7 @@ def _figures(name: str | None, leaves: Sequence[LeafPlan]) -> dict[str, Any]:
 def _line(name: str, leaves: Sequence[LeafPlan]) -> list[str]:
     """Leaves together as one line of the table."""
     of = _figures(name, leaves)
-    note = "" if not of["gave_out"] else "gave out" if len(leaves) == 1 else f"{of['gave_out']} gave out"
+    note = "" if not of["gave_out"] else "no new pairs" if len(leaves) == 1 else f"{of['gave_out']} without new pairs"
     rejected = sum(of["rejected"].values())
     return [name, f"{of['accepted']:8}", f"{of['wanted']:6}", f"{rejected:8}", f"{of['rows']:6}", note]
 

@@ -78,12 +78,12 @@ def run(generate: Generate) -> int:
                 rows = f"{mixed.rows:,} row{'s' * (mixed.rows != 1)}"
                 print(f"{mixed.file}: {rows} from {mixed.data_sets} data set{'s' * (mixed.data_sets > 1)}")
     except KeyboardInterrupt:
-        print("interrupted; nothing was written, the same command begins anew", file=sys.stderr)
+        print("interrupted; nothing was written; run the same command again", file=sys.stderr)
         return 130
     except DataChangedError as error:
         reason = f"{error} changed while it was read"
     except BrokenProcessPool:
-        reason = "a process ended without a word; perhaps it was killed for lack of memory"
+        reason = "a process ended without an error message, maybe killed for lack of memory"
     except OSError as error:
         reason = f"{error.filename or folder}: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -107,7 +107,7 @@ def _output_findings(generate: Generate, plan: MixPlan, to_be_made: Collection[s
             yield Finding("output-is-input", message, _OUTPUT, share.data_set.position)
     for file in sorted(folder.glob("*.jsonl")) if os.path.isdir(folder) else ():
         if os.path.realpath(file) not in outputs:
-            message = f"{file.name} lies there already, and would be trained on with the mixed data"
+            message = f"{file.name} is already there and would be trained on with the mixed data"
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
     yield from _unused(plan, alone=not to_be_made)

@@ -47,7 +47,7 @@ def parse(host_port: str) -> Address:
         host, port = None, None
     if not host or not port or parts.path or parts.query or parts.fragment or "@" in host_port:
         hint = "write HOST:PORT, for example 127.0.0.1:8000 or [::1]:8000, without http://"
-        raise InputError(Finding("bad-address", f"{host_port!r} is no address to serve at", _SETTING, hint=hint))
+        raise InputError(Finding("bad-address", f"{host_port!r} is not an address to serve at", _SETTING, hint=hint))
     return Address(host, port)
 
 

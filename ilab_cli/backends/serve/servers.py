@@ -63,7 +63,7 @@ def choose(serve: Serve, gpus: Gpus = None) -> Choice:
         return Choice("llama.cpp", "the model is a .gguf file")
     no_vllm = "the GPU is switched off" if on_cpu(serve, gpus) else _no_vllm()
     if not no_vllm:
-        return Choice("vLLM", "it is installed and a GPU is there")
+        return Choice("vLLM", "it is installed and a GPU is available")
     if reason := _no_transformers():
         hint = 'python3 -m pip install "ilab-profiles[serve]"'
         raise InputError(
@@ -80,7 +80,7 @@ def available() -> list[tuple[Name, str]]:
 def _no_vllm() -> str:
     if not _program("vllm"):
         return "vllm is not installed"
-    return "" if any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES) else "no GPU is there"
+    return "" if any(next(Path("/dev").glob(name), None) for name in _GPU_DEVICES) else "no GPU found"
 
 
 def _no_llama_cpp() -> str:
@@ -89,7 +89,7 @@ def _no_llama_cpp() -> str:
 
 def _no_transformers() -> str:
     absent = [module for module in _NEEDED if find_spec(module) is None]
-    return f"not installed here: {', '.join(absent)}" if absent else ""
+    return f"not installed: {', '.join(absent)}" if absent else ""
 
 
 def _program(name: str) -> str | None:

@@ -58,7 +58,7 @@ def _read_progress(folder: Path) -> Progress:
 
 
 def _damaged(folder: Path, what: str) -> InputError:
-    hint = "remove that folder; the run then begins anew"
+    hint = "remove that folder; the run then starts again"
     return InputError(Finding("checkpoint-damaged", f"{folder} is damaged: {what}", "train.output_dir", hint=hint))
 
 

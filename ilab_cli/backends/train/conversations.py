@@ -41,7 +41,7 @@ def files_of(data_path: str) -> list[Path]:
     them stay out of training.
 
     Raises:
-        InputError: if there is no such file or folder, or no JSONL file in it.
+        InputError: if file not found or folder, or no JSONL file in it.
     """
     path = Path(data_path)
     if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer

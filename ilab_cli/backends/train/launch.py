@@ -89,7 +89,7 @@ def run(train: Train) -> int:
                 if code := _launch(phase):
                     return code
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
             return 130
     return 0
 
@@ -108,7 +108,7 @@ def _launch(train: Train) -> int:
     try:
         reason = (folder / FAILURE).read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
     except FileNotFoundError:
-        reason = "a process ended without a word; perhaps it was killed for lack of memory"
+        reason = "a process ended without an error message, maybe killed for lack of memory"
     print(f"training failed: {reason}\n    more in {folder / _LOG}", file=sys.stderr)
     return 1
 

@@ -16,6 +16,7 @@ from ilab_cli.flags import table
 from ilab_cli.flags.help import LEVELS
 from ilab_cli.flags.make import make_flags
 from ilab_profiles.catalog import built_in_files
+from ilab_profiles.diagnostics import counted
 from ilab_profiles.yaml.read import parse
 from tests.programs import Ilab
 
@@ -142,7 +143,7 @@ def _agree(section: str, page: str, settings: Any) -> None:
         for part in flag.path.split("."):
             value = value[part]
         text, _ = shown[flag.names[0]]
-        text = text.removesuffix(f" {flag.unit}")
+        text = text.removesuffix(f" {flag.unit}").removesuffix(counted(1, flag.unit).removeprefix("1"))
         told = None if text == "unset" else text if isinstance(value, str) else parse(f"told: {text}").data["told"]
         assert told == (None if value in ([], None) else value), flag.path
 

@@ -94,7 +94,7 @@ class Source:
         beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         near = nearest(path.name, beside)
         hint = f"did you mean {Path(name).with_name(near)}?" if near else "it is looked for beside the pipeline file"
-        self.find("missing-file", f"there is no file {path}", *below, hint=hint)
+        self.find("missing-file", f"file not found: {path}", *below, hint=hint)
         return None
 
 

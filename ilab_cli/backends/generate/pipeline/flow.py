@@ -38,18 +38,18 @@ def flow(step: Step, available: frozenset[str] | None, source: Source) -> frozen
     for column, position in step.block.reads():
         if column not in available:
             position = position or _named(config, column)
-            message = f"there is no column {column} at block {step.block.name}"
+            message = f"unknown column {column} at block {step.block.name}"
             hint = _instead(column, available)
             source.findings.append(Finding("unknown-column", message, position=position, hint=hint))
     after = step.block.after(available)
     if after is None:
         return None
     if ROW_KEY in after - available:
-        hint = "each row is told from the others by it; choose another name"
+        hint = "it identifies each row; choose another name"
         config.find("kept-column", f"block {step.block.name} makes a column {ROW_KEY}", hint=hint)
     for index, column in enumerate(step.drop_duplicates):
         if column not in after:
-            message, hint = f"there is no column {column} to compare", _instead(column, after)
+            message, hint = f"unknown column {column} to compare", _instead(column, after)
             source.find("unknown-column", message, "drop_duplicates", index, hint=hint)
     return after - set(step.drop_columns)
 

@@ -29,7 +29,7 @@ def _is_a_wrapper(text: str) -> str:
     except PromptFailed as error:
         raise ValueError(str(error)) from None
     if "the prompt" not in whole:
-        raise ValueError("it leaves the prompt out: {{ prompt }} stands for it")
+        raise ValueError("it must contain the prompt: {{ prompt }}")
     return text
 
 

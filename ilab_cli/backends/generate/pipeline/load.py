@@ -44,7 +44,7 @@ def load(config: str | None, builtin: Literal["simple", "full"], settings: Gener
     pipelines: dict[str, Pipeline] = {}
     path = Path(config or "")
     if config is not None and not path.exists():
-        message, hint = f"there is no file or folder {path}", "built-in pipelines are chosen by generate.pipeline"
+        message, hint = f"file or folder not found: {path}", "built-in pipelines are chosen by generate.pipeline"
         findings.append(Finding("missing-file", message, "generate.config", hint=hint))
     elif config is not None and path.is_dir():
         chosen |= _in_folder(path, findings)

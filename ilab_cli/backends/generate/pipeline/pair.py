@@ -20,7 +20,7 @@ def finished(row: Row) -> Row | Rejected:
     elif parts := _parted(_text(row.get("output"))):
         question, response = parts
     else:
-        return Rejected("no question and answer can be told apart")
+        return Rejected("no question and answer found")
     if not question or not response:
         return Rejected("part of an answer is missing")
     row = {**row, "question": question, "response": response}

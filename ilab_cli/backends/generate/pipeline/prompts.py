@@ -117,7 +117,7 @@ def _check_tags(source: Source) -> None:
     for key in ("start_tags", "end_tags"):
         tags = source.document.data.get(key) or [""]
         if not isinstance(tags, list) or not all(isinstance(tag, str | None) for tag in tags):
-            source.find("bad-value", f"{key} is no list of texts", key, key=True, hint='write a list: ["<tag>"]')
+            source.find("bad-value", f"{key} must be a list of texts", key, key=True, hint='write a list: ["<tag>"]')
         else:
             counts.append(len(tags))
     if len(set(counts)) > 1:
@@ -128,7 +128,7 @@ def _check_tags(source: Source) -> None:
 def _text(source: Source, name: str) -> str:
     value = source.document.data.get(name)
     if isinstance(value, dict | list):
-        source.find("bad-value", f"{name} is no text", name, key=True, hint="write | and the text below it")
+        source.find("bad-value", f"{name} must be text", name, key=True, hint="write | and the text below it")
         return ""
     return "" if value is None else str(value)
 

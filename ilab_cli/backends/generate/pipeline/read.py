@@ -145,7 +145,7 @@ def _top(source: Source) -> None:
         source.find("newer-version", message, "version", severity="warning")
     if not isinstance(data.get("blocks"), list) or not data["blocks"]:
         hint = "write an item with name, type and config for each block"
-        source.find("no-blocks", "blocks is no list of blocks", "blocks", key=True, hint=hint)
+        source.find("no-blocks", "blocks must be a list of blocks", "blocks", key=True, hint=hint)
     if "datamixing" in data:
         message = "auxiliary instructions do not become data of their own"
         source.find("not-used", message, "datamixing", key=True, severity="warning")
@@ -171,7 +171,7 @@ def _block(
     if kind not in known:
         near = None if kind in _TYPES else nearest(kind, known)
         hint = f"did you mean {near}?" if near else f"known types: {', '.join(known)}"
-        message = f"{kind} cannot be repeated" if kind in _TYPES else f"there is no type of block {kind}"
+        message = f"{kind} cannot be repeated" if kind in _TYPES else f"unknown block type {kind}"
         source.find("unknown-block", message, hint=hint, position=source.document.position(at))
         return None
     if "name" in config:

@@ -134,7 +134,7 @@ def test_several_answers_in_one_column_are_no_pair(tmp_path: Path) -> None:
     config = "{input_col: document, output_col: output, gen_kwargs: {n: 2}}"
     blocks = f"- name: ask\n  type: LLMMessagesBlock\n  config: {config}\n"
     rows, rejected = run(tmp_path, blocks, Teacher(ask=["A? B.", "C? D."]))
-    assert (rows, rejected) == ([], {"no question and answer can be told apart": 1})
+    assert (rows, rejected) == ([], {"no question and answer found": 1})
 
 
 def test_a_majority_may_be_one_of_lists(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ CHOICES = """\
 OLD = "- block_type: LLMBlock\n  block_config: {block_name: a}\n"
 FOUND = [
     (ask(more="model_prompt: '{{ promt }}'"), "bad-value", "'promt' is undefined", ""),
-    (ask(more="model_prompt: '[INST] {promt}'"), "bad-value", "leaves the prompt out", ""),
+    (ask(more="model_prompt: '[INST] {promt}'"), "bad-value", "must contain the prompt", ""),
     (ask().replace("p.yaml", "q.yaml"), "missing-file", "no file", "did you mean p.yaml?"),
     (ask().replace("p.yaml", "x/q.yaml"), "missing-file", "no file", "beside the pipeline file"),
     (ask().replace("[output]", "output"), "bad-value", "output_cols", "write a list"),

@@ -238,7 +238,7 @@ def test_question_and_response_are_parted(tmp_path: Path) -> None:
     for row, (_, question, response) in zip(rows, PARTED, strict=True):
         assert (row["question"], row["response"]) == (question, response)
     assert rejected == {
-        "no question and answer can be told apart": 2 + len(NOT_PARTED),
+        "no question and answer found": 2 + len(NOT_PARTED),
         "part of an answer is missing": 2,
         "ask: the answer is empty": 1,
         "ask: the answer is longer than max_tokens": 1,
@@ -339,7 +339,7 @@ def test_filter_by_value(tmp_path: Path, config: str, kept: int) -> None:
     blocks = blocks.replace("convert_dtype: int", "convert_dtype: int")
     rows, rejected = run(tmp_path, blocks, teacher, row)
     # an output that became a number has no question in it any more
-    assert len(rows) + rejected["no question and answer can be told apart"] == kept
+    assert len(rows) + rejected["no question and answer found"] == kept
     assert len(rows) + sum(rejected.values()) == 1
 
 

@@ -178,7 +178,7 @@ def test_interrupted_it_says_how_to_go_on(teacher: Teacher, settings: dict[str, 
         process.send_signal(number)
         _, told = process.communicate(timeout=20)
         assert process.returncode == 130
-        assert told.splitlines()[-1] == "interrupted; the same command goes on from the answers so far"
+        assert told.splitlines()[-1] == "interrupted; the same command continues from the answers so far"
         assert "Traceback" not in told
 
 
@@ -195,7 +195,7 @@ def test_interrupted_while_documents_are_fetched(
     time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, told = process.communicate(timeout=20)
-    assert (process.returncode, told) == (130, "interrupted; the same command goes on from the answers so far\n")
+    assert (process.returncode, told) == (130, "interrupted; the same command continues from the answers so far\n")
 
 
 def test_an_endpoint_that_fails_ends_the_run_in_one_line(
@@ -237,7 +237,7 @@ def test_refused_answers_are_counted_and_shown(
     )
     assert run(config=str(tmp_path / "pipeline"), num_instructions=12) == 0
     told = capsys.readouterr().err
-    assert "compositional_skills/boxes: gave out after 0 pairs" in told
+    assert "compositional_skills/boxes: no new pairs after 0" in told
     assert "keep: " in told
     barren = next(row for row in lines(GENERATED / "metrics.jsonl") if row["leaf"] == "compositional_skills/boxes")
     assert (barren["accepted"], barren["gave_out"]) == (0, 1)

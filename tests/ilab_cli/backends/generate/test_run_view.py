@@ -88,7 +88,7 @@ def test_what_is_told_of_a_leaf_is_right_at_the_end(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.splitlines() == [
         "good: 2 of 2 pairs from 2 rows",
         "good: 4 of 4 pairs from 4 rows",
-        "barren: gave out after 0 pairs from 20 rows",
+        "barren: no new pairs after 0 from 20 rows",
     ]
 
 

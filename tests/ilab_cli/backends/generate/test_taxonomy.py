@@ -145,9 +145,9 @@ def test_programs_named_in_the_repository_are_not_run(tmp_path: Path) -> None:
 
 def test_no_such_folder(tmp_path: Path) -> None:
     put(tmp_path, {"file": ""})
-    assert "there is no such folder" in refused(tmp_path / "gone", "empty")
+    assert "folder not found" in refused(tmp_path / "gone", "empty")
     assert "is not a folder" in refused(tmp_path / "file", "HEAD")
-    assert "there is no such folder" in refused(tmp_path / "a\0b", "HEAD")
+    assert "folder not found" in refused(tmp_path / "a\0b", "HEAD")
     (finding,) = check([tmp_path / "gone"])
     assert (finding.rule, finding.path) == ("no-taxonomy", "")
     assert "knowledge" in finding.hint

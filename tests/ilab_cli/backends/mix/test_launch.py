@@ -199,7 +199,7 @@ def test_an_interruption_leaves_nothing_half(tmp_path: Path, stop: signal.Signal
         process.send_signal(stop)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err == "interrupted; nothing was written, the same command begins anew\n"
+    assert err == "interrupted; nothing was written; run the same command again\n"
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -227,7 +227,7 @@ def test_a_worker_that_is_killed_fails_the_mix(tmp_path: Path) -> None:
     workers[0].kill()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert err == "mixing failed: a process ended without a word; perhaps it was killed for lack of memory\n"
+    assert err == "mixing failed: a process ended without an error message, maybe killed for lack of memory\n"
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -92,7 +92,7 @@ def test_transformers_is_the_last_choice(settings: Settings, folder: Path, progr
     pytest.importorskip("fastapi")
     program("vllm")
     choice = launch.choose(settings())
-    assert choice == servers.Choice("transformers", "not vLLM, because no GPU is there")
+    assert choice == servers.Choice("transformers", "not vLLM, because no GPU found")
     assert launch.command(settings()) == [
         *(sys.executable, "-m", "transformers.cli.transformers", "serve", str(folder)),
         *("--host", "127.0.0.1", "--port", str(port)),
@@ -105,7 +105,7 @@ def test_a_missing_extra_is_one_clear_line(settings: Settings, monkeypatch: pyte
     monkeypatch.setattr(servers, "_NEEDED", ("json", "no_such_module"))
     (finding,) = launch.preflight(settings())
     assert str(finding) == (
-        "error[extra-not-installed] ilab model serve cannot use transformers: not installed here: no_such_module\n"
+        "error[extra-not-installed] ilab model serve cannot use transformers: not installed: no_such_module\n"
         '    hint: python3 -m pip install "ilab-profiles[serve]"'
     )
     with pytest.raises(InputError), launch.running(settings()):

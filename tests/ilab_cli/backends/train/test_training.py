@@ -74,7 +74,7 @@ def test_two_processes_interrupted_and_started_again(settings: Settings) -> None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.endswith("interrupted; the same command goes on from the last checkpoint\n")
+    assert err.endswith("interrupted; the same command continues from the last checkpoint\n")
     assert "Traceback" not in err
     leave_rubbish(train)
     assert "going on after step" in train_to_end(train)
