@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pty
 import random
+import re
 import shlex
 import signal
 import subprocess
@@ -331,7 +332,8 @@ def test_a_folder_for_mixed_data_that_cannot_be_is_refused(
     Path("loop").symlink_to("loop")
     put(Path(), {"file": ""})
     done = ilab("data", "generate", *flags, f"--mix-output-dir={name}")
-    assert (done.returncode, "error[unwritable-" in done.stderr) == (2, True), done.stderr
+    assert done.returncode == 2, done.stderr
+    assert re.search(r"error\[(unwritable-\w+|not-a-folder|not-writable)\]", done.stderr)
     assert not teacher.asked
 
 
@@ -353,7 +355,7 @@ def test_another_run_is_told_that_it_replaces_the_mixed_data_of_the_first(ilab: 
     done = ilab("data", "generate", *flags, "--output-dir=second", "--seed=7")
     assert done.returncode == 0, done.stderr
     assert "generated/mixed: warning[output-folder-in-use]" in done.stderr
-    assert "made anew: generate.output_dir was generated, is second; seed was 42, is 7" in done.stderr
+    assert "generate.output_dir was generated, is second; seed was 42, is 7" in done.stderr
 
 
 def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:
@@ -382,7 +384,7 @@ def test_on_a_terminal_there_is_a_live_view(teacher: Teacher, settings: dict[str
 def test_a_taxonomy_that_gives_out_gives_what_it_has(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(num_instructions=100_000, max_tokens=30, num_samples=1) in (0, 1)
     told = capsys.readouterr().err
-    assert "gave out" in told or "no pair was accepted" in told
+    assert "no new pairs" in told or "no pair was accepted" in told
 
 
 def test_a_run_without_a_pair_tells_where_the_answers_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
