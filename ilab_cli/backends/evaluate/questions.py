@@ -18,11 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.jsonl import first, not_json
 from ilab_profiles.diagnostics import Finding, InputError, Position
 
 __all__ = ["Question", "Record", "Templates", "locate", "read_records"]
-
-_MOST = 20  # findings shown of one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,43 +87,28 @@ def read_records(path: Path) -> list[Record]:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(Finding("unreadable-file", f"cannot be read: {what}", position=Position(str(path)))) from None
     records, findings = [], []
-    for line, value in _values(text):
-        position = Position(str(path), line)
-        if isinstance(value, dict):
-            records.append(Record(value, position))
-        else:
-            message = value.args[0] if isinstance(value, ValueError) else "a question must be a JSON object, {…}"
-            findings.append(Finding("bad-question", message, position=position))
+    for line, part in _parts(text):
+        position, message = Position(str(path), line), "a question must be a JSON object, {…}"
+        try:
+            value = json.loads(part)
+        except (ValueError, RecursionError) as error:
+            value, (message, position) = None, not_json(error, position)
+        for item in value if isinstance(value, list) and part is text else [value]:
+            if isinstance(item, dict):
+                records.append(Record(item, position))
+            else:
+                findings.append(Finding("bad-question", message, position=position))
     if findings:
-        raise InputError(_first(findings, path))
+        raise InputError(first(findings, path))
     return records
 
 
-def _values(text: str) -> Iterator[tuple[int, Any]]:
-    """Each JSON value of a text with its line (1 for all of a list); a ``ValueError`` stands for what is no JSON."""
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """The parts of a text that are one JSON value each, with their lines: all of it if it is a list, else the lines."""
     if text.lstrip().startswith("["):
-        value = _parse(text)
-        yield from ((1, item) for item in value) if isinstance(value, list) else [(1, value)]
+        yield 1, text
         return
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield number, _parse(line)
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        return ValueError(f"not valid JSON: {error.msg}, column {error.colno}")
-    except (ValueError, RecursionError):
-        return ValueError("not valid JSON: a number too long, or nested too deeply")
-
-
-def _first(findings: list[Finding], path: Path) -> list[Finding]:
-    if len(findings) <= _MOST:
-        return findings
-    rest = Finding("bad-question", f"and {len(findings) - _MOST} more lines like these", position=Position(str(path)))
-    return [*findings[:_MOST], rest]
+    yield from ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
 
 
 class Templates:
@@ -170,7 +154,7 @@ class Templates:
                 hint = f"as the templates of the task {task} need it"
                 findings.append(Finding("bad-question", str(error), position=record.position, hint=hint))
         if findings:
-            raise InputError(_first(findings, Path(records[0].position.source)))
+            raise InputError(first(findings, Path(records[0].position.source)))
         return questions
 
     def question(self, data: dict[str, Any]) -> Question:

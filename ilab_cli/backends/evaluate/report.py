@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Scores", "answers", "json_lines", "score_groups", "score_overall", "table"]
+__all__ = ["Scores", "answers", "score_groups", "score_overall", "table"]
 
 Scores = dict[str, Any]
 
@@ -71,8 +70,3 @@ def table(tasks: Mapping[str, Scores], groups: Mapping[str, Scores], overall: Sc
     width = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [f"{a:<{width[0]}}  {b:>{width[1]}}  {c:>{width[2]}}  {d:>{width[3]}}".rstrip() for a, b, c, d in rows]
     return "\n".join(lines)
-
-
-def json_lines(rows: Iterable[object]) -> str:
-    """One JSON value a line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

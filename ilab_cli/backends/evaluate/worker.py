@@ -20,6 +20,7 @@ from ilab_cli.backends.base import main
 from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
+from ilab_cli.backends.jsonl import as_lines
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, InputError
 from ilab_profiles.yaml.files import write_atomically
@@ -73,7 +74,7 @@ def evaluate_mmlu(evaluate: Evaluate) -> str:
     output.mkdir(parents=True, exist_ok=True)
     for task in selection.tasks:
         rows = report.answers(results["samples"][task.name])
-        write_atomically(output / f"answers_{_file_name(task.name)}.jsonl", report.json_lines(rows))
+        write_atomically(output / f"answers_{_file_name(task.name)}.jsonl", as_lines(rows))
     write_atomically(output / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     return report.table(tasks, groups, overall)
 

@@ -7,12 +7,12 @@ made of them in :mod:`ilab_cli.backends.generate.tasks`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ilab_cli.backends.jsonl import as_lines
 from ilab_cli.backends.mix.recipes import KINDS
 from ilab_profiles.yaml.files import write_atomically
 from ilab_profiles.yaml.write import dump
@@ -98,6 +98,6 @@ def _side(pair: Pair) -> str:
 
 def _put_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     if pairs:
-        write_atomically(path, "".join(json.dumps(pair.conversation(), ensure_ascii=False) + "\n" for pair in pairs))
+        write_atomically(path, as_lines(pair.conversation() for pair in pairs))
     else:
         path.unlink(missing_ok=True)

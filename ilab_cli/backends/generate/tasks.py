@@ -6,13 +6,13 @@ leaf. ``ilab model evaluate --benchmarks mmlu --data-dir FOLDER`` runs them as t
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
+from ilab_cli.backends.jsonl import as_lines
 from ilab_profiles.models.evaluate import Mmlu
 from ilab_profiles.yaml.files import make_folder, write_atomically
 from ilab_profiles.yaml.write import dump
@@ -57,7 +57,7 @@ def write(folder: Path, asked: Iterable[Pair], known: Iterable[Pair], seed: int)
     for leaf, name in names.items():
         file = folder / FOLDER / f"{name}.jsonl"
         make_folder(file)
-        write_atomically(file, "".join(_line(question) for question in questions[leaf]))
+        write_atomically(file, as_lines(questions[leaf]))
         write_atomically(file.with_suffix(".yaml"), dump(_task(name, len(questions[leaf]))))
     for stale in [*(folder / FOLDER).glob("*.yaml"), *(folder / FOLDER).glob("*.jsonl")]:
         if stale.stem not in names.values():
@@ -131,7 +131,3 @@ def _plain(text: str) -> str:
 def _one_line(text: str) -> str:
     """A text without the line breaks of the file that it stands in, which would give the answer away."""
     return " ".join(text.split())
-
-
-def _line(question: dict[str, Any]) -> str:
-    return json.dumps(question, ensure_ascii=False) + "\n"

@@ -45,7 +45,7 @@ def new_files(root: Path, base: str) -> list[Path]:
         The files, sorted; none if nothing is new.
 
     Raises:
-        InputError: if folder not found, or one of its folders cannot be read, or git cannot tell what is new.
+        InputError: if there is no such folder, one of its folders cannot be read, or git cannot tell what is new.
     """
     if not os.path.isdir(root):
         raise InputError(_no_taxonomy(root))

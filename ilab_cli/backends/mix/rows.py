@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ilab_cli.backends.train.conversations import not_json, problems_of
+from ilab_cli.backends.jsonl import not_json
+from ilab_cli.backends.train.conversations import problems_of
 from ilab_profiles import Finding, Position
 
 __all__ = ["MOST_FINDINGS", "Checked", "Chunk", "check", "chunks", "is_plain", "rows_of", "with_system_prompt"]
@@ -127,5 +128,6 @@ def _findings(row: bytes, position: Position) -> list[Finding]:
     try:
         value = json.loads(row)
     except (ValueError, RecursionError) as error:
-        return [replace(not_json(error, position), path="")]
+        message, position = not_json(error, position)
+        return [Finding("data-line", message, position=position, hint=_HINT)]
     return [Finding("data-line", problem, position=position, hint=_HINT) for problem in problems_of(value)]

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.jsonl import first, not_json
 from ilab_profiles import Finding, InputError, Position
 
-__all__ = ["Conversation", "Message", "files_of", "first", "not_json", "problems_of", "read"]
+__all__ = ["Conversation", "Message", "files_of", "problems_of", "read"]
 
 Message = dict[str, Any]
 
-_MOST = 20  # findings shown of one file or folder
 _GZIP = b"\x1f\x8b"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
@@ -41,7 +41,7 @@ def files_of(data_path: str) -> list[Path]:
     them stay out of training.
 
     Raises:
-        InputError: if file not found or folder, or no JSONL file in it.
+        InputError: if it is not there, or a folder without a JSONL file.
     """
     path = Path(data_path)
     if os.path.isfile(path):  # unlike Path.is_file, it takes any name for an answer
@@ -94,14 +94,6 @@ def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
     return conversations, findings
 
 
-def first(findings: list[Finding], path: Path) -> list[Finding]:
-    """Of many findings about the data at a path, the first ones, and how many there are more."""
-    if len(findings) <= _MOST:
-        return findings
-    message = f"and {len(findings) - _MOST} more findings like these"
-    return [*findings[:_MOST], Finding("data-line", message, "train.data_path", Position(str(path)))]
-
-
 def _read_lines(file: Path) -> Iterator[Conversation | Finding]:
     """Each line of a file that is not empty: its conversation, or a finding for each thing that is wrong with it."""
     raw = file.read_bytes()
@@ -115,26 +107,14 @@ def _read_lines(file: Path) -> Iterator[Conversation | Finding]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield not_json(error, position)
+            message, position = not_json(error, position)
+            yield Finding("data-line", message, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
             continue
         problems = list(problems_of(value))
         for problem in problems:
             yield Finding("data-line", problem, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
         if not problems:
             yield Conversation(value["messages"], position)
-
-
-def not_json(error: Exception, position: Position) -> Finding:
-    """The finding for a line that cannot be read."""
-    match error:
-        case json.JSONDecodeError():
-            position = Position(position.source, position.line, error.colno)
-            message = f"not JSON: {error.msg}"
-        case UnicodeDecodeError():
-            message = "not UTF-8 text"
-        case _:
-            message = f"not JSON: {error}"
-    return Finding("data-line", message, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
 
 
 def problems_of(value: object) -> Iterator[str]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.train.conversations import files_of, first, read
+from ilab_cli.backends.jsonl import first
+from ilab_cli.backends.train.conversations import files_of, read
 from ilab_cli.backends.train.files import replace_file
 from ilab_cli.backends.train.tokens import encode, load_tokenizer
 from ilab_profiles import Finding, InputError, Position, Train

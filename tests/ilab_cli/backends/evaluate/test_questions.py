@@ -58,7 +58,7 @@ def test_every_bad_line_is_named(tmp_path: Path) -> None:
         read_records(path)
     assert [f.position.line for f in caught.value.findings if f.position] == [2, 3, 4]
     path.write_text("no\n" * 1000)
-    with pytest.raises(InputError, match="and 980 more lines") as caught:
+    with pytest.raises(InputError, match="and 980 more findings") as caught:
         read_records(path)
     assert len(caught.value.findings) == 21
 

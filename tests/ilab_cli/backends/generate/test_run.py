@@ -317,7 +317,7 @@ def test_what_keeps_data_from_being_mixed_is_told_before_anything_is_asked(
     done = ilab("data", "generate", *flags, "--knowledge-recipes=recipe.yaml", "--mix-output-dir=mixed")
     assert done.returncode == 2
     assert "missing.jsonl cannot be read" in done.stderr
-    assert "other.jsonl lies there already" in done.stderr
+    assert "other.jsonl is already there" in done.stderr
     done = ilab("data", "generate", *flags, "--mix-output-dir=generated/../generated")
     assert done.returncode == 2
     assert done.stderr.count("error[") == done.stderr.count("error[output-folder-in-use]") == 1

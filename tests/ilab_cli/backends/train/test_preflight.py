@@ -49,7 +49,7 @@ def test_every_bad_line_is_reported_at_its_place(settings: Settings, tmp_path: P
     texts = [str(finding).partition("\n")[0].removeprefix(str(file)) for finding in findings]
     start = " error[data-line] train.data_path:"
     assert texts == [
-        f":2:15:{start} not JSON: Expecting value",
+        f":2:15:{start} not valid JSON: Expecting value",
         f":3:{start} not a JSON object",
         f":5:{start} `messages` is missing",
         f":6:{start} `messages` is empty",
