@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import pytest
@@ -212,15 +213,16 @@ CASES: dict[str, tuple[Case, Case]] = {
 }
 
 
-def profile_of(case: Case) -> Profile:
+def nested(case: Case) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for path, value in case.items():
         *sections, name = path.split(".")
-        here = data
-        for part in sections:
-            here = here.setdefault(part, {})
-        here[name] = value
-    return Profile.with_rules_later(data)
+        reduce(lambda here, part: here.setdefault(part, {}), sections, data)[name] = value
+    return data
+
+
+def profile_of(case: Case) -> Profile:
+    return Profile.with_rules_later(nested(case))
 
 
 def broken(case: Case) -> set[str]:
