@@ -172,7 +172,7 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
 
     try:
         document = parse(raw, str(file))
-        layers = config_layers(document, file)[1] if is_config else layers_of(document, file)
+        layers = config_layers(document, file) if is_config else layers_of(document, file)
         return merge(layers).warnings
     except InputError as error:
         return error.findings

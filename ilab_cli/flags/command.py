@@ -63,7 +63,6 @@ def _bare(work: Work) -> Work:
 
 
 def _with_flags(work: Work, section: str) -> Work:
-
     flags = table().flags[section]
     names = {flag.path: f"--{flag.names[0]}" for flag in flags}
 
@@ -84,7 +83,6 @@ _KINDS: dict[str, Any] = {"switch": bool | None, "one": str | None, "list": list
 
 
 def _parameters(section: str) -> Iterator[inspect.Parameter]:
-
     now = None if is_completion() or {*HELP}.isdisjoint(words()) else in_force(section)
     for flag in table().flags[section]:
         option = typer.Option(
@@ -109,13 +107,11 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
     section: ClassVar[str]
 
     def get_help(self, ctx: Any) -> str:
-
         settings = {flag.parameter for flag in table().flags[self.section]}
         own = own_rows((param for param in self.get_params(ctx) if param.name not in settings), ctx)
         return page(self.get_usage(ctx), self.help or "", own, self.section)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-
         if ctx.resilient_parsing:  # for completion, which needs no values
             return []
         known: Any = {

@@ -14,20 +14,11 @@ from ilab_profiles.models.config import Config
 from ilab_profiles.yaml.document import Document
 from ilab_profiles.yaml.read import read
 
-__all__ = ["config_layers", "config_settings", "is_config", "layers_of", "read_config"]
+__all__ = ["config_layers", "config_settings", "is_config", "layers_of"]
 
 
-def read_config(path: Path) -> tuple[Config, list[Layer]]:
-    """Read ``config.yaml``, and the layers of the profile that it chooses or holds.
-
-    Raises:
-        InputError: if the file cannot be read, or its profile cannot be found.
-    """
-    return config_layers(read(path), path)
-
-
-def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
-    """What a ``config.yaml`` with this content says, and the layers of the profile that it chooses or holds.
+def config_layers(document: Document, path: Path) -> list[Layer]:
+    """The layers of the profile that a ``config.yaml`` with this content chooses or holds.
 
     What is wrong outside the profile is in the findings of the first layer, so that merging reports it with the rest.
 
@@ -40,8 +31,8 @@ def config_layers(document: Document, path: Path) -> tuple[Config, list[Layer]]:
     above = (catalog.real(path),)
     try:
         if isinstance(config.profile, dict):
-            return config, [first, *inheritance.extend(document, ("profile",), "config", above)]
-        return config, [first, *inheritance.named(document, ("profile",), config.profile, above)]
+            return [first, *inheritance.extend(document, ("profile",), "config", above)]
+        return [first, *inheritance.named(document, ("profile",), config.profile, above)]
     except InputError as error:
         raise InputError([*error.findings, *first.findings]) from None
 
@@ -74,5 +65,5 @@ def layers_of(document: Document, path: Path) -> list[Layer]:
         InputError: if a profile that it names cannot be found or read.
     """
     if is_config(document):
-        return config_layers(document, path)[1]
+        return config_layers(document, path)
     return inheritance.extend(document, above=(catalog.real(path),))

@@ -11,12 +11,13 @@ from ilab_profiles import catalog
 from ilab_profiles.catalog import Name, real
 from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.loading import inheritance
-from ilab_profiles.loading.config_file import layers_of, read_config
+from ilab_profiles.loading.config_file import config_layers, layers_of
 from ilab_profiles.loading.environment import read_environment
 from ilab_profiles.loading.layers import Layer, read_data, read_document
 from ilab_profiles.loading.merge import Effective, merge
 from ilab_profiles.models.paths import section_of
 from ilab_profiles.models.profile import Profile
+from ilab_profiles.yaml.read import read
 
 __all__ = ["check", "load", "resolve"]
 
@@ -77,7 +78,7 @@ def resolve(
     if chosen:
         layers = _layers(chosen)
     elif config_file is not None:
-        layers = read_config(config_file)[1]
+        layers = config_layers(read(config_file), config_file)
     else:
         layers = inheritance.chain(catalog.DEFAULT)
     named = flag_name or {}
