@@ -37,13 +37,16 @@ def config_layers(document: Document, path: Path) -> list[Layer]:
         raise InputError([*error.findings, *first.findings]) from None
 
 
-def config_settings() -> tuple[Config, Mapping[str, Setting]]:
+def config_settings(file: Path | None = None) -> tuple[Config, Mapping[str, Setting]]:
     """The sections of the config file, and what it gives; a wrong value counts as not given, and is told elsewhere.
+
+    Args:
+        file: the file; by default the one that is in force, if there is one.
 
     Raises:
         InputError: if the file cannot be read.
     """
-    file = catalog.config_file()
+    file = file or catalog.config_file()
     if file is None:
         return Config(), {}
     document = read(file)

@@ -13,12 +13,12 @@ import pytest
 
 from ilab_profiles import InputError, load
 from ilab_profiles.edit import fix, init, render_config, set_value
-from ilab_profiles.loading.config_file import read_config
+from ilab_profiles.loading.config_file import config_layers, config_settings
 from ilab_profiles.loading.merge import merge
 from ilab_profiles.rules.table import RULES
 from ilab_profiles.rules.violations import violations
 from ilab_profiles.yaml import files
-from ilab_profiles.yaml.read import parse
+from ilab_profiles.yaml.read import parse, read
 from ilab_profiles.yaml.write import dump
 from tests.ilab_profiles.rules.test_rules import CASES
 
@@ -134,7 +134,7 @@ def test_a_config_file_takes_settings_of_its_profile_and_its_own(tmp_path: Path)
     set_value(path, "train.num_epochs", 2)
     set_value(path, "profile.train.seed", 3)
     set_value(path, "extends", "cpu_only")
-    config, layers = read_config(path)
+    config, layers = config_settings(path)[0], config_layers(read(path), path)
     assert config.serve.max_ctx_size == 512
     assert config.profile == {"extends": "cpu_only", "train": {"num_epochs": 2, "seed": 3}}
     assert merge(layers).profile.train.num_epochs == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ilab_profiles import Effective, Finding, InputError, Position, names
 from ilab_profiles.catalog import find
 from ilab_profiles.edit import render_config
-from ilab_profiles.loading.config_file import read_config
+from ilab_profiles.loading.config_file import config_layers, config_settings
 from ilab_profiles.loading.layers import read_document
 from ilab_profiles.loading.merge import merge
 from ilab_profiles.migration.migrate import Migration, migrate
@@ -93,7 +93,7 @@ def test_every_key_is_accounted_for_and_the_result_loads(path: Path, tmp_path: P
     config = tmp_path / "config.yaml"
     for chosen in ("profile.yaml", None):
         config.write_text(migration.config_yaml(chosen), encoding="utf-8")
-        settings, layers = read_config(config)
+        settings, layers = config_settings(config)[0], config_layers(read(config), config)
         assert merge(layers).profile == loaded(migration.profile_yaml()).profile
         assert settings.model_dump(exclude={"profile"}, exclude_unset=True) == migration.config
 
