@@ -26,7 +26,7 @@ def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ila
     assert "cpu_only.yaml:" in comments["gpus"]
     assert "ilab_cli.backends.train.worker" in shlex.split(command)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
-    assert "# world_size: 1 processes  = num_gpus" in settings + command
+    assert "# world_size: 1 process  = num_gpus" in settings + command
 
 
 @pytest.mark.parametrize(

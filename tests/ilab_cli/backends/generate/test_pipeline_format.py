@@ -163,8 +163,8 @@ OLD = "- block_type: LLMBlock\n  block_config: {block_name: a}\n"
 FOUND = [
     (ask(more="model_prompt: '{{ promt }}'"), "bad-value", "'promt' is undefined", ""),
     (ask(more="model_prompt: '[INST] {promt}'"), "bad-value", "must contain the prompt", ""),
-    (ask().replace("p.yaml", "q.yaml"), "missing-file", "no file", "did you mean p.yaml?"),
-    (ask().replace("p.yaml", "x/q.yaml"), "missing-file", "no file", "beside the pipeline file"),
+    (ask().replace("p.yaml", "q.yaml"), "missing-file", "q.yaml", "did you mean p.yaml?"),
+    (ask().replace("p.yaml", "x/q.yaml"), "missing-file", "q.yaml", "beside the pipeline file"),
     (ask().replace("[output]", "output"), "bad-value", "output_cols", "write a list"),
     (
         ask().replace(", output_cols: [output]", ""),

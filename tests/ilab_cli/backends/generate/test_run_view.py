@@ -48,7 +48,7 @@ def test_a_few_leaves_have_a_line_each() -> None:
     head, good, barren, total, rejected, _ = table(finished(1, 1))
     assert head == ["leaf", "accepted", "wanted", "rejected", "rows"]
     assert good == ["knowledge/good0", "2", "2", "0", "2"]
-    assert (barren[0], barren[1], barren[-2:]) == ("skills/[b]0", "0", ["gave", "out"])
+    assert (barren[0], barren[1], barren[-2:]) == ("skills/[b]0", "0", ["new", "pairs"])
     assert total[:3] == ["all", "2", "2"]
     assert rejected[0] == "rejected"
 
@@ -68,7 +68,7 @@ def test_of_many_leaves_those_that_gave_out_are_told() -> None:
     assert [line[0] for line in lines[1:4]] == ["skills/[b]0", "skills/[b]1", "skills/[b]2"]
     assert lines[4][:4] == ["1000", "other", "leaves", "1003"]
     assert lines[5][:5] == ["all", "1003", "leaves", "1003", "1003"]
-    assert lines[5][-3:] == ["3", "gave", "out"]
+    assert lines[5][-4:] == ["3", "without", "new", "pairs"]
     assert len(table(finished(0, 500))) < 40
     assert [line[0] for line in table(finished(500))[:2]] == ["leaf", "all"]
 

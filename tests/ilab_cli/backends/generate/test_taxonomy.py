@@ -104,7 +104,8 @@ def test_no_such_revision(tmp_path: Path, base: str) -> None:
     before = sorted(tmp_path.iterdir())
     message = refused(tmp_path, base)
     assert "taxonomy-base" in message
-    assert f"no revision {base!r}" in message
+    assert "error[taxonomy-base]" in message
+    assert repr(base) in message
     assert "`empty` takes every leaf" in message
     assert sorted(tmp_path.iterdir()) == before
 
@@ -119,7 +120,7 @@ def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert "git cannot tell what is new: not a git repository" in refused(tmp_path, "origin/main")
     git(tmp_path, "init", "--quiet")
-    assert "no revision 'HEAD'" in refused(tmp_path, "HEAD")  # nothing is committed yet
+    assert "error[taxonomy-base]" in refused(tmp_path, "HEAD")  # nothing is committed yet
     monkeypatch.setenv("PATH", "")
     assert "git is not installed" in refused(tmp_path, "HEAD")
 

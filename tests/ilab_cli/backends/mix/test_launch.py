@@ -75,7 +75,7 @@ def test_everything_wrong_with_the_data_before_anything_is_written(tmp_path: Pat
         assert told.pop(0).startswith("wrong.yaml:1:12: error[recipe] `sampling_size` missing")
         assert "folder.jsonl cannot be read: it is a folder" in told[0]
         assert "none.jsonl cannot be read: No such file or directory" in told[1]
-        assert told[2].startswith("a.jsonl:7:2: error[data-line] not JSON")
+        assert told[2].startswith("a.jsonl:7:2: error[data-line]")
         assert told[3].startswith("a.jsonl:20001: error[data-line] `messages` is ")
         assert told[4].startswith("b.jsonl:1: error[data-line] not a JSON object")
         assert told[24].startswith("b.jsonl: error[data-line] 100 lines in all cannot be used")
