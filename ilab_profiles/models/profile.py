@@ -72,4 +72,4 @@ class Profile(Section):
 
 def _loading(name: str) -> Any:
     """A function of the room that makes profiles of data: it builds on the models, so it is looked up when called."""
-    return getattr(import_module("ilab_profiles.loading.revision"), name)
+    return getattr(import_module("ilab_profiles.loading.data"), name)

@@ -1,4 +1,4 @@
-"""Asking a teacher: many calls at once to OpenAI-compatible endpoints, kept in a journal. Nothing here knows pipelines.
+"""Asking models: many calls at once to OpenAI-compatible endpoints, kept in a journal. Nothing here knows what for.
 
 ``Client`` is loaded when it is used, so that reading a pipeline, which needs ``requests`` alone, needs no HTTP library.
 """
