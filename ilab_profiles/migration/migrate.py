@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ilab_profiles.diagnostics import Finding, InputError, must_be, nearest
 from ilab_profiles.migration.result import SILENT, Dropped, Mapped, Migration
-from ilab_profiles.migration.table import OLDER_DEFAULTS, TABLE, Row
+from ilab_profiles.migration.table import OLDER_DEFAULTS, TABLE, Older
 from ilab_profiles.migration.values import Drop
 from ilab_profiles.models.config import Config
 from ilab_profiles.models.fields import Section
@@ -119,7 +119,7 @@ class _Work:
                 message = f"it held settings of its own, not {show(value)[:60]}"
                 self._report("not-a-section", message, path, _LEFT_OUT, key=here)
 
-    def take(self, row: Row) -> None:
+    def take(self, row: Older) -> None:
         """Carry one setting over, or drop it."""
         value = self.given.get(row.old, self.in_force.get(row.old))
         try:
@@ -135,7 +135,7 @@ class _Work:
             for path, new in zip(row.new, outcome, strict=False):
                 self._carry(row, path, value, new)
 
-    def _carry(self, row: Row, path: str, value: Any, new: Any) -> None:
+    def _carry(self, row: Older, path: str, value: Any, new: Any) -> None:
         """Give one new setting its value, unless it is refused or an earlier row of the table gave another one."""
         others = self.mapped.get(path, [])
         wrong = _refusal(path, new)

@@ -13,11 +13,11 @@ from typing import Any
 from ilab_profiles.migration import values as to
 from ilab_profiles.migration.values import Convert
 
-__all__ = ["OLDER_DEFAULTS", "TABLE", "Row"]
+__all__ = ["OLDER_DEFAULTS", "TABLE", "Older"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Older:
     """One setting of the older program.
 
     Args:
@@ -33,31 +33,31 @@ class Row:
     note: str = ""
 
 
-def _same(section: str, *names: str) -> tuple[Row, ...]:
+def _same(section: str, *names: str) -> tuple[Older, ...]:
     """Settings that kept their names."""
-    return tuple(Row(f"{section}.{name}", (f"{section}.{name}",)) for name in names)
+    return tuple(Older(f"{section}.{name}", (f"{section}.{name}",)) for name in names)
 
 
-def _renamed(section: str, new: str, **names: str) -> tuple[Row, ...]:
+def _renamed(section: str, new: str, **names: str) -> tuple[Older, ...]:
     """Settings that moved to another section, each with its new name."""
-    return tuple(Row(f"{section}.{name}", (f"{new}.{target}",)) for name, target in names.items())
+    return tuple(Older(f"{section}.{name}", (f"{new}.{target}",)) for name, target in names.items())
 
 
-def _gone(why: str, section: str, *names: str) -> tuple[Row, ...]:
+def _gone(why: str, section: str, *names: str) -> tuple[Older, ...]:
     """Settings without a counterpart."""
-    return tuple(Row(f"{section}.{name}", note=why) for name in names)
+    return tuple(Older(f"{section}.{name}", note=why) for name in names)
 
 
-def _server(server: str, new: str) -> tuple[Row, ...]:
+def _server(server: str, new: str) -> tuple[Older, ...]:
     """The settings of a server, whose address is one setting today."""
     return (
-        Row(f"{server}.host", (new,), to.address(server), "host and port are one setting"),
-        Row(f"{server}.port", (new,), to.address(server), "host and port are one setting"),
+        Older(f"{server}.host", (new,), to.address(server), "host and port are one setting"),
+        Older(f"{server}.port", (new,), to.address(server), "host and port are one setting"),
         *_gone("it described a running server and chose nothing", server, "backend_type", "current_max_ctx_size"),
     )
 
 
-def _phase(number: int) -> tuple[Row, ...]:
+def _phase(number: int) -> tuple[Older, ...]:
     """The settings of one of the two phases, which were counted from 1."""
     names = {
         "num_epochs": "num_epochs",
@@ -66,7 +66,7 @@ def _phase(number: int) -> tuple[Row, ...]:
         "samples_per_save": "save_samples",
     }
     old, new = f"train.phased_phase{number}_", f"train.phases.{number - 1}."
-    return tuple(Row(f"{old}{name}", (f"{new}{target}",), to.phase) for name, target in names.items())
+    return tuple(Older(f"{old}{name}", (f"{new}{target}",), to.phase) for name, target in names.items())
 
 
 _BRANCH = "taxonomy branches are not compared: each model is evaluated separately"
@@ -82,20 +82,20 @@ _FSDP = to.only_under("fsdp", "to keep the optimizer in main memory, set train.d
 _CHAT = (
     *_same("chat", "context", "greedy_mode", "logs_dir", "max_tokens", "model", "session", "vi_mode"),
     *_same("chat", "visible_overflow"),
-    Row("chat.temperature", ("chat.greedy_mode",), to.greedy),
+    Older("chat.temperature", ("chat.greedy_mode",), to.greedy),
 )
 
 _EVALUATE = (
     *_same("evaluate", "model", "mmlu.batch_size", "mmlu.few_shots"),
-    Row("evaluate.gpus", ("evaluate.gpus",), to.first_gpus, _FIRST),
+    Older("evaluate.gpus", ("evaluate.gpus",), to.first_gpus, _FIRST),
     *_renamed("evaluate.mmlu_branch", "evaluate.mmlu", tasks_dir="data_dir"),
     *_renamed("evaluate.mt_bench", "evaluate.mt", judge_model="judge_model"),
-    Row(
+    Older(
         "evaluate.mt_bench.max_workers",
         ("evaluate.mt.max_concurrency",),
         to.unless("evaluate.mt.max_concurrency is a number; without one, its default holds", "auto"),
     ),
-    Row("evaluate.mt_bench.output_dir", ("evaluate.output_dir",), note="one folder for every benchmark"),
+    Older("evaluate.mt_bench.output_dir", ("evaluate.output_dir",), note="one folder for every benchmark"),
     *_gone(_BRANCH, "evaluate", "base_branch", "base_model", "branch"),
     *_gone(_BRANCH, "evaluate.mt_bench_branch", "judge_model", "output_dir", "taxonomy_path"),
     *_gone(_DK_BENCH, "evaluate", "system_prompt", "temperature"),
@@ -103,7 +103,7 @@ _EVALUATE = (
 )
 
 _GENERAL = (
-    Row("general.log_level", ("general.log_level",), to.upper),
+    Older("general.log_level", ("general.log_level",), to.upper),
     *_gone("general.log_level decides alone", "general", "debug_level"),
     *_gone("the form of messages is fixed", "general", "log_format"),
     *_gone(_NAMED, "general", "student_model_id", "teacher_model_id"),
@@ -113,37 +113,37 @@ _GENERAL = (
 _GENERATE = (
     *_same("generate", "chunk_word_count", "model", "num_cpus", "output_dir", "taxonomy_base", "taxonomy_path"),
     *_renamed("generate", "generate", max_num_tokens="max_tokens"),
-    Row(
+    Older(
         "generate.num_instructions",
         ("generate.num_instructions",),
         to.unless("-1 left the number to sdg_scale_factor", -1),
     ),
-    Row("generate.pipeline", ("generate.pipeline", "generate.config"), to.built_in_or_folder),
+    Older("generate.pipeline", ("generate.pipeline", "generate.config"), to.built_in_or_folder),
     *_gone("generate.max_concurrency bounds the requests of the whole run", "generate", "batch_size"),
-    Row(
+    Older(
         "generate.sdg_scale_factor",
         note="it multiplied the answers to each seed; generate.num_instructions bounds those of the whole run",
     ),
     *_gone("the taxonomy holds the seeds", "generate", "seed_file"),
     *_server("generate.teacher.server", "generate.model_endpoint_url"),
-    Row("generate.teacher.model_path", ("generate.model",), note="the teacher is named once, in generate.model"),
-    Row("generate.teacher.llama_cpp.llm_family", ("generate.model_family",), to.family("llama-cpp")),
-    Row("generate.teacher.vllm.llm_family", ("generate.model_family",), to.family("vllm")),
-    Row("generate.teacher.vllm.gpus", ("generate.gpus",), to.first_gpus, _FIRST),
+    Older("generate.teacher.model_path", ("generate.model",), note="the teacher is named once, in generate.model"),
+    Older("generate.teacher.llama_cpp.llm_family", ("generate.model_family",), to.family("llama-cpp")),
+    Older("generate.teacher.vllm.llm_family", ("generate.model_family",), to.family("vllm")),
+    Older("generate.teacher.vllm.gpus", ("generate.gpus",), to.first_gpus, _FIRST),
     *_gone(_TEACHER, "generate.teacher", "backend", "chat_template", "llama_cpp.gpu_layers", "llama_cpp.max_ctx_size"),
     *_gone(_TEACHER, "generate.teacher.vllm", "max_startup_attempts", "vllm_args"),
 )
 
 _MACHINE = (
     *_renamed("metadata", "hardware", gpu_count="count", gpu_family="gpu"),
-    Row("metadata.cpu_info", ("description",), note="hardware describes GPUs only"),
+    Older("metadata.cpu_info", ("description",), note="hardware describes GPUs only"),
     *_gone("hardware.gpu names the GPU without its maker", "metadata", "gpu_manufacturer"),
     *_gone("hardware.gpu names the GPU without its variants", "metadata", "gpu_sku"),
 )
 
 _NO_SECTION = (
-    Row("models", note=_NAMED),
-    Row("version", note="it was the version of the older file format"),
+    Older("models", note=_NAMED),
+    Older("version", note="it was the version of the older file format"),
     *_gone(_RAG, "rag", "enabled", "convert.output_dir", "convert.taxonomy_base", "convert.taxonomy_path"),
     *_gone(_RAG, "rag", "document_store.collection_name", "document_store.uri", "retriever.top_k"),
     *_gone(_RAG, "rag", "embedding_model.embedding_model_path"),
@@ -160,14 +160,14 @@ _SERVING = (
 _TRAIN = (
     *_same("train", "data_path", "effective_batch_size", "max_batch_len", "max_seq_len", "num_epochs", "save_samples"),
     *_renamed("train", "train", ckpt_output_dir="output_dir"),
-    Row("train.model_path", ("train.model_path", "train.model_repo"), to.hub_or_folder, "ORG/NAME is a hub name"),
-    Row("train.device", ("train.device",), to.device),
-    Row("train.nproc_per_node", ("train.num_gpus",), to.processes),
-    Row("train.distributed_backend", ("train.fsdp.enabled", "train.deepspeed.enabled"), to.backend),
-    Row("train.deepspeed_cpu_offload_optimizer", ("train.deepspeed.cpu_offload_optimizer",), _DEEPSPEED),
-    Row("train.fsdp_cpu_offload_optimizer", ("train.fsdp.fsdp_cpu_offload",), _FSDP, "parameters are moved as well"),
-    Row("train.lora_rank", ("train.lora.enabled", "train.lora.lora_rank"), to.lora_rank, "0 stood for no LoRA"),
-    Row("train.lora_quantize_dtype", ("train.deepspeed.quantize_dtype",), to.quantize),
+    Older("train.model_path", ("train.model_path", "train.model_repo"), to.hub_or_folder, "ORG/NAME is a hub name"),
+    Older("train.device", ("train.device",), to.device),
+    Older("train.nproc_per_node", ("train.num_gpus",), to.processes),
+    Older("train.distributed_backend", ("train.fsdp.enabled", "train.deepspeed.enabled"), to.backend),
+    Older("train.deepspeed_cpu_offload_optimizer", ("train.deepspeed.cpu_offload_optimizer",), _DEEPSPEED),
+    Older("train.fsdp_cpu_offload_optimizer", ("train.fsdp.fsdp_cpu_offload",), _FSDP, "parameters are moved as well"),
+    Older("train.lora_rank", ("train.lora.enabled", "train.lora.lora_rank"), to.lora_rank, "0 stood for no LoRA"),
+    Older("train.lora_quantize_dtype", ("train.deepspeed.quantize_dtype",), to.quantize),
     *_phase(1),
     *_phase(2),
     *_renamed("train", "evaluate.mt", phased_mt_bench_judge="judge_model"),
@@ -193,10 +193,10 @@ _ARGS = (
         node_rank="torchrun.node_rank",
         rdzv_endpoint="torchrun.rdzv_endpoint",
     ),
-    Row("train.additional_args.rdzv_id", ("train.torchrun.rdzv_id",), to.text),
-    Row("train.additional_args.lora_target_modules", ("train.lora.target_modules",), to.with_lora),
+    Older("train.additional_args.rdzv_id", ("train.torchrun.rdzv_id",), to.text),
+    Older("train.additional_args.lora_target_modules", ("train.lora.target_modules",), to.with_lora),
     *(
-        Row(
+        Older(
             f"train.additional_args.deepspeed_cpu_offload_optimizer_{name}",
             (),
             _DEEPSPEED,
@@ -209,7 +209,7 @@ _ARGS = (
 
 _ROWS = (*_CHAT, *_EVALUATE, *_GENERAL, *_GENERATE, *_MACHINE, *_NO_SECTION, *_SERVING, *_TRAIN, *_ARGS)
 
-TABLE: Mapping[str, Row] = {row.old: row for row in _ROWS}
+TABLE: Mapping[str, Older] = {row.old: row for row in _ROWS}
 """Every setting of the older program by its dotted path; where several meet in one new one, the first counts."""
 
 _ADDRESS: Mapping[str, Any] = {"host": "127.0.0.1", "port": 8000}

@@ -8,13 +8,13 @@ from typing import TypeVar
 
 __all__ = ["run"]
 
-Row = TypeVar("Row")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 async def run(
-    take: Callable[[], Row | None], work: Callable[[Row], Awaitable[Result]], limit: int
-) -> AsyncGenerator[tuple[Row, Result], None]:
+    take: Callable[[], Item | None], work: Callable[[Item], Awaitable[Result]], limit: int
+) -> AsyncGenerator[tuple[Item, Result], None]:
     """Work on rows, each in a task of its own; gives rows and results as they finish.
 
     Twice as many rows as calls that may be in flight keep an endpoint busy to the end (see ``line``). Whoever leaves
@@ -26,12 +26,12 @@ async def run(
         work: what is done with a row; what it raises ends the stream.
         limit: rows in work at once.
     """
-    finished: asyncio.Queue[asyncio.Task[tuple[Row, Result]]] = asyncio.Queue()
+    finished: asyncio.Queue[asyncio.Task[tuple[Item, Result]]] = asyncio.Queue()
 
-    async def one(row: Row) -> tuple[Row, Result]:
+    async def one(row: Item) -> tuple[Item, Result]:
         return row, await work(row)
 
-    tasks: set[asyncio.Task[tuple[Row, Result]]] = set()
+    tasks: set[asyncio.Task[tuple[Item, Result]]] = set()
     try:
         while True:
             while len(tasks) < limit and (row := take()) is not None:

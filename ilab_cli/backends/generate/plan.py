@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
-from typing import Any
 
 from ilab_cli.backends.generate.output import Pair
+from ilab_cli.backends.generate.pipeline.block import Row
 
 __all__ = ["LeafPlan", "RunPlan", "Rounds", "Row", "asked", "shares"]
 
-Row = dict[str, Any]
 Rounds = Callable[[int], Iterator[Row]]
 """Gives the rows of a round; each round draws them anew."""
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from random import Random
-from typing import Any
 
 from ilab_cli.backends.generate.documents import Text
+from ilab_cli.backends.generate.pipeline.block import Row
 from ilab_cli.backends.generate.qna import Example, Leaf
 from ilab_profiles import Generate
 
 __all__ = ["Row", "rows"]
-
-Row = dict[str, Any]
 
 
 def rows(leaf: Leaf, chunks: Iterable[Text] | None, generate: Generate) -> Iterator[Row]:
