@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ilab_cli import output
 from ilab_cli.command_line import OffersAnywhere, answering, is_completion, words
-from ilab_profiles.yaml.document import reading_once
+from ilab_profiles.yaml.memory import reading_once
 
 if TYPE_CHECKING:
     import typer

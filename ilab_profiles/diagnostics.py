@@ -7,7 +7,6 @@ unknown key may stand for, is said here in one way for profiles, taxonomies, pip
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -37,12 +36,12 @@ class Position:
 
 _VISIBLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) != "\t"}
 """What a file holds must not command the terminal that shows it."""
-_IN_ADDRESSES = re.compile(
+_IN_ADDRESSES = (
     r"""(?<=://)[^\s/"']+(?=@)"""
     r"""|(?<![^\s"',])[^\s/@"',:]*:[^\s/@"',]+(?=@[\w.-]+:\d)"""
     r"""|(?<=[?&#])(?i:[\w-]*(?:key|token|secret|password)[\w-]*)=[^\s&"']+"""
 )
-"""Names and passwords, and keys, in addresses."""
+"""Names and passwords, and keys, in addresses; compiled when the first finding is made, as most runs make none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name in ("message", "line_text"):
-            text = _IN_ADDRESSES.sub(lambda found: "*" * len(found[0]), getattr(self, name))
+            text = re.sub(_IN_ADDRESSES, lambda found: "*" * len(found[0]), getattr(self, name))
             object.__setattr__(self, name, text)
 
     def __str__(self) -> str:
@@ -115,6 +114,8 @@ _APART = 0.05
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """The known word that ``word`` most likely stands for, whatever its case; ``None`` if none is near, or two are."""
+    import difflib  # only mistakes need it
+
     word, names = word.casefold(), {name.casefold(): name for name in known}
     found = difflib.get_close_matches(word, names, n=2, cutoff=cutoff)
     near = [difflib.SequenceMatcher(None, name, word).ratio() for name in found]

@@ -7,15 +7,12 @@ document is the business of :mod:`ilab_profiles.yaml.read`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 from ilab_profiles.diagnostics import Position, nearest
 
-__all__ = ["Document", "KeyPath", "kept", "masked", "reading_once", "resolve_scalar"]
+__all__ = ["Document", "KeyPath", "masked", "resolve_scalar"]
 
 KeyPath = tuple[str | int, ...]
 
@@ -30,25 +27,6 @@ def masked(text: str) -> str:
     value = r"""("(?:\\.|[^"\\])*"?|'[^']*'?|[\[{].*|[^\s,}#][^,}#]*)"""
     pattern = rf"""(?i)((?:{names})\w*["']?\s*[:=]\s*){value}"""
     return re.sub(pattern, lambda found: found[1] + "*" * len(found[2]), text)
-
-
-_kept: ContextVar[dict[object, Document] | None] = ContextVar("kept", default=None)
-
-
-@contextmanager
-def reading_once() -> Iterator[None]:
-    """Keep what is read, so that each file is read once for the length of a block; a file that changed is read anew."""
-    before = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(before)
-
-
-def kept() -> dict[object, Document]:
-    """The documents that are kept; outside of such a block, nothing is."""
-    found = _kept.get()
-    return {} if found is None else found
 
 
 @dataclass(frozen=True, slots=True)

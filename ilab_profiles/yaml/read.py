@@ -18,7 +18,8 @@ from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, StreamE
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
-from ilab_profiles.yaml.document import BOOLS, LINE_BREAK, Document, KeyPath, kept, resolve_scalar
+from ilab_profiles.yaml.document import BOOLS, LINE_BREAK, Document, KeyPath, resolve_scalar
+from ilab_profiles.yaml.memory import kept
 
 __all__ = ["parse", "read"]
 
@@ -40,12 +41,13 @@ _COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 def read(path: Path, source: str | None = None) -> Document:
-    """Read a YAML file; see :func:`~ilab_profiles.yaml.document.reading_once`.
+    """Read a YAML file; see :mod:`ilab_profiles.yaml.memory`.
 
     Raises:
         InputError: if the file cannot be read or is not the YAML that :func:`parse` accepts.
     """
-    name, documents = source or str(path), kept()
+    name = source or str(path)
+    documents: dict[object, Document] = kept()
     try:
         now = path.stat()
         key = (name, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
