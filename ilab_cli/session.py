@@ -74,7 +74,7 @@ def chosen(profile: str | None = None) -> tuple[Any, str]:
         InputError: if the command line or the environment names none that is there, or config.yaml cannot be read.
     """
     for name, source in ((profile, "--profile"), (os.environ.get("ILAB_PROFILE"), "ILAB_PROFILE")):
-        if name:
+        if name is not None:
             catalog.find(name, asked_at=(Position(source), ""))
             return name, source
     document = config_document()

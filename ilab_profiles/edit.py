@@ -131,15 +131,14 @@ def init(
     return effective.warnings
 
 
-def render_config(profile: str = "") -> str:
-    """The text of a commented ``config.yaml`` that chooses a profile (the default one if none is named).
+def render_config(profile: str = catalog.DEFAULT) -> str:
+    """The text of a commented ``config.yaml`` that chooses a profile.
 
     Raises:
         InputError: if there is no such profile, or it is refused.
     """
-    name = profile or catalog.DEFAULT
-    merge(inheritance.chain(name))
-    model = Config(profile=name)
+    merge(inheritance.chain(profile))
+    model = Config(profile=profile)
     return f"{schema_line('config')}# Settings of ilab.\n" + dump(to_data(model), _comment)
 
 

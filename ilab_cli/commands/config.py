@@ -15,7 +15,7 @@ from ilab_cli.commands.prompts import confirm, on_terminal
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.session import chosen, in_force, in_words, origin_of
-from ilab_profiles.catalog import config_file, config_path
+from ilab_profiles.catalog import DEFAULT, config_file, config_path
 
 __all__ = ["add_to"]
 
@@ -36,7 +36,7 @@ def init(
     profile: Annotated[
         str,
         typer.Option("--profile", help="Name or path of a profile", metavar="NAME", autocompletion=completion.profiles),
-    ] = "",
+    ] = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
     """Write a config.yaml that chooses a profile (cpu_only unless you name one)."""

@@ -1,6 +1,7 @@
 """The environment as a layer: ``ILAB_TRAIN__NUM_EPOCHS=3`` sets ``train.num_epochs``.
 
-pydantic-settings says which variable means which setting; names that mean none are reported with the nearest one.
+pydantic-settings says which variable means which setting; what its text means is read as that of a flag is. Names that
+mean no setting are reported with the nearest one.
 """
 
 from __future__ import annotations
@@ -27,12 +28,9 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
     ours = {name: value for name, value in environ.items() if name.startswith(PREFIX) and name not in RESERVED}
     if not ours:
         return Layer({})
-    given = dict(_flat(_nested(ours)))
-    found = {variable(path) for path in given}
-    unknown = {
-        name.removeprefix(PREFIX).lower().replace("__", "."): value for name, value in ours.items() if name not in found
-    }
-    return read_data({**given, **unknown}, "environment", variable)
+    known = {variable(path): path for path in _paths(_nested(ours))}
+    named = {name: known.get(name) or name.removeprefix(PREFIX).lower().replace("__", ".") for name in ours}
+    return read_data({path: ours[name] for name, path in named.items()}, "environment", variable)
 
 
 def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -48,9 +46,9 @@ def _nested(variables: Mapping[str, str]) -> dict[str, Any]:
     return source()
 
 
-def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _paths(data: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in data.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _paths(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ilab_profiles import catalog
 from ilab_profiles.catalog import Name, real
@@ -13,13 +13,17 @@ from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.loading import inheritance
 from ilab_profiles.loading.config_file import config_layers, layers_of
 from ilab_profiles.loading.environment import read_environment
-from ilab_profiles.loading.layers import Layer, read_data, read_document
+from ilab_profiles.loading.layers import Layer, Setting, read_data, read_document
 from ilab_profiles.loading.merge import Effective, merge
-from ilab_profiles.models.paths import section_of
+from ilab_profiles.models.paths import fields, section_of
 from ilab_profiles.models.profile import Profile
+from ilab_profiles.rules.language import value_at
 from ilab_profiles.yaml.read import read
 
-__all__ = ["check", "load", "resolve"]
+__all__ = ["Subject", "check", "effective_of", "load", "resolve"]
+
+Subject: TypeAlias = Name | Profile | Effective
+"""What can be looked at: a profile by name or path, a profile, or the settings in force."""
 
 
 def load(name: Name) -> Profile:
@@ -40,6 +44,24 @@ def check(name: Name) -> tuple[Finding, ...]:
         return merge(_layers(name)).warnings
     except InputError as error:
         return error.findings
+
+
+def effective_of(subject: Subject) -> Effective:
+    """The settings that a profile, its name or path, or :func:`resolve` gives, with who gives each.
+
+    Raises:
+        InputError: with everything that is wrong with a profile that is named.
+        TypeError: if it is none of them.
+    """
+    if isinstance(subject, Effective):
+        return subject
+    if isinstance(subject, Profile):
+        given = {path: value_at(subject, path) for path in fields()}
+        changed = {path: value for path, value in given.items() if value != fields()[path].get_default()}
+        return Effective(subject, {path: (Setting(value, "profile", "Python"),) for path, value in changed.items()})
+    if isinstance(subject, str | os.PathLike):
+        return merge(_layers(subject))
+    raise TypeError(f"takes a profile, its name or path, or what resolve() gives, not {type(subject).__name__}")
 
 
 def _layers(name: Name) -> list[Layer]:
@@ -74,8 +96,10 @@ def resolve(
         InputError: with everything that is wrong.
     """
     environ = os.environ if environ is None else environ
-    chosen = profile or environ.get("ILAB_PROFILE")
-    if chosen:
+    if isinstance(profile, Profile):
+        raise TypeError("resolve takes the name or path of a profile; to change values use Profile.replace")
+    chosen = environ.get("ILAB_PROFILE") if profile is None else profile
+    if chosen is not None:
         layers = _layers(chosen)
     elif config_file is not None:
         layers = config_layers(read(config_file), config_file)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from ilab_profiles.loading.sources import Subject, effective_of
 from ilab_profiles.models.fields import unit_of
 from ilab_profiles.models.paths import field_at, fields, items_of
 from ilab_profiles.models.profile import Profile
@@ -28,9 +29,18 @@ class Difference:
     derived: bool = False
 
 
-def diff(left: Profile, right: Profile) -> list[Difference]:
-    """Every difference between two profiles, settings first, then what follows from them; empty if they are equal."""
-    return [*_settings(left, right), *_derived(left, right)]
+def diff(left: Subject, right: Subject) -> list[Difference]:
+    """Every difference between two profiles, settings first, then what follows from them; empty if they are equal.
+
+    Args:
+        left: a profile, its name or path, or what :func:`ilab_profiles.resolve` gives.
+        right: the same.
+
+    Raises:
+        InputError: with everything that is wrong with a profile that is named.
+    """
+    one, other = effective_of(left).profile, effective_of(right).profile
+    return [*_settings(one, other), *_derived(one, other)]
 
 
 def _settings(left: Profile, right: Profile) -> Iterator[Difference]:

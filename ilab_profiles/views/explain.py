@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from ilab_profiles.diagnostics import Finding, InputError, Position, counted
 from ilab_profiles.loading.layers import Setting
 from ilab_profiles.loading.merge import Effective
+from ilab_profiles.loading.sources import Subject, effective_of
 from ilab_profiles.models.fields import aliases_of, unit_of
 from ilab_profiles.models.paths import bounds_of, field_at, fields, find_field, is_secret, not_a_setting
 from ilab_profiles.models.profile import Profile
@@ -106,17 +107,18 @@ def find_key(effective: Effective, key: str, samples: int | None = None) -> str:
     return find_field(key)
 
 
-def explain(effective: Effective, path: str, samples: int | None = None) -> Explanation:
+def explain(subject: Subject, path: str, samples: int | None = None) -> Explanation:
     """Explain a setting or a derived value.
 
     Args:
-        effective: the settings in force.
+        subject: a profile, its name or path, or what :func:`ilab_profiles.resolve` gives.
         path: dotted path, in any accepted spelling.
         samples: number of conversations to train on, for derived values that need it.
 
     Raises:
         InputError: if there is no such setting, or it is a section.
     """
+    effective = effective_of(subject)
     path = find_key(effective, path, samples)
     follows = derived(effective.profile, samples)
     if path in follows:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import pickle
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,43 @@ def test_a_wrong_secret_from_the_environment_is_not_told() -> None:
     with pytest.raises(InputError) as caught:
         resolve("cpu_only", environ={"ILAB_GENERATE__API_KEYY": KEY, "ILAB_TRAIN__NUM_EPOCHS": "x"})
     assert KEY not in str(caught.value) + repr(caught.value)
+
+
+# --- profiles, their names and settings in force are looked at alike --------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", ["single_gpu", load("single_gpu"), resolve("single_gpu", environ={})])
+def test_explain_and_diff_take_names_profiles_and_settings_in_force(subject: Any) -> None:
+    assert explain(subject, "train.epochs").value == 10
+    assert explain(subject, "train.epochs").origin.kind == "profile"
+    assert explain(subject, "train.seed").origin.kind == "default"
+    assert diff(subject, "single_gpu") == []
+    assert {item.path for item in diff("cpu_only", subject)} >= {"train.num_epochs", "train.lora.enabled"}
+
+
+def test_what_cannot_be_looked_at_is_told() -> None:
+    with pytest.raises(TypeError, match="not int"):
+        diff(3, "cpu_only")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="replace"):
+        resolve(load("cpu_only"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="unknown-profile"):
+        explain("cpu_onli", "train.seed")
+
+
+def test_the_library_tells_its_version() -> None:
+    assert ilab_profiles.__version__ == importlib.metadata.version("ilab-profiles")
+
+
+@pytest.mark.parametrize("text", ['["q_proj", "v_proj"]', "q_proj,v_proj", "[q_proj, v_proj]"])
+def test_variables_read_lists_as_flags_do(text: str) -> None:
+    name, path = "ILAB_TRAIN__LORA__TARGET_MODULES", "train.lora.target_modules"
+    on = {"train.lora.enabled": True}
+    by_variable = resolve("cpu_only", environ={name: text}, flags=on).profile
+    by_flag = resolve("cpu_only", environ={}, flags={path: text, **on}).profile
+    assert by_variable.train.lora.target_modules == by_flag.train.lora.target_modules == ("q_proj", "v_proj")
+
+
+@pytest.mark.parametrize("how", [{"profile": ""}, {"environ": {"ILAB_PROFILE": ""}}])
+def test_an_empty_name_is_no_profile(how: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="unknown-profile"):
+        resolve(**how)

@@ -158,3 +158,12 @@ def test_a_path_may_begin_at_home(ilab: Ilab, tmp_path: Path) -> None:
     assert f'"output_dir": "{tmp_path}/run"' in done.stdout
     assert f"{tmp_path}/d" in done.stderr
     assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("command", ["model train --dry-run", "data generate --dry-run", "config init", "config show"])
+def test_an_empty_profile_name_is_refused(ilab: Ilab, tmp_path: Path, command: str) -> None:
+    """As an unset variable in a script leaves it."""
+    how = {"ILAB_PROFILE": ""} if command == "config show" else {}
+    done = ilab(*command.split(), *([] if how else ["--profile", ""]), **how)
+    assert (done.returncode, "error[unknown-profile]" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
