@@ -7,7 +7,6 @@ is generated.
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ilab_cli.backends.generate.plan import LeafPlan, RunPlan
+from ilab_cli.backends.jsonl import as_lines
 from ilab_cli.output import columns, lively, say
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def metrics(plan: RunPlan, client: Figures, seconds: float) -> str:
         "from_journal": client.replayed,
         "cut_short": client.cut,
     }
-    return "".join(f"{json.dumps(row)}\n" for row in (*(_figures(leaf.name, [leaf]) for leaf in plan.leaves), whole))
+    return as_lines([*(_figures(leaf.name, [leaf]) for leaf in plan.leaves), whole])
 
 
 def _figures(name: str | None, leaves: Sequence[LeafPlan]) -> dict[str, Any]:

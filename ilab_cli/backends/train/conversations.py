@@ -98,7 +98,7 @@ def _read_lines(file: Path) -> Iterator[Conversation | Finding]:
     """Each line of a file that is not empty: its conversation, or a finding for each thing that is wrong with it."""
     raw = file.read_bytes()
     if raw.startswith(_GZIP):
-        yield Finding("data-line", "it is packed", "train.data_path", Position(str(file)), hint=f"gunzip {file}")
+        yield Finding("data-line", "it is a gzip file", "train.data_path", Position(str(file)), hint=f"gunzip {file}")
         return
     for number, line in enumerate(raw.splitlines(), start=1):
         if not line.strip():

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.model_folder import ADVICE, problems
 from ilab_cli.backends.train import conversations
 from ilab_cli.backends.train.checkpoint import newest
@@ -57,6 +58,7 @@ def _missing_extras(train: Train) -> list[Finding]:
 
 def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
     yield from _not_supported(train)
+    yield from output_folder(train.output_dir, "train.output_dir")
     if with_torch:
         yield from _hardware(train)
     if train.deepspeed.enabled:

@@ -151,6 +151,12 @@ def test_what_cannot_be_done_is_refused(settings: Settings, changes: dict[str, A
     assert not Path(train.output_dir).exists()
 
 
+def test_an_output_folder_that_cannot_be_made_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (finding,) = preflight(settings(output_dir=str(tmp_path / "file" / "run")))
+    assert (finding.rule, finding.path) == ("not-a-folder", "train.output_dir")
+
+
 def test_incomplete_models(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     (folder / "model.safetensors").rename(folder / "spare")
