@@ -21,7 +21,17 @@ from typing import Any
 from ilab_profiles import Finding, InputError, Profile
 from ilab_profiles.models.fields import Section
 
-__all__ = ["as_arguments", "main", "output_folder", "read_settings", "start", "stop", "stoppable", "wait"]
+__all__ = [
+    "as_arguments",
+    "existing_part",
+    "main",
+    "output_folder",
+    "read_settings",
+    "start",
+    "stop",
+    "stoppable",
+    "wait",
+]
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -124,6 +134,11 @@ def stop(process: subprocess.Popen[bytes], patience: float | None = None) -> Non
 # --- folders ----------------------------------------------------------------------------------------------------------
 
 
+def existing_part(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
+
+
 def output_folder(path: str, setting: str) -> Iterator[Finding]:
     """Why nothing can be written in a folder, which need not be there yet; nothing if all is well.
 
@@ -131,8 +146,7 @@ def output_folder(path: str, setting: str) -> Iterator[Finding]:
         path: the folder.
         setting: dotted path of the setting that names it.
     """
-    folder = Path(path)
-    existing = next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
+    existing = existing_part(Path(path))
     if not existing.is_dir():
         yield Finding("not-a-folder", f"{existing} is a file: no folder can be made there", setting)
     elif not os.access(existing, os.W_OK):

@@ -25,6 +25,7 @@ __all__ = [
     "lacking",
     "problems",
     "read_object",
+    "tokenizer_problems",
     "weights_problems",
 ]
 
@@ -62,8 +63,13 @@ def problems(folder: Path, setting: str, advice: str = ADVICE) -> Iterator[Findi
         read_object(folder / "config.json", findings)
         yield from findings
         yield from weights_problems(folder, setting)
-        if not has_tokenizer(folder):
-            yield Finding("no-tokenizer", f"{folder} has no tokenizer (tokenizer.json)", setting, hint=_AGAIN)
+        yield from tokenizer_problems(folder, setting)
+
+
+def tokenizer_problems(folder: Path, setting: str) -> Iterator[Finding]:
+    """A finding if a folder has no tokenizer."""
+    if not has_tokenizer(folder):
+        yield Finding("no-tokenizer", f"{folder} has no tokenizer (tokenizer.json)", setting, hint=_AGAIN)
 
 
 def _better(folder: Path) -> str:
@@ -140,7 +146,10 @@ def broken(folder: Path) -> list[str]:
 def _missing_shards(folder: Path) -> Iterator[str]:
     for index in folder.glob("*.index.json"):
         shards = _shards(index)
-        yield from [f"a readable {index.name}"] if shards is None else shards - {file.name for file in folder.iterdir()}
+        if shards is None:
+            yield f"a readable {index.name}"
+        else:
+            yield from (name for name in shards if not (folder / name).is_file())
 
 
 def _shards(index: Path) -> set[str] | None:

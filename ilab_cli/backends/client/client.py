@@ -70,8 +70,8 @@ class Client:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._journal)
             session = await exits.enter_async_context(self._session())
-            most, patience = self.settings.max_concurrency, self.settings.max_retries
-            self.line = Line([Endpoint(url, session, self._key, most, patience) for url in self._urls], most)
+            endpoints = [Endpoint(url, session, self._key, self.settings) for url in self._urls]
+            self.line = Line(endpoints, self.settings.max_concurrency)
             self.model = await find_model(self.line.endpoints, self.settings)
             self._exits = exits.pop_all()
         return self

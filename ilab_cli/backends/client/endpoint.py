@@ -14,6 +14,7 @@ from ilab_cli.backends.client.addresses import proxy_for
 from ilab_cli.backends.client.capacity import Capacity
 from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause
 from ilab_cli.backends.client.requests import Answer
+from ilab_cli.backends.client.settings import EndpointSettings
 
 __all__ = ["Endpoint"]
 
@@ -28,8 +29,7 @@ class Endpoint:
         url: the base URL.
         session: sends the calls; holds the time-out.
         key: the key that calls carry; empty if there is none. What the endpoint says of it is never shown.
-        most: calls that may ever be in flight here.
-        patience: attempts after which an endpoint that is away counts as lost.
+        settings: how many calls may ever be in flight here, and after how many attempts it counts as lost.
 
     Attributes:
         capacity: how many calls it may have.
@@ -38,9 +38,9 @@ class Endpoint:
         back_at: when it may be called again, in seconds of the monotonic clock.
     """
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, key: str, most: int, patience: int) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, key: str, settings: EndpointSettings) -> None:
         self.url = url
-        self.capacity = Capacity(most)
+        self.capacity = Capacity(settings.max_concurrency)
         self.pauses = 0
         self.trouble = ""
         self.back_at = 0.0
@@ -48,7 +48,8 @@ class Endpoint:
         self._key = key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._proxy = proxy_for(url)
-        self._patience = patience
+        self._patience = settings.max_retries
+        self._timeout_setting = settings.settings.timeout
         self._in_a_row = 0
         self._aside_since = self._away_since = 0.0
         self._limits_rate = False
@@ -144,7 +145,7 @@ class Endpoint:
         except aiohttp.ConnectionTimeoutError:
             raise Failure(Kind.UNREACHABLE, "no connection", "nothing answers at this address") from None
         except TimeoutError:
-            setting = ", generate.request_timeout" if timeout is self._session.timeout else ""
+            setting = f", {self._timeout_setting}" if timeout is self._session.timeout else ""
             detail = f"none came within {timeout.total:g} s{setting}"
             raise Failure(Kind.OVERLOAD, "no answer in time", detail) from None
         except (aiohttp.ClientError, OSError) as error:

@@ -14,6 +14,7 @@ class Asked:
     address: str
     key: str
     model: str
+    timeout: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class EndpointSettings:
 
     Attributes:
         address: endpoint, or several with commas between them.
-        settings: where a user sets address, key and model.
+        settings: where a user sets address, key, model and timeout.
         model: name of the model to ask; empty for the one that the endpoint serves.
         key: the key; empty if there is none.
         max_concurrency: most calls at once.

@@ -14,6 +14,7 @@ from ilab_cli.backends.model_folder import (
     is_model,
     problems,
     read_object,
+    tokenizer_problems,
     weights_problems,
 )
 from ilab_profiles import Evaluate, Finding, InputError, Position
@@ -74,9 +75,9 @@ def _from_folder(name: str, folder: Path, setting: str, chat: bool) -> Model:
         findings += [problem for part in dict.fromkeys((base, folder)) for problem in weights_problems(part, setting)]
     else:
         findings += problems(folder, setting)
-    tokenizer = next((part for part in (folder, base) if has_tokenizer(part)), base)
-    if adapter and not has_tokenizer(tokenizer):
-        findings.append(Finding("no-tokenizer", f"{folder} has no tokenizer (tokenizer.json)", setting))
+    tokenizer = next((part for part in (folder, base) if has_tokenizer(part)), folder)
+    if adapter:
+        findings += tokenizer_problems(tokenizer, setting)
     if chat and has_tokenizer(tokenizer) and not has_chat_template(tokenizer):
         hint = "leave out --apply-chat-template, or give the tokenizer a chat_template.jinja"
         message = f"the tokenizer in {tokenizer} has no chat template"

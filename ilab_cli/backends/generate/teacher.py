@@ -51,7 +51,7 @@ def endpoint_settings(generate: Generate) -> EndpointSettings:
     """What the client that asks the teacher is told."""
     return EndpointSettings(
         generate.model_endpoint_url,
-        Asked("generate.model_endpoint_url", "generate.api_key", "generate.model"),
+        Asked("generate.model_endpoint_url", "generate.api_key", "generate.model", "generate.request_timeout"),
         generate.model or "",
         generate.api_key.get_secret_value() if generate.api_key else "",
         generate.max_concurrency,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ilab_cli.backends.base import as_arguments, main, output_folder, stoppable
+from ilab_cli.backends.base import as_arguments, existing_part, main, output_folder, stoppable
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError, Position
 from ilab_profiles.diagnostics import Severity
@@ -111,10 +111,9 @@ def _output_findings(generate: Generate, plan: MixPlan, to_be_made: Collection[s
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
     yield from _unused(plan, alone=not to_be_made)
-    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     yield from output_folder(generate.mix.output_dir, _OUTPUT)
     needed = min(_SPACE * sum(share.size_taken for share in plan.shares), sys.maxsize)
-    if needed > (free := shutil.disk_usage(existing).free):
+    if needed > (free := shutil.disk_usage(existing_part(folder)).free):
         message = f"mixing needs about {needed / 1e9:,.3f} GB there while it runs, {free / 1e9:,.3f} GB are free"
         hint = "make room, choose another folder, or lower a sampling_size"
         yield Finding("disk-too-small", message, _OUTPUT, place, hint=hint)

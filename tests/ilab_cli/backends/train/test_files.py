@@ -60,6 +60,10 @@ def test_what_a_folder_lacks_of_its_weights(model_dir: Path, tmp_path: Path) -> 
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"x": "c.safetensors", "y": "d.safetensors"}}))
     assert lacking(tmp_path) == ["a whole a.safetensors", "a whole b.safetensors", "d.safetensors"]
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "e.bin").write_bytes(b"weights")
+    index.write_text(json.dumps({"weight_map": {"x": "c.safetensors", "y": "deep/e.bin"}}))
+    assert lacking(tmp_path) == ["a whole a.safetensors", "a whole b.safetensors"]
     for odd in ("[]", "{", '{"weight_map": [1]}', '{"weight_map": {"x": 3}}'):
         index.write_text(odd)
         assert lacking(tmp_path)[-1] == f"a readable {index.name}"
