@@ -92,7 +92,7 @@ def built_in_files() -> dict[str, Path]:
 
 def built_in_name(path: Path) -> str | None:
     """The name of the built-in profile that stands in a file; ``None`` for any other file."""
-    full, folder = path.absolute(), built_in_folder().absolute()
+    full, folder = real(path), real(built_in_folder())
     return full.relative_to(folder).with_suffix("").as_posix() if full.is_relative_to(folder) else None
 
 

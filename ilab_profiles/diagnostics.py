@@ -1,18 +1,18 @@
 """What is wrong, where, and how to mend it: findings, the one exception that carries them, and their language.
 
 A :class:`Finding` is plain data; it knows nothing of rules or models. Every part of the project that refuses an
-input raises :class:`InputError` with all findings of that input at once. What a wrong value must be, and what an
-unknown key may stand for, is said here in one way for profiles, taxonomies, pipelines and recipes alike.
+input raises :class:`InputError` with all findings of that input at once. What a model refuses becomes findings by way
+of :mod:`ilab_profiles.problems`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["Finding", "InputError", "Position", "Severity", "counted", "kind_of", "meant", "must_be", "nearest"]
+__all__ = ["Finding", "InputError", "Position", "Severity", "by_place", "counted", "nearest"]
 
 Severity = Literal["error", "warning"]
 
@@ -97,6 +97,12 @@ class Finding:
         return asdict(self)
 
 
+def by_place(finding: Finding) -> tuple[str, int, int]:
+    """The key that sorts findings in the order in which people read."""
+    place = finding.position
+    return (place.source, place.line, place.column) if place else ("", 0, 0)
+
+
 class InputError(ValueError):
     """An input was refused; ``findings`` says all that is wrong with it."""
 
@@ -126,65 +132,3 @@ def counted(number: object, unit: str) -> str:
     """A number with its unit, which stands in the plural: ``1 process``, ``2 processes``."""
     one = re.sub(r"(?<=ss|ch)es$|s$", "", re.sub("ries$", "ry", unit))
     return f"{number} {one if str(number) == '1' else unit}".rstrip()
-
-
-def meant(key: str, known: Mapping[str, str], likeness: float = 0.7) -> str:
-    """The hint for an unknown key: the key that it may stand for, else those that there are.
-
-    Args:
-        key: the unknown key.
-        known: what may be written, and the proper name of each.
-        likeness: how much alike two words must be, from 0 to 1.
-    """
-    close = nearest(key.replace("-", "_"), known, likeness)
-    names = ", ".join(dict.fromkeys(known.values()))
-    return f"did you mean {known[close]}?" if close else f"known keys: {names}"
-
-
-_MUST_BE = {
-    "missing": "is missing",
-    "string_type": "must be text",
-    "bool_type": "must be true or false",
-    "finite_number": "must be a finite number",
-    "list_type": "must be a list",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a section of `key: value` lines",
-    "model_type": "must be a section of `key: value` lines",
-    "string_too_short": "must not be empty",
-    "string_pattern_mismatch": "must match the pattern {pattern}",
-    "string_too_long": "must have at most {max_length} characters",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    **dict.fromkeys(["int_type", "int_parsing", "int_from_float"], "must be a whole number"),
-    **dict.fromkeys(["float_type", "float_parsing"], "must be a number"),
-}
-"""What pydantic's kinds of errors come to, with what pydantic tells about them."""
-
-
-def must_be(error: Any) -> str:
-    """What one of pydantic's errors, an item of ``ValidationError.errors()``, says: for example ``must be text``."""
-    said = _MUST_BE.get(error["type"])
-    if said is None:
-        message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
-        return message[:1].lower() + message[1:]
-    told = {name: str(value).replace("'", "") for name, value in (error.get("ctx") or {}).items()}
-    return said.format(**told)
-
-
-def kind_of(value: object) -> str:
-    """What kind of value stands somewhere, in the words of :func:`must_be`."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case str():
-            return "text"
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "a section"
-    return "a number"

@@ -51,7 +51,7 @@ def parse_gpus(value: object) -> tuple[int, ...] | None:
 def _whole(value: object) -> int:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value % 1 == 0:
         return int(value)
-    raise ValueError("a GPU selection is a number, a range such as 0-3, or a list of numbers")
+    raise ValueError("must be the number of a GPU, a range such as 0-3, or a list of numbers")
 
 
 def _parse_gpu_text(text: str) -> list[int]:
@@ -59,7 +59,7 @@ def _parse_gpu_text(text: str) -> list[int]:
     for part in text.split(","):
         found = _GPU_RANGE.fullmatch(part.strip(" "))
         if not found:
-            raise ValueError(f"{text!r} is no GPU selection: write 0-3, 0:3, 1,3 or -1 for none")
+            raise ValueError(f"must be 0-3, 0:3, 1,3 or -1 for none, not {text!r}")
         first, last = int(found[1]), int(found[2] or found[1])
         if last < first:
             raise PydanticCustomError("gpu_selection", "the range {range} runs backwards", {"range": part.strip(" ")})

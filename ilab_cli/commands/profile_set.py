@@ -77,10 +77,10 @@ def _own(profile: str) -> Path:
         InputError: if there is none, or it ships with the program.
     """
     from ilab_profiles import Finding, InputError
-    from ilab_profiles.catalog import find
+    from ilab_profiles.catalog import built_in_name, find
 
     path = find(profile)
-    if _is_built_in(path):
+    if built_in_name(path):
         message = f"{profile} is built in and cannot be changed"
         hint = f"create your own: ilab profile init NAME --extends {profile} --set KEY=VALUE"
         raise InputError(Finding("built-in-profile", message, hint=hint))
@@ -93,7 +93,7 @@ def _chosen(key: str) -> Path:
     Raises:
         InputError: if there is no config.yaml, or it cannot be read, or it names a profile that is not there.
     """
-    from ilab_profiles.catalog import find
+    from ilab_profiles.catalog import built_in_name, find
     from ilab_profiles.yaml.read import read
 
     config = existing_config()
@@ -103,7 +103,7 @@ def _chosen(key: str) -> Path:
         return config
     place = document.position(("profile",))
     path = find(name, beside=config.parent, asked_at=(place, document.line(place.line)))
-    return config if _is_built_in(path) else path
+    return config if built_in_name(path) else path
 
 
 def _in_its_place(path: Path, key: str) -> str:
@@ -126,9 +126,3 @@ def _is_of_config(key: str) -> bool:
     from ilab_profiles.loading.inheritance import BESIDE_PROFILE
 
     return not key.startswith("profile.") and key.partition(".")[0] in BESIDE_PROFILE
-
-
-def _is_built_in(path: Path) -> bool:
-    from ilab_profiles.catalog import built_in_folder
-
-    return path.resolve().is_relative_to(built_in_folder().resolve())

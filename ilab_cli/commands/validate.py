@@ -193,7 +193,7 @@ def _in_force() -> Iterable[Finding]:
 def _mended(name: str) -> Iterable[Finding]:
     """What is still wrong with a file after its fixes; a profile that ships with the program is only checked."""
     from ilab_profiles import InputError
-    from ilab_profiles.catalog import built_in_folder, find
+    from ilab_profiles.catalog import built_in_name, find
 
     if name == STDIN:
         return _cannot_fix("standard input", "name a file")
@@ -201,8 +201,7 @@ def _mended(name: str) -> Iterable[Finding]:
         path = find(name)
     except InputError as error:
         return error.findings
-    ours = path.resolve().is_relative_to(built_in_folder().resolve())
-    refused = () if ours else _fix(path)
+    refused = () if built_in_name(path) else _fix(path)
     return _joined(_findings_of(name), refused)
 
 

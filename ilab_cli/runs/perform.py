@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import typer
@@ -100,9 +99,7 @@ def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:
     for finding in findings:
         origin = effective.origin(finding.path)
         if finding.position is None and origin is not None:
-            position = origin.position()
-            line = origin.document.line(position.line) if origin.document else ""
-            finding = replace(finding, position=position, line_text=line)
+            finding = origin.placed(finding)
         placed.append(finding)
     return placed
 

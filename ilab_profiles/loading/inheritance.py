@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_profiles.catalog import find, real
-from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.diagnostics import InputError
 from ilab_profiles.loading.layers import Kind, Layer, read_document
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
@@ -50,7 +50,7 @@ def named(document: Document, at: KeyPath, name: str, above: tuple[Path, ...]) -
         circle = " -> ".join(file.stem for file in (*above, real(path)))
         message = f"the profiles extend each other: {circle}"
         hint = "name another profile here, or give this one another name"
-        raise InputError(Finding("extends-circle", message, str(at[-1]), position, hint=hint, line_text=line))
+        raise InputError(document.finding("extends-circle", message, at, hint, path=str(at[-1])))
     return _follow(path, above)
 
 
@@ -70,9 +70,8 @@ def extend(document: Document, at: KeyPath = (), kind: Kind = "profile", above: 
     try:
         if isinstance(base, str):
             return [*named(document, (*at, "extends"), base, above), own]
-        place = document.position((*at, "extends"))
-        message = "extends takes the name of one profile"
-        raise InputError(Finding("bad-extends", message, "extends", place, line_text=document.line(place.line)))
+        message = "must be the name of one profile"
+        raise InputError(document.finding("bad-extends", message, (*at, "extends"), path="extends"))
     except InputError as error:
         raise InputError([*error.findings, *own.findings]) from None
 
@@ -89,17 +88,14 @@ def _follow(path: Path, above: tuple[Path, ...]) -> list[Layer]:
         return extend(document, above=above)
     strangers = [key for key in document.data if key not in BESIDE_PROFILE]
     if strangers:
-        place = document.position((strangers[0],), key=True)
         message = f"{strangers[0]!r} cannot stand beside `profile`"
-        raise InputError(Finding("unknown-key", message, strangers[0], place, line_text=document.line(place.line)))
+        raise InputError(document.finding("unknown-key", message, (strangers[0],), key=True))
     match document.data["profile"]:
         case str(name):
             return named(document, ("profile",), name, above)
         case Mapping():
             return extend(document, ("profile",), above=above)
-    position = document.position(("profile",))
-    message = "profile is a name, a path, or the settings themselves"
-    raise InputError(Finding("bad-value", message, "profile", position, line_text=document.line(position.line)))
+    raise InputError(document.finding("bad-value", "must be a name, a path, or the settings themselves", ("profile",)))
 
 
 def _at(data: Any, at: KeyPath) -> Mapping[str, Any]:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from ilab_profiles.diagnostics import Finding, InputError, Position, meant
-from ilab_profiles.models.fields import Section, mistaken_for
-from ilab_profiles.models.paths import Shape, fields, read_setting, shape_of, shapes, spellings
+from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.models.fields import Section
+from ilab_profiles.models.paths import Shape, fields, is_secret, read_setting, shape_of, shapes, spellings
 from ilab_profiles.models.profile import Profile
+from ilab_profiles.problems import known_names, unknown_key
 from ilab_profiles.rules.language import show
 from ilab_profiles.yaml.document import Document, KeyPath, masked
 
@@ -48,6 +49,12 @@ class Setting:
     def position(self, below: KeyPath = ()) -> Position:
         """Where the value, or a part of it, stands."""
         return Position(self.source) if self.document is None else self.document.position(self._written(below))
+
+    def placed(self, finding: Finding, below: KeyPath = ()) -> Finding:
+        """A finding about the value, or a part of it, with its place."""
+        position = self.position(below)
+        line = self.document.line(position.line) if self.document and not is_secret(finding.path) else ""
+        return replace(finding, position=position, line_text=line)
 
     def part(self, below: KeyPath, value: Any) -> Setting:
         """A part of the value, as a setting of its own."""
@@ -125,16 +132,14 @@ class _Reader:
         }
 
     def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
-        known = [*model.model_fields]
+        names = known_names(model.model_fields)
         if model is Profile:
-            known += ["extends"] if len(keys) > 1 else ["extends", "profile"]  # which are no settings
-        names = {name: name for name in (*known, *spellings(model)) if "-" not in name}
-        names |= {other: name for name, info in model.model_fields.items() for other in mistaken_for(info)}
+            names |= {name: name for name in (["extends"] if len(keys) > 1 else ["extends", "profile"])}
         where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
-        hint = meant(key, names)
+        message, hint = unknown_key(key, names, where)
         if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
             hint = "settings of the profile must be inside `profile:`"
-        self.report("unknown-key", f"{where} has no setting {key!r}", f"{prefix}{key}", keys, hint)
+        self.report("unknown-key", message, f"{prefix}{key}", keys, hint)
 
     def report(self, rule: str, message: str, path: str, keys: KeyPath, hint: str = "") -> None:
         position, line = self.locate(keys)

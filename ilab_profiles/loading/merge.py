@@ -7,20 +7,22 @@ it and what it shadows; every finding points to the value that has to change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from ilab_profiles.diagnostics import Finding, InputError, must_be
+from ilab_profiles.diagnostics import Finding, InputError, by_place
 from ilab_profiles.loading.layers import Layer, Setting
 from ilab_profiles.loading.phases import PHASES, replaced, settled
 from ilab_profiles.models.fields import Section
-from ilab_profiles.models.paths import fields, is_secret, items_of
+from ilab_profiles.models.paths import bounds_of, fields, is_secret, items_of
 from ilab_profiles.models.profile import Profile
+from ilab_profiles.problems import Problem, problems
 from ilab_profiles.rules.language import show
 from ilab_profiles.rules.violations import Violation, violations
+from ilab_profiles.yaml.document import KeyPath
 
 __all__ = ["Effective", "merge", "validate"]
 
@@ -70,16 +72,17 @@ def merge(layers: Sequence[Layer]) -> Effective:
     ranks |= {path: ranks[_giver(path, given)] for path, given in in_phases.items()}
     findings += _rule_findings(violations(profile), winners, ranks, wrong)
     if any(finding.severity == "error" for finding in findings):
-        raise InputError(sorted(findings, key=_in_reading_order))
+        raise InputError(sorted(findings, key=by_place))
     return Effective(profile, settings | in_phases, tuple(findings))
 
 
 def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[SectionT, list[Finding]]:
     """Make a model of the values in force; a default stands in for each wrong value, so that rules can see the rest."""
+    data = _nested(winners)
     try:
-        return model.with_rules_later(_nested(winners)), []
+        return model.with_rules_later(data), []
     except ValidationError as error:
-        findings = list(_field_findings(error, winners, fields(model)))
+        findings = [_field_finding(problem, winners, fields(model)) for problem in problems(error, model, data)]
     sound = {path: setting for path, setting in winners.items() if not _is_wrong(path, findings)}
     return model.with_rules_later(_nested(sound)), findings
 
@@ -87,11 +90,6 @@ def validate(model: type[SectionT], winners: Mapping[str, Setting]) -> tuple[Sec
 def _is_wrong(path: str, findings: Sequence[Finding]) -> bool:
     """Whether a finding is about the setting, or about an item of its list."""
     return any(f"{finding.path}.".startswith(f"{path}.") for finding in findings)
-
-
-def _in_reading_order(finding: Finding) -> tuple[str, int, int]:
-    place = finding.position
-    return (place.source, place.line, place.column) if place else ("", 0, 0)
 
 
 def _nested(winners: Mapping[str, Setting]) -> dict[str, Any]:
@@ -105,41 +103,25 @@ def _nested(winners: Mapping[str, Setting]) -> dict[str, Any]:
     return data
 
 
-def _field_findings(
-    error: ValidationError, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]
-) -> Iterator[Finding]:
-    seen: set[tuple[Any, ...]] = set()
-    for item in error.errors(include_url=False):
-        loc = item["loc"]
-        depth = max((n for n in range(len(loc) + 1) if ".".join(map(str, loc[:n])) in known), default=len(loc))
-        path = ".".join(map(str, loc[:depth]))
-        below = loc[depth:] if isinstance(next(iter(loc[depth:]), None), int) else ()  # else the branch of a union
-        if (path, below) in seen:
-            continue  # refused by every branch
-        seen.add((path, below))
-        yield _field_finding(path, item, below, winners.get(path), known)
-
-
-def _field_finding(
-    path: str, item: Any, below: tuple[int | str, ...], setting: Setting | None, known: Mapping[str, FieldInfo]
-) -> Finding:
+def _field_finding(problem: Problem, winners: Mapping[str, Setting], known: Mapping[str, FieldInfo]) -> Finding:
     """Say what is wrong with a value, or with a part of it, where that stands."""
-    position = setting.position(below) if setting else None
-    document = setting.document if setting and not is_secret(path) else None
-    line = document.line(position.line) if document and position else ""
-    given = item["input"] if below else setting.value if setting else None
-    value = f"{show(given)[:60]}: " if setting and not is_secret(path) else ""
-    rule = "gpu-selection" if item["type"] == "gpu_selection" else "bad-value"
-    hint = _described(known[path], below) if path in known else ""
-    where = ".".join(map(str, (path, *below)))
-    return Finding(rule, f"{value}{must_be(item)}", where, position, hint=hint, line_text=line)
+    at = problem.at
+    depth = next((n for n in range(len(at), 0, -1) if ".".join(map(str, at[:n])) in known), len(at))
+    path, below = ".".join(map(str, at[:depth])), at[depth:]
+    hint = f"write {bounds_of(_field(known[path], below))}" if path in known else problem.hint
+    finding = Finding(problem.rule, problem.message, ".".join(map(str, at)), hint=hint)
+    if path not in winners:
+        return finding
+    if not is_secret(path):
+        finding = replace(finding, message=f"{show(problem.given)[:60]}: {problem.message}")
+    return winners[path].placed(finding, below)
 
 
-def _described(info: FieldInfo, below: tuple[int | str, ...]) -> str:
-    """What a setting is, or the one below it in an item of a list."""
+def _field(info: FieldInfo, below: KeyPath) -> FieldInfo:
+    """The field of a setting, or the one below it in an item of a list."""
     model = items_of(info.annotation)
     inner = model.model_fields.get(str(below[1])) if model and len(below) > 1 else None
-    return (inner or info).description or ""
+    return inner or info
 
 
 def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:
@@ -151,20 +133,11 @@ def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:
 def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: Mapping[str, int]) -> Finding:
     """Place a violation at the setting, of those that bring it about, that the strongest layer gave."""
     given = [path for path in violation.involved if path in winners]
-    setting = winners[max(given, key=lambda path: ranks[path])] if given else None
-    position = setting.position() if setting else None
-    line = setting.document.line(position.line) if setting and setting.document and position else ""
     fix = tuple((path, show(value)) for path, value in violation.fix.items())
-    return Finding(
-        violation.rule,
-        violation.message,
-        violation.path,
-        position,
-        violation.why,
-        severity=violation.severity,
-        line_text=line,
-        fix=fix,
+    finding = Finding(
+        violation.rule, violation.message, violation.path, why=violation.why, severity=violation.severity, fix=fix
     )
+    return winners[max(given, key=lambda path: ranks[path])].placed(finding) if given else finding
 
 
 def _rule_findings(

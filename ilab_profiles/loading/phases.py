@@ -28,12 +28,10 @@ def replaced(layers: Sequence[Layer]) -> Iterator[Layer]:
     data = _said(_DATA, stronger)
     if given is None or not given.value or not data or not data[-1].value:
         return
-    position = data[-1].position()
-    line = data[-1].document.line(position.line) if data[-1].document else ""
     message = f"takes the place of the phases that {_source(given)} has: the training is one, on these data"
     hint = "for phases on other data, set train.phases"
-    warning = Finding("phases-replaced", message, _DATA, position, hint=hint, severity="warning", line_text=line)
-    yield Layer({PHASES: replace(data[-1], value=[])}, (warning,))
+    warning = Finding("phases-replaced", message, _DATA, hint=hint, severity="warning")
+    yield Layer({PHASES: replace(data[-1], value=[])}, (data[-1].placed(warning),))
 
 
 def settled(profile: Profile, layers: Sequence[Layer]) -> tuple[Profile, dict[str, list[Setting]]]:

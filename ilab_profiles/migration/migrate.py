@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ilab_profiles.diagnostics import Finding, InputError, must_be, nearest
+from ilab_profiles.diagnostics import Finding, InputError, by_place
 from ilab_profiles.migration.result import SILENT, Dropped, Mapped, Migration
 from ilab_profiles.migration.table import OLDER_DEFAULTS, TABLE, Older
 from ilab_profiles.migration.values import Drop
@@ -21,6 +21,7 @@ from ilab_profiles.models.config import Config
 from ilab_profiles.models.fields import Section
 from ilab_profiles.models.paths import fields, find_field, items_of, section_of
 from ilab_profiles.models.profile import Profile
+from ilab_profiles.problems import problems, unknown_key
 from ilab_profiles.rules.language import show
 from ilab_profiles.rules.violations import Violation, violations
 from ilab_profiles.yaml.document import Document, KeyPath
@@ -30,6 +31,7 @@ __all__ = ["Dropped", "Mapped", "Migration", "migrate"]
 
 _SECTIONS = {path[:at] for path in TABLE for at, character in enumerate(path) if character == "."}
 _TODAY = ("profile", "extends")  # keys at the top of today's files, which the older program never had
+_IDLE = "leave it out: it never had an effect"
 _LEFT_OUT = "left out: today's default holds"
 
 
@@ -66,10 +68,8 @@ def _refuse_others(document: Document, given: Mapping[str, Any]) -> None:
     hint = "give it a config.yaml or a system profile of the older ilab"
     for key in _TODAY:
         if key in document.data:
-            place = document.position((key,), key=True)
             message = f"{key!r} at the top makes it a file of today's ilab: there is nothing to migrate"
-            line = document.line(place.line)
-            raise InputError(Finding("no-older-config", message, key, place, hint=hint, line_text=line))
+            raise InputError(document.finding("no-older-config", message, (key,), hint, key=True))
     if _SECTIONS.isdisjoint(document.data) or all(map(_is_todays, given)):
         message = "it holds no setting that only the older ilab had: there is nothing to migrate"
         raise InputError(Finding("no-older-config", message, position=document.position(()), hint=hint))
@@ -109,14 +109,14 @@ class _Work:
             if path in TABLE:
                 self.given[path] = value
             elif path not in _SECTIONS:
-                message = f"{key!r} was no setting of the older ilab either"
-                self._report("unknown-key", message, path, _meant(key, path), key=here)
+                message, hint = unknown_key(str(key), _known(key, path), "the older ilab", _IDLE)
+                self._report("unknown-key", message, path, hint, key=here)
             elif isinstance(value, Mapping) and value:
                 self.walk(value, here)
             elif value in (None, {}):
                 self.dropped[path] = Dropped(path, value, "an empty section")
             else:
-                message = f"it held settings of its own, not {show(value)[:60]}"
+                message = f"must be a section, not {show(value)[:60]}"
                 self._report("not-a-section", message, path, _LEFT_OUT, key=here)
 
     def take(self, row: Older) -> None:
@@ -190,7 +190,7 @@ class _Work:
             self._nested(Config),
             tuple(sorted(mapped, key=lambda item: order[item.old])),
             tuple(item for old, item in self.dropped.items() if old not in kept),
-            tuple(sorted(self.findings, key=_in_reading_order)),
+            tuple(sorted(self.findings, key=by_place)),
         )
 
     def _nested(self, model: type[Section]) -> dict[str, Any]:
@@ -216,20 +216,18 @@ class _Work:
 
     def _report(self, rule: str, message: str, old: str, hint: str = "", *, key: KeyPath = ()) -> None:
         """Add a finding at the value of an old setting, or at a key."""
-        place = self.document.position(key or tuple(old.split(".")), key=bool(key))
-        line = self.document.line(place.line)
-        self.findings.append(Finding(rule, message, old, place, hint=hint, severity="warning", line_text=line))
+        at = key or tuple(old.split("."))
+        self.findings.append(
+            self.document.finding(rule, message, at, hint, path=old, key=bool(key), severity="warning")
+        )
 
 
-def _meant(key: str, path: str) -> str:
-    """The hint for an unknown key: the nearest one of its section, else the same key where it belongs."""
+def _known(key: str, path: str) -> dict[str, str]:
+    """What an unknown key may stand for, with its whole path: a setting of its section, or its namesake elsewhere."""
     section = path.removesuffix(key)
     siblings = {known.removeprefix(section).split(".")[0] for known in TABLE if known.startswith(section)}
     elsewhere = [known for known in TABLE if known.endswith(f".{key}")]
-    close = nearest(key, siblings, cutoff=0.8)
-    if close or elsewhere:
-        return f"did you mean {f'{section}{close}' if close else elsewhere[0]}?"
-    return "leave it out: it never had an effect"
+    return {name: f"{section}{name}" for name in siblings} | ({key: elsewhere[0]} if elsewhere else {})
 
 
 def _refusal(path: str, value: Any) -> str:
@@ -243,9 +241,5 @@ def _refusal(path: str, value: Any) -> str:
     try:
         model.with_rules_later({name: value})
     except ValidationError as error:
-        return must_be(error.errors(include_url=False)[0])
+        return next(problems(error, model, {name: value})).message
     return ""
-
-
-def _in_reading_order(finding: Finding) -> tuple[int, int]:
-    return (finding.position.line, finding.position.column) if finding.position else (0, 0)

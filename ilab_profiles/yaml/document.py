@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ilab_profiles.diagnostics import Position, nearest
+from ilab_profiles.diagnostics import Finding, Position, Severity, nearest
 
 __all__ = ["Document", "KeyPath", "masked", "resolve_scalar"]
 
@@ -49,7 +49,7 @@ class Document:
     _lines: list[str] = field(default_factory=list, repr=False, compare=False)
 
     def position(self, path: KeyPath, *, key: bool = False) -> Position:
-        """Where a value (or its key) stands; for a path that is not there, where its nearest parent's key stands.
+        """Where a value (or its key) stands; for a path that is not there, where its nearest parent does, at its key.
 
         Data that Python made, without a text, have a name but no lines.
         """
@@ -57,8 +57,28 @@ class Document:
         while path:
             if path in places:
                 return Position(self.source, *places[path])
-            path, places = path[:-1], self.keys
+            path = path[:-1]
+            places = self.keys if path in self.keys else self.values
         return Position(self.source) if self.data and not self.text else Position(self.source, 1, 1)
+
+    def finding(
+        self,
+        rule: str,
+        message: str,
+        at: KeyPath,
+        hint: str = "",
+        *,
+        path: str = "",
+        key: bool = False,
+        severity: Severity = "error",
+    ) -> Finding:
+        """A finding about the value ``at`` a place, or about its key if there is one, with the line it stands in.
+
+        The rest is as :class:`~ilab_profiles.diagnostics.Finding` takes it; ``path`` is that of the keys if not given.
+        """
+        place = self.position(at, key=key and at in self.keys)
+        path = path or "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+        return Finding(rule, message, path, place, hint=hint, severity=severity, line_text=self.line(place.line))
 
     @property
     def lines(self) -> list[str]:

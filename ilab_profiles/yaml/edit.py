@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
-from ilab_profiles.diagnostics import Finding, InputError
+from ilab_profiles.diagnostics import InputError
 from ilab_profiles.yaml.document import Document, KeyPath, resolve_scalar
 from ilab_profiles.yaml.read import parse
 from ilab_profiles.yaml.write import dump, scalar
@@ -68,9 +68,7 @@ def changed(data: Any, path: KeyPath, value: object) -> Any:
 
 def refusal(document: Document, path: KeyPath, rule: str, message: str, hint: str = "") -> InputError:
     """The refusal to change what stands at a path."""
-    position = document.position(path, key=True)
-    dotted = ".".join(map(str, path))
-    return InputError(Finding(rule, message, dotted, position, hint=hint, line_text=document.line(position.line)))
+    return InputError(document.finding(rule, message, path, hint, path=".".join(map(str, path)), key=True))
 
 
 def _holds(data: Any, path: KeyPath, value: object) -> bool:

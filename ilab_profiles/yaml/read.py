@@ -174,7 +174,7 @@ class _Builder:
         try:
             return convert(node.value)
         except (KeyError, ValueError, TypeError):
-            self.report("bad-tagged-value", f"the value is no {_tag(node).rpartition(':')[2]}", node)
+            self.report("bad-tagged-value", f"the value cannot be read as {_tag(node).rpartition(':')[2]}", node)
             return None
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Any]:

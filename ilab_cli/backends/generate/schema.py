@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from ilab_profiles.diagnostics import Finding, Severity, kind_of, meant, must_be
+from ilab_profiles.diagnostics import Finding, by_place
+from ilab_profiles.problems import problems as refused
 from ilab_profiles.yaml.document import Document, KeyPath
 
 __all__ = ["Knowledge", "Skill", "problems"]
@@ -89,61 +90,13 @@ def problems(document: Document, model: type[Knowledge] | type[Skill]) -> list[F
     try:
         model.model_validate(document.data)
     except ValidationError as error:
-        found += [_of_pydantic(document, model, item) for item in error.errors(include_url=False)]
+        found += [problem.finding(document) for problem in refused(error, model, document.data)]
     if model is Knowledge:
         found += [*_few_questions(document, listed), *_wrong_source(document)]
         found = _by_version(document, listed, found)
     else:
         found += _mixed_contexts(document, listed)
-    return sorted(
-        found, key=lambda finding: (finding.position.line, finding.position.column) if finding.position else (0, 0)
-    )
-
-
-def _finding(
-    document: Document,
-    rule: str,
-    path: KeyPath,
-    message: str,
-    hint: str = "",
-    *,
-    key: bool = False,
-    severity: Severity = "error",
-) -> Finding:
-    """A finding at a value, at its key, or where it is missing at the group that should have it."""
-    missing = rule == "missing-key"
-    position = document.position(path[:-1] if missing else path, key=key)
-    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
-    line = document.line(position.line)
-    return Finding(rule, message, name, position, hint=hint, line_text=line, severity=severity)
-
-
-_QUOTES = {"string_type": "put it in quotes", "int_type": "write it without quotes or a point"}
-
-
-def _of_pydantic(document: Document, model: type[BaseModel], item: Any) -> Finding:
-    """One of pydantic's errors at its place in the file."""
-    path: KeyPath = item["loc"]
-    kind, given = item["type"], item["input"]
-    if kind == "missing":
-        return _finding(document, "missing-key", path, f"the key `{path[-1]}` is missing")
-    if kind == "extra_forbidden":
-        known = {key: key for key in _keys_at(model, path[:-1])}
-        hint = meant(str(path[-1]), known)
-        return _finding(document, "unknown-key", path, f"unknown key `{path[-1]}`", hint, key=True)
-    if kind == "string_too_short" or given is None:
-        return _finding(document, "bad-value", path, "must not be empty")
-    hint = "" if isinstance(given, (list, dict)) else _QUOTES.get(kind, "")
-    return _finding(document, "bad-value", path, f"{must_be(item)}, not {kind_of(given)}", hint)
-
-
-def _keys_at(model: Any, path: KeyPath) -> list[str]:
-    """The keys that a part of the data may have."""
-    for part in path:
-        if isinstance(part, str):
-            inner = model.model_fields[part].annotation
-            model = get_args(inner)[0] if get_origin(inner) is list else inner
-    return [*model.model_fields]
+    return sorted(found, key=by_place)
 
 
 def _version(document: Document) -> int:
@@ -156,7 +109,7 @@ def _wrong_version(document: Document) -> Iterator[Finding]:
     given = document.data.get("version", 1)
     if isinstance(given, int) and not isinstance(given, bool) and given not in _LEAST_EXAMPLES:
         message = f"unknown version {given}"
-        yield _finding(document, "unknown-version", ("version",), message, f"write `version: {NEWEST}`")
+        yield document.finding("unknown-version", message, ("version",), f"write `version: {NEWEST}`")
 
 
 def _few_examples(document: Document, given: int) -> Iterator[Finding]:
@@ -165,11 +118,11 @@ def _few_examples(document: Document, given: int) -> Iterator[Finding]:
     least, newest = _LEAST_EXAMPLES[version], _LEAST_EXAMPLES[NEWEST]
     if given < least:
         message = f"at least {least} seed examples are needed, not {given}"
-        yield _finding(document, "few-examples", path, message, key=True)
+        yield document.finding("few-examples", message, path, key=True)
     elif given < newest:
         message = f"{given} of the {newest} seed examples that version {NEWEST} asks for"
         hint = f"version {version}, as which the file is read, asks for {least}"
-        yield _finding(document, "few-examples", path, message, hint, key=True, severity="warning")
+        yield document.finding("few-examples", message, path, hint, key=True, severity="warning")
 
 
 def _few_questions(document: Document, examples: list[Any]) -> Iterator[Finding]:
@@ -178,7 +131,7 @@ def _few_questions(document: Document, examples: list[Any]) -> Iterator[Finding]
         if isinstance(pairs, list) and len(pairs) < _LEAST_QUESTIONS:
             message = f"at least {_LEAST_QUESTIONS} questions are needed for each context, not {len(pairs)}"
             path: KeyPath = ("seed_examples", number, "questions_and_answers")
-            yield _finding(document, "few-questions", path, message, key=True)
+            yield document.finding("few-questions", message, path, key=True)
 
 
 def _repeated_examples(document: Document, examples: list[Any]) -> Iterator[Finding]:
@@ -186,7 +139,7 @@ def _repeated_examples(document: Document, examples: list[Any]) -> Iterator[Find
         if isinstance(example, dict) and example in examples[:number]:
             first = document.position(("seed_examples", examples.index(example))).line
             message = f"this seed example is already in line {first}"
-            yield _finding(document, "repeated-example", ("seed_examples", number), message, "write another one")
+            yield document.finding("repeated-example", message, ("seed_examples", number), "write another one")
 
 
 def _mixed_contexts(document: Document, examples: list[Any]) -> Iterator[Finding]:
@@ -195,7 +148,7 @@ def _mixed_contexts(document: Document, examples: list[Any]) -> Iterator[Finding
         path: KeyPath = ("seed_examples", grounded.index(False))
         message = "this example has no context, others have one"
         hint = "it is used as an example of a free-form skill; give each example a context, or none"
-        yield _finding(document, "mixed-contexts", path, message, hint, severity="warning")
+        yield document.finding("mixed-contexts", message, path, hint, severity="warning")
 
 
 def _by_version(document: Document, examples: list[Any], found: list[Finding]) -> list[Finding]:
@@ -205,13 +158,13 @@ def _by_version(document: Document, examples: list[Any], found: list[Finding]) -
         if "task_description" in document.data:
             message = f"version {NEWEST} of knowledge has no `task_description`"
             hint = "say it in `document_outline`, and leave this key out"
-            found = [*found, _finding(document, "unknown-key", ("task_description",), message, hint, key=True)]
+            found = [*found, document.finding("unknown-key", message, ("task_description",), hint, key=True)]
         return found
     if any(isinstance(item, dict) and "question" in item for item in examples):
         message = f"knowledge of version {version} cannot be used: its examples have no context"
         hint = f"write `version: {NEWEST}`, a `document_outline`, and `questions_and_answers` for each `context`"
-        found = [f for f in found if not f.path.startswith("seed_examples[") and "`document_outline`" not in f.message]
-        return [_finding(document, "old-version", ("version",), message, hint), *found]
+        found = [f for f in found if not f.path.startswith("seed_examples[") and f.path != "document_outline"]
+        return [document.finding("old-version", message, ("version",), hint), *found]
     return found
 
 
@@ -227,21 +180,21 @@ def _wrong_source(document: Document) -> Iterator[Finding]:
     repo, commit, patterns = (source.get(key) for key in ("repo", "commit", "patterns"))
     if isinstance(repo, str) and (message := _wrong_repo(repo.strip())):
         hint = f"known are {', '.join(f'{scheme}://' for scheme in _SCHEMES)}, user@host:path and folders"
-        yield _finding(document, "bad-repository", ("document", "repo"), message, hint)
+        yield document.finding("bad-repository", message, ("document", "repo"), hint)
     if isinstance(commit, str) and commit.strip() and not _COMMIT.fullmatch(commit.strip()):
         message = "is not the hash of a commit, 7 to 64 hexadecimal digits"
         hint = "a branch or tag may move: `git rev-parse NAME` tells the hash that it has now"
-        yield _finding(document, "bad-commit", ("document", "commit"), message, hint)
+        yield document.finding("bad-commit", message, ("document", "commit"), hint)
     listed = patterns if isinstance(patterns, list) else []
     if patterns == []:
-        yield _finding(document, "bad-value", ("document", "patterns"), "must not be empty", 'for example `- "*.md"`')
+        yield document.finding("bad-value", "must not be empty", ("document", "patterns"), 'for example `- "*.md"`')
     for number, pattern in enumerate(listed):
         path: KeyPath = ("document", "patterns", number)
         if isinstance(pattern, str) and _leads_out(pattern.strip()):
             hint = "write it from the repository's own folder, without `..`"
-            yield _finding(document, "outside-repository", path, "leads out of the repository", hint)
+            yield document.finding("outside-repository", "leads out of the repository", path, hint)
         elif isinstance(pattern, str) and pattern in listed[:number]:
-            yield _finding(document, "repeated-pattern", path, "is given twice", "leave it out")
+            yield document.finding("repeated-pattern", "is given twice", path, "leave it out")
 
 
 def _wrong_repo(repo: str) -> str:

@@ -13,15 +13,17 @@ than the data set holds repeats it. What the data sets hold is the business of :
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from ilab_profiles import Finding, InputError, Mix, Position
-from ilab_profiles.diagnostics import meant
+from ilab_profiles.diagnostics import by_place
+from ilab_profiles.problems import checked
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
 
@@ -31,9 +33,39 @@ Kind = Literal["knowledge", "skills"]
 KINDS: dict[Kind, str] = {"knowledge": "knowledge_recipes", "skills": "skill_recipes"}
 """The kinds of data that are mixed apart, and the setting that names the recipes of each."""
 
-_EXAMPLE = "write `datasets: [{path: data.jsonl, sampling_size: 1.0}]`"
-_KEYS = ("datasets", "sys_prompt", "metadata")
-_DATA_SET_KEYS = ("path", "sampling_size")
+
+_SIZES = "1.0 stands for all rows, 0.5 for half of them, 3.0 for all of them three times, 100 for 100 rows"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class _Item(_Part):
+    """One of ``datasets``."""
+
+    path: str = Field(min_length=1)
+    sampling_size: int | Annotated[float, Field(allow_inf_nan=False)] = Field(gt=0, description=_SIZES)
+
+
+class _Metadata(BaseModel):
+    """What the older ilab writes beside; only the prompt is of use."""
+
+    model_config = ConfigDict(strict=True, hide_input_in_errors=True)
+
+    sys_prompt: str | None = None
+
+
+class _Recipe(_Part):
+    """A recipe, whose data sets are looked at one by one."""
+
+    datasets: list[Any] = Field(min_length=1)
+    sys_prompt: str | None = None
+    metadata: _Metadata | None = None
+
+    @property
+    def system_prompt(self) -> str | None:
+        return self.sys_prompt or (self.metadata.sys_prompt if self.metadata else None) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +112,10 @@ def read_recipes(mix: Mix, to_be_made: Collection[str] = ()) -> tuple[list[DataS
     findings: list[Finding] = []
     for kind, setting in KINDS.items():
         for number, file in enumerate(map(Path, getattr(mix, setting))):
-            for item in () if os.path.realpath(file) in to_be_made else _recipe(file, kind, number):
-                if isinstance(item, Finding):
-                    findings.append(item)
-                else:
-                    data_sets.append(item)
+            if os.path.realpath(file) not in to_be_made:
+                sound, wrong = _recipe(file, kind, number)
+                data_sets += sound
+                findings += sorted(wrong, key=by_place)
     if not data_sets and not findings and not to_be_made:
         findings.append(
             Finding(
@@ -102,97 +133,39 @@ def _setting(kind: Kind) -> str:
     return f"generate.mix.{KINDS[kind]}"
 
 
-def _recipe(file: Path, kind: Kind, number: int) -> Iterator[DataSet | Finding]:
+def _recipe(file: Path, kind: Kind, number: int) -> tuple[list[DataSet], list[Finding]]:
     try:
         document = read(file)
     except InputError as error:
-        yield from (replace(finding, path=_setting(kind)) for finding in error.findings)
-        return
-    findings = [*_unknown(document, (), _KEYS), *_prompt_findings(document)]
-    yield from findings
-    items = document.data.get("datasets")
-    if not isinstance(items, list) or not items:
-        yield _finding(document, ("datasets",), "`datasets` must be a list of data sets, at least one", _EXAMPLE)
-        return
-    prompt = None if findings else _system_prompt(document.data)
-    for index, item in enumerate(items):
-        problems = [*_data_set_findings(document, index, item)]
-        yield from problems
-        if not any(problem.severity == "error" for problem in problems):
-            found = file.parent / item["path"]
-            place = document.position(("datasets", index, "path"))
-            yield DataSet(kind, (number, index), file, item["path"], found, item["sampling_size"], prompt, place)
+        return [], [replace(finding, path=_setting(kind)) for finding in error.findings]
+    recipe, findings = checked(_Recipe, document.data, document)
+    data_sets = []
+    for index, given in enumerate(recipe.datasets if recipe else ()):
+        at: KeyPath = ("datasets", index)
+        item, wrong = checked(_Item, given, document, at)
+        wrong += _doubts(given, document, at) if isinstance(given, dict) else ()
+        findings += wrong
+        if recipe and item and all(finding.severity == "warning" for finding in wrong):
+            found, place = file.parent / item.path, document.position((*at, "path"))
+            size, prompt = item.sampling_size, recipe.system_prompt
+            data_sets.append(DataSet(kind, (number, index), file, item.path, found, size, prompt, place))
+    return data_sets, findings
 
 
-def _data_set_findings(document: Document, index: int, item: Any) -> Iterator[Finding]:
-    where: KeyPath = ("datasets", index)
-    if not isinstance(item, dict):
-        yield _finding(document, where, "a data set must be a section with `path` and `sampling_size`", _EXAMPLE)
-        return
-    unknown = list(_unknown(document, where, _DATA_SET_KEYS))
-    yield from unknown
-    missing = [key for key in _DATA_SET_KEYS if key not in item]
-    if missing and not unknown:
-        yield _finding(document, where, f"`{'` and `'.join(missing)}` missing", "1.0 takes all of a data set")
-    if "path" in item:
-        yield from _path_findings(document, (*where, "path"), item["path"])
-    if "sampling_size" in item:
-        yield from _size_findings(document, (*where, "sampling_size"), item["sampling_size"])
-
-
-def _path_findings(document: Document, where: KeyPath, path: Any) -> Iterator[Finding]:
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
-        yield _finding(document, where, "`path` must be the path of a JSONL file")
-        return
+def _doubts(item: dict[str, Any], document: Document, at: KeyPath) -> Iterator[Finding]:
+    """What is wrong with a data set whose form is right."""
+    path, size = item.get("path"), item.get("sampling_size")
     folder = Path(document.source).parent.resolve()
     try:
-        inside = (folder / path).resolve().is_relative_to(folder)
-    except (OSError, RuntimeError) as error:  # a loop of symbolic links
-        yield _finding(document, where, f"{path}: {error}")
-        return
-    if not inside:
-        hint = "put the recipe into a folder that holds its data, and name it there; several recipes can be named"
-        yield _finding(document, where, f"{path} leads outside the folder of the recipe", hint, rule="path-outside")
-
-
-def _size_findings(document: Document, where: KeyPath, size: Any) -> Iterator[Finding]:
-    number = isinstance(size, int | float) and not isinstance(size, bool)
-    if not number or not math.isfinite(size) or size <= 0:
-        hint = "for example 1.0 for all rows, 0.5 for half of them, 3.0 for all of them three times, 100 for 100 rows"
-        yield _finding(document, where, "`sampling_size` must be a ratio or a count above 0", hint)
-    elif isinstance(size, int) and size == 1:
-        message = "`sampling_size: 1` takes a single row"
-        yield replace(_finding(document, where, message, "write 1.0 for all rows"), severity="warning")
-
-
-def _prompt_findings(document: Document) -> Iterator[Finding]:
-    metadata = document.data.get("metadata")
-    if metadata is not None and not isinstance(metadata, dict):
-        yield _finding(document, ("metadata",), "`metadata` must be a section")
-        metadata = None
-    for where, holder in ((("sys_prompt",), document.data), (("metadata", "sys_prompt"), metadata or {})):
-        if not isinstance(holder.get("sys_prompt"), str | None):
-            yield _finding(document, where, "`sys_prompt` must be text")
-
-
-def _system_prompt(data: dict[str, Any]) -> str | None:
-    return data.get("sys_prompt") or (data.get("metadata") or {}).get("sys_prompt") or None
-
-
-def _unknown(document: Document, where: KeyPath, known: Sequence[str]) -> Iterator[Finding]:
-    holder: Any = document.data
-    for key in where:
-        holder = holder[key]
-    for key in holder:
-        if key not in known:
-            hint = meant(str(key), {name: name for name in known})
-            finding = _finding(document, (*where, key), f"unknown key `{key}`", hint, rule="unknown-key")
-            yield replace(finding, position=document.position((*where, key), key=True))
-
-
-def _finding(document: Document, where: KeyPath, message: str, hint: str = "", rule: str = "recipe") -> Finding:
-    position = document.position(where)
-    return Finding(rule, message, position=position, hint=hint, line_text=document.line(position.line))
+        if isinstance(path, str) and not (folder / path).resolve().is_relative_to(folder):
+            hint = "put the recipe into a folder that holds its data, and name it there; several recipes can be named"
+            message = f"{path} leads outside the folder of the recipe"
+            yield document.finding("path-outside", message, (*at, "path"), hint)
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of symbolic links, a name that no file can have
+        yield document.finding("bad-value", f"{path!r}: {error}", (*at, "path"))
+    if type(size) is int and size == 1:
+        message, where = "1 takes a single row", (*at, "sampling_size")
+        yield document.finding("single-row", message, where, "write 1.0 for all rows", severity="warning")
 
 
 def _repeated(data_sets: Sequence[DataSet]) -> Iterator[Finding]:

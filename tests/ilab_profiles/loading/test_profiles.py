@@ -158,7 +158,7 @@ def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str
         ("train: {phases:\n  [{name: phase01}, {}]}\n", "phase01"),
         ("train: {phases: [{name:\n  a/b}]}\n", "a/b: "),
         ("train: {phases: [{name:\n  ..}]}\n", "..: must match the pattern"),
-        ("train: {gpus:\n  .inf}\n", ".inf: a GPU selection"),
+        ("train: {gpus:\n  .inf}\n", ".inf: must be"),
         ("train: {output_dir:\n  ''}\n", "must not be empty"),
         ("profile:\n  [single_gpu]\n", "[single_gpu]: must be"),
     ],

@@ -7,11 +7,11 @@ The blocks themselves stand beside this file: those that ask the teacher in ``ll
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from ilab_cli.backends.client.requests import Answer, Refused, Request
 from ilab_profiles import Finding
@@ -81,10 +81,10 @@ class Source:
         position: Position | None = None,
     ) -> None:
         """Collect a finding about what stands ``below``, or at another position of the file."""
-        path = (*self.at, *below)
-        position = position or self.document.position(path, key=key and path in self.document.keys)
-        text = self.document.line(position.line)
-        self.findings.append(Finding(rule, message, position=position, hint=hint, severity=severity, line_text=text))
+        finding = self.document.finding(rule, message, (*self.at, *below), hint, key=key, severity=severity)
+        if position:
+            finding = replace(finding, position=position, line_text=self.document.line(position.line))
+        self.findings.append(finding)
 
     def file(self, name: str, *below: str | int) -> Path | None:
         """A file that is named ``below``, relative to this one; that it is not there is a finding."""
@@ -103,7 +103,17 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: str
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The block's name, which requests and counts are known by."""
+        return self._name
+
+    def called(self, name: str) -> Self:
+        """The block under its name, which stands beside its ``config``."""
+        self._name = name
+        return self
 
     def open(self, source: Source) -> None:
         """Read what the block needs beside its own fields; what is wrong goes to ``source.findings``."""

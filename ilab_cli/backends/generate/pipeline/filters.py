@@ -63,7 +63,7 @@ class FilterByValue(Block):
                     _CONVERTED[self.convert_dtype][0](0 if value is None else value)
                 except (TypeError, ValueError, OverflowError):
                     hint = "convert_dtype tells what it is compared as"
-                    source.find("bad-value", f"{value!r} is no {self.convert_dtype}", key, hint=hint)
+                    source.find("bad-value", f"{value!r} cannot be read as {self.convert_dtype}", key, hint=hint)
 
     @staticmethod
     def _several(value: Any) -> list[Any]:

@@ -13,6 +13,10 @@ from ilab_profiles.models.generate import Generate
 __all__ = ["GenKwargs", "ParserKwargs"]
 
 
+_EXTRAS = ("top_k", "min_p", "best_of", "repetition_penalty", "min_tokens", "guided_json", "chat_template_kwargs")
+"""What some endpoints know that is no key of its own here."""
+
+
 class _ExtraBody(BaseModel):
     """What an endpoint gets as it is; only the seed must be a number, as each further sample counts on from it."""
 
@@ -44,7 +48,7 @@ class GenKwargs(BaseModel):
     top_logprobs: int | None = None
     response_format: dict[str, Any] | None = None
     user: str | None = None
-    extra_body: _ExtraBody = _ExtraBody()
+    extra_body: _ExtraBody = Field(default=_ExtraBody(), json_schema_extra={"x-mistaken": list(_EXTRAS)})
 
     def samples(self, settings: Generate) -> int:
         """How many answers to one request."""

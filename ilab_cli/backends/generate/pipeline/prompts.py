@@ -18,6 +18,7 @@ from ilab_cli.backends.generate.pipeline.block import Row, Source
 from ilab_cli.backends.generate.pipeline.validate import unknown_keys
 from ilab_profiles import InputError
 from ilab_profiles.diagnostics import Position, nearest
+from ilab_profiles.problems import kind_of
 from ilab_profiles.yaml.document import Document
 from ilab_profiles.yaml.read import read
 
@@ -76,7 +77,7 @@ def open_prompt(path: Path, source: Source) -> Prompt | None:
         source.findings.extend(error.findings)
         return None
     source, others = Source(document, (), source.settings), source.findings
-    unknown_keys(source, "a prompt", KEYS)
+    unknown_keys(source, {key: key for key in KEYS})
     _check_tags(source)
     sections = {name: _text(source, name) for name in SECTIONS}
     if not any(text.strip() for text in sections.values()):
@@ -117,7 +118,7 @@ def _check_tags(source: Source) -> None:
     for key in ("start_tags", "end_tags"):
         tags = source.document.data.get(key) or [""]
         if not isinstance(tags, list) or not all(isinstance(tag, str | None) for tag in tags):
-            source.find("bad-value", f"{key} must be a list of texts", key, key=True, hint='write a list: ["<tag>"]')
+            source.find("bad-value", "must be a list of texts", key, key=True, hint='write a list: ["<tag>"]')
         else:
             counts.append(len(tags))
     if len(set(counts)) > 1:
@@ -128,7 +129,9 @@ def _check_tags(source: Source) -> None:
 def _text(source: Source, name: str) -> str:
     value = source.document.data.get(name)
     if isinstance(value, dict | list):
-        source.find("bad-value", f"{name} must be text", name, key=True, hint="write | and the text below it")
+        source.find(
+            "bad-value", f"must be text, not {kind_of(value)}", name, key=True, hint="write | and the text below it"
+        )
         return ""
     return "" if value is None else str(value)
 

@@ -17,7 +17,7 @@ from ilab_cli.backends.generate.pipeline.block import Block, Source
 from ilab_cli.backends.generate.pipeline.flow import SEEDS, flow
 from ilab_cli.backends.generate.pipeline.options import GenKwargs
 from ilab_cli.backends.generate.pipeline.stream import Iter, Pipeline, Step
-from ilab_cli.backends.generate.pipeline.validate import unknown_key, unknown_keys, validated
+from ilab_cli.backends.generate.pipeline.validate import unknown_keys, validated
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import nearest
 from ilab_profiles.models.generate import Generate
@@ -42,9 +42,14 @@ BLOCKS: Mapping[str, type[Block]] = {
 }
 _TYPES = (*BLOCKS, "IterBlock", "ImportBlock")
 _REPEATABLE = tuple(kind for kind in BLOCKS if kind != "SetToMajorityValueBlock")  # that one needs all rows at once
-_TOP = ("version", "blocks", "metadata", "datamixing")
+_TOP = {name: name for name in ("version", "blocks", "metadata", "datamixing")} | {"block_configs": "blocks"}
 
 _Columns = Annotated[list[str], BeforeValidator(lambda value: value or [])]  # null and false are none, too
+
+
+def _called_before_1_0(name: str) -> Any:
+    """A key that had another name before version 1.0 of the format."""
+    return Field(json_schema_extra={"x-mistaken": [name]})
 
 
 class _Entry(BaseModel):
@@ -52,9 +57,9 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: str
-    type: str
-    config: dict[str, Any]
+    name: str = _called_before_1_0("block_name")
+    type: str = _called_before_1_0("block_type")
+    config: dict[str, Any] = _called_before_1_0("block_config")
     drop_columns: _Columns = Field(default_factory=list)
     drop_duplicates: _Columns = Field(default_factory=list)
     gen_kwargs: GenKwargs = GenKwargs()
@@ -126,14 +131,14 @@ def _imported(entry: _Entry, available: Columns, source: Source, trail: tuple[Pa
         return [], None
     steps, available = _steps(path, available, source.settings, source.findings, trail)
     if entry.drop_columns or entry.drop_duplicates:
-        nothing = columns.DuplicateColumns(name=entry.name, columns_map={})
+        nothing = columns.DuplicateColumns(columns_map={}).called(entry.name)
         steps.append(Step(nothing, tuple(entry.drop_columns), tuple(entry.drop_duplicates)))
         available = flow(steps[-1], available, source)
     return steps, available
 
 
 def _top(source: Source) -> None:
-    unknown_keys(source, "a pipeline", _TOP)
+    unknown_keys(source, _TOP)
     data = source.document.data
     version = data.get("version")
     if version is None:
@@ -174,12 +179,9 @@ def _block(
         message = f"{kind} cannot be repeated" if kind in _TYPES else f"unknown block type {kind}"
         source.find("unknown-block", message, hint=hint, position=source.document.position(at))
         return None
-    if "name" in config:
-        unknown_key(source, f"{kind} has no key name in its config", ("name",), tuple(BLOCKS[kind].model_fields)[1:])
-        return None
-    block = validated(BLOCKS[kind], {"name": name, **config}, source)
+    block = validated(BLOCKS[kind], config, source)
     if block is not None:
-        block.open(source)
+        block.called(name).open(source)
     return block
 
 
@@ -189,4 +191,4 @@ def _iter(name: str, config: dict[str, Any], source: Source) -> Block | None:
     kind = config.get("block_type")
     at = (*source.at, "block_type")
     inner = _block(name, kind, rest, source, at, _REPEATABLE) if isinstance(kind, str) else None
-    return Iter(name=name, num_iters=repeat.num_iters, block=inner) if repeat and inner else None
+    return Iter(num_iters=repeat.num_iters, block=inner).called(name) if repeat and inner else None

@@ -177,17 +177,17 @@ FOUND = [
     (ITER % "ImportBlock", "unknown-block", "ImportBlock cannot be repeated", "known types: LLMBlock"),
     (ITER % "SetToMajorityValueBlock", "unknown-block", "cannot be repeated", "known types: LLMBlock"),
     (ask() + NUMBER, "text-and-number", "no text is equal", "convert_dtype: float"),
-    (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "bad-value", "inf is no int", "convert_dtype"),
+    (NUMBER.replace("2,", ".inf, convert_dtype: int,"), "bad-value", "inf", "convert_dtype"),
     (CHOICES.replace("{", "{config_path: q.yaml, "), "unknown-key", "config_path", "did you mean config_paths?"),
     (
         ask(more="gen_kwargs: {top_k: 5}"),
         "unknown-key",
         "top_k",
-        "extra_body, which takes what else the endpoint knows",
+        "extra_body",
     ),
-    (ask(more="gen_kwargs: {repetition_penalty: 1.1}"), "unknown-key", "repetition_penalty", "extra_body, which takes"),
-    (ask(more="gen_kwargs: {best_of: 3}"), "unknown-key", "best_of", "extra_body, which takes"),
-    (ask(more="gen_kwargs: {timeout: 3}"), "unknown-key", "timeout", "generate.request_timeout"),
+    (ask(more="gen_kwargs: {repetition_penalty: 1.1}"), "unknown-key", "repetition_penalty", "extra_body"),
+    (ask(more="gen_kwargs: {best_of: 3}"), "unknown-key", "best_of", "extra_body"),
+    (ask(more="gen_kwargs: {timeout: 3}"), "unknown-key", "timeout", "known keys: n, "),
     (ask(more="gen_kwargs: {extra_body: {seed: abc}}"), "bad-value", "gen_kwargs.extra_body.seed", ""),
     (OLD, "unknown-key", "block_type", "did you mean type?"),
     (OLD, "unknown-key", "block_config", "did you mean config?"),
@@ -197,7 +197,7 @@ FOUND = [
 @pytest.mark.parametrize(("blocks", "rule", "message", "hint"), FOUND)
 def test_what_cannot_work_is_found_with_a_hint(tmp_path: Path, blocks: str, rule: str, message: str, hint: str) -> None:
     every = findings(tmp_path, blocks, raw_prompts=True)
-    matching = [finding for finding in every if finding.rule == rule and message in finding.message]
+    matching = [finding for finding in every if finding.rule == rule and message in str(finding)]
     assert [hint in finding.hint for finding in matching] == [True]
     assert all(finding.position and finding.position.column for finding in every)
 

@@ -113,7 +113,7 @@ WRONG = [
     ("[question, response]", "7", "bad-value", "knowledge.yaml:7:20", ""),
     ("blocks:", "block_configs:", "unknown-key", "knowledge.yaml:2:1", "did you mean blocks?"),
     ('"1.0"', '"2.0"', "wrong-version", "knowledge.yaml:1:10", ""),
-    ("name: ask", "nam: ask", "missing-key", "knowledge.yaml:3:5", ""),
+    ("name: ask", "nam: ask", "unknown-key", "knowledge.yaml:3:5", "did you mean name?"),
 ]
 
 

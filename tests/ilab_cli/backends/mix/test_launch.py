@@ -72,7 +72,7 @@ def test_everything_wrong_with_the_data_before_anything_is_written(tmp_path: Pat
             launch.run(generate)
         assert list(caught.value.findings) == findings
         told = [str(finding).splitlines()[0].removeprefix(f"{tmp_path}/") for finding in findings]
-        assert told.pop(0).startswith("wrong.yaml:1:12: error[recipe] `sampling_size` missing")
+        assert told.pop(0).startswith("wrong.yaml:1:12: error[missing-key] datasets[0].sampling_size")
         assert "folder.jsonl cannot be read: it is a folder" in told[0]
         assert "none.jsonl cannot be read: No such file or directory" in told[1]
         assert told[2].startswith("a.jsonl:7:2: error[data-line]")

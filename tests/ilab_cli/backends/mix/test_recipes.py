@@ -57,16 +57,16 @@ def test_every_mistake_of_every_recipe_in_one_go(tmp_path: Path) -> None:
     found = refused(first, second, third, fourth)
     places = [line.removeprefix(f"{tmp_path}/").split(": ")[0] for line in found]
     assert places[:10] == [
-        "first.yaml:12:1",
-        "first.yaml:10:11",
-        "first.yaml:11:13",
         "first.yaml:2:9",
         "first.yaml:3:18",
-        "first.yaml:5:3",
         "first.yaml:4:9",
+        "first.yaml:5:3",
         "first.yaml:6:3",
         "first.yaml:8:18",
         "first.yaml:9:3",
+        "first.yaml:10:11",
+        "first.yaml:11:13",
+        "first.yaml:12:1",
     ]
     assert places[10] == "second.yaml:1:11"
     assert places[11].startswith("third.yaml")
@@ -76,7 +76,7 @@ def test_every_mistake_of_every_recipe_in_one_go(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", ["0", "-0.5", "0.0", ".nan", ".inf", "50%", "null", "[1]", "yes"])
 def test_sizes_that_mean_nothing(tmp_path: Path, size: str) -> None:
     (line,) = refused(write(tmp_path / "r.yaml", f"datasets: [{{path: a.jsonl, sampling_size: {size}}}]\n"))
-    assert "ratio or a count" in line
+    assert line.startswith(f"{tmp_path}/r.yaml:1:43: must be")
 
 
 @pytest.mark.parametrize("path", ["../a.jsonl", "x/../../a.jsonl", "/etc/passwd", "link/a.jsonl", "loop/a.jsonl"])
@@ -99,7 +99,7 @@ def test_a_single_row_and_a_data_set_named_twice_are_warned_of(tmp_path: Path) -
     recipe = write_recipe(tmp_path / "r.yaml", [("a.jsonl", 1), ("x/../a.jsonl", 2)])
     _, warnings = read_recipes(Mix(knowledge_recipes=(str(recipe),)))
     assert [(finding.rule, finding.severity) for finding in warnings] == [
-        ("recipe", "warning"),
+        ("single-row", "warning"),
         ("data-set-repeated", "warning"),
     ]
 
