@@ -98,7 +98,7 @@ def _teacher(work: Path) -> Iterator[str]:
 
 def _verdict(work: Path, seconds: float) -> int:
     before, after = (
-        json.loads((work / run / "scores.json").read_text())["overall"]["acc"] for run in ("before", "after")
+        json.loads((work / run / "latest" / "scores.json").read_text())["overall"]["acc"] for run in ("before", "after")
     )
     pairs = sum(len(file.read_text().splitlines()) for file in (work / "generated").glob("train_*.jsonl"))
     rows = [json.loads(line) for line in (work / "trained" / "metrics.jsonl").read_text().splitlines()]

@@ -40,7 +40,7 @@ def existing_config() -> Path:
     Raises:
         InputError: if there is none.
     """
-    path = catalog.config_path()
+    path = catalog.config_file() or catalog.config_path()
     if not os.path.exists(path):
         hint = "make one with `ilab config init`"
         raise InputError(Finding("no-config", "file not found", position=Position(str(path)), hint=hint))
@@ -123,6 +123,7 @@ def in_force(typed: Typed = _NOTHING, profile: str | None = None, more: str | No
     effective = resolve(
         profile,
         config_file=catalog.config_file(),
+        project=catalog.project_folder(),
         settings_file=Path(os.path.expanduser(more)) if more else None,
         section=typed.section,
         flags=typed.values,

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
 __all__ = [
+    "CONFIG",
     "DEFAULT",
     "RESERVED",
     "SCHEMA_FILES",
@@ -26,7 +27,9 @@ __all__ = [
     "config_file",
     "config_path",
     "find",
+    "in_catalogue",
     "names",
+    "project_folder",
     "real",
     "user_folder",
 ]
@@ -35,6 +38,8 @@ Name: TypeAlias = str | os.PathLike[str]
 """Name or path of a profile."""
 
 DEFAULT = "cpu_only"
+CONFIG = "config.yaml"
+_OUR_LINES = ("profile:", "general:", "chat:", "serve:")
 RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
 """Variables that choose files and profiles; every other one of the program's sets a value."""
 SchemaKind = Literal["profile", "config"]
@@ -96,13 +101,46 @@ def built_in_name(path: Path) -> str | None:
     return full.relative_to(folder).with_suffix("").as_posix() if full.is_relative_to(folder) else None
 
 
+def in_catalogue(path: Path) -> bool:
+    """Whether a profile file is one that goes by its name: built in, or in the user's own folder."""
+    full = real(path)
+    return any(full.is_relative_to(real(folder)) for folder in (built_in_folder(), user_folder()))
+
+
 def config_path() -> Path:
-    """Where the config file is looked for: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
-    return _home(os.environ.get("ILAB_CONFIG") or "config.yaml")
+    """Where a config file is made: ``$ILAB_CONFIG``, else ``config.yaml`` in the working folder."""
+    return _home(os.environ.get("ILAB_CONFIG") or CONFIG)
+
+
+def project_folder() -> Path | None:
+    """The nearest folder above the working folder with a ``config.yaml`` of this program; ``None`` if none counts.
+
+    None does where ``$ILAB_CONFIG`` names one, or where the working folder has one. The search ends at the home folder
+    or at the root of the file system. Files of other programs that have that name are passed over.
+    """
+    if os.environ.get("ILAB_CONFIG") or os.path.lexists(CONFIG):
+        return None
+    here, home, above = os.getcwd(), os.path.realpath(os.path.expanduser("~")), os.pardir
+    while here not in (home, folder := os.path.dirname(here)):
+        if _is_ours(os.path.join(above, CONFIG)):
+            return Path(above)
+        here, above = folder, os.path.join(above, os.pardir)
+    return None
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a file has a section of ``config.yaml`` at its top level."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return any(line.startswith(_OUR_LINES) for line in file)
+    except OSError:
+        return False
 
 
 def config_file() -> Path | None:
     """The config file, if there is one, or there should be."""
+    if folder := project_folder():
+        return folder / CONFIG
     path = config_path()
     return path if os.path.lexists(path) or os.environ.get("ILAB_CONFIG") else None
 

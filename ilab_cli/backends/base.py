@@ -19,11 +19,14 @@ from types import MappingProxyType
 from typing import Any
 
 from ilab_profiles import Finding, InputError, Profile
+from ilab_profiles.diagnostics import counted
+from ilab_profiles.gpus import format_gpus
 from ilab_profiles.models.fields import Section
 
 __all__ = [
     "as_arguments",
     "existing_part",
+    "gpus_in_words",
     "main",
     "output_folder",
     "read_settings",
@@ -129,6 +132,11 @@ def stop(process: subprocess.Popen[bytes], patience: float | None = None) -> Non
         return
     process.terminate() if patience is None else process.kill()
     process.wait()
+
+
+def gpus_in_words(gpus: tuple[int, ...] | None, count: int) -> str:
+    """Chosen GPUs as a person would name them, else how many are used."""
+    return f"GPU {format_gpus(gpus)}" if gpus else counted(count, "GPUs")
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

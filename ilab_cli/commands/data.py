@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ilab_cli.flags.command import add, settings_command
-from ilab_cli.flags.options import DryRun, ProfileOption
+from ilab_cli.flags.options import DryRun, Overwrite, ProfileOption
 from ilab_cli.session import Typed, in_force
 
 __all__ = ["add_to", "generate"]
@@ -21,17 +21,23 @@ def add_to(group: typer.Typer) -> None:
     settings_command(group, "mix", "generate.mix")(mix)
 
 
-def generate(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+def generate(
+    typed: Typed, *, profile: ProfileOption = None, overwrite: Overwrite = False, dry_run: DryRun = False
+) -> None:
     """Generate training data from a taxonomy with a teacher model, and mix them with other data."""
     import ilab_cli.backends.generate.launch as launch
+    import ilab_cli.backends.mix.launch as mixing
     from ilab_cli.runs.perform import perform
 
     effective = in_force(typed, profile)
     settings = effective.profile.generate.at_home()
-    perform(launch, effective, "generate", settings, dry_run=dry_run, beside=["generate.mix"])
+    beside = {"generate.mix": mixing}
+    perform(
+        launch, effective, "generate", settings, overwrite=overwrite, profile=profile, dry_run=dry_run, beside=beside
+    )
 
 
-def mix(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+def mix(typed: Typed, *, profile: ProfileOption = None, overwrite: Overwrite = False, dry_run: DryRun = False) -> None:
     """Mix data sets by recipes, including those that generation wrote."""
     import ilab_cli.backends.mix.launch as launch
     from ilab_cli.backends.generate.mixing import with_own_recipes
@@ -39,7 +45,7 @@ def mix(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False)
 
     effective = in_force(typed, profile)
     settings = with_own_recipes(effective.profile.generate.at_home())
-    perform(launch, effective, "generate.mix", settings, dry_run=dry_run)
+    perform(launch, effective, "generate.mix", settings, overwrite=overwrite, profile=profile, dry_run=dry_run)
 
 
 def validate(

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from ilab_cli.flags.command import add, settings_command
-from ilab_cli.flags.options import ConfigOption, DryRun, ProfileOption
+from ilab_cli.flags.options import ConfigOption, DryRun, Overwrite, ProfileOption
 from ilab_cli.session import Typed, in_force
 
 __all__ = ["add_to"]
@@ -24,14 +24,30 @@ def add_to(group: typer.Typer) -> None:
     add(group, "serve", serve, cls=_Serve)
 
 
-def train(typed: Typed, *, profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False) -> None:
+def train(
+    typed: Typed,
+    *,
+    profile: ProfileOption = None,
+    config: ConfigOption = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+) -> None:
     """Train a model on conversations."""
     import ilab_cli.backends.train.launch as launch
     from ilab_cli.runs.perform import perform
 
     effective = in_force(typed, profile, config)
     train = effective.profile.train.at_home()
-    perform(launch, effective, "train", train, resume=train.resume, dry_run=dry_run)
+    perform(
+        launch,
+        effective,
+        "train",
+        train,
+        resume=train.resume,
+        overwrite=overwrite,
+        profile=profile,
+        dry_run=dry_run,
+    )
 
 
 def evaluate(
@@ -53,7 +69,8 @@ def evaluate(
                 hint="switch it on with --benchmarks mmlu, or with `evaluate: {benchmarks: [mmlu]}` in the profile",
             )
         )
-    perform(launch, effective, "evaluate", evaluate, dry_run=dry_run)
+    own = launch.in_own_folder(evaluate)
+    perform(launch, effective, "evaluate", own, profile=profile, dry_run=dry_run)
 
 
 class _Serve(TyperCommand):

@@ -72,6 +72,8 @@ def _stored() -> InForce | None:
     """The stored values of a built-in profile, where nothing else speaks; ``None`` where anything does."""
     if not {*words()[2:]} <= {*HELP} or any(name.startswith("ILAB_") for name in os.environ):
         return None
+    if catalog.project_folder():
+        return None  # paths start from there
     document = session.config_document()
     data = document.data if document else {"profile": catalog.DEFAULT}
     name = str(data.get("profile")).replace("-", "_")

@@ -8,7 +8,7 @@ import typer
 
 from ilab_cli.flags import completion
 
-__all__ = ["ConfigOption", "DryRun", "JsonOption", "ProfileOption"]
+__all__ = ["ConfigOption", "DryRun", "JsonOption", "Overwrite", "ProfileOption"]
 
 ProfileOption = Annotated[
     str | None,
@@ -24,4 +24,5 @@ ConfigOption = Annotated[
     typer.Option("--config", help="Settings file (YAML or JSON); overrides everything except flags", metavar="FILE"),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the settings in force and the command; run nothing")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what another run left in the output folder")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON")]

@@ -1,7 +1,7 @@
 """A run and its folder: ``run.yaml`` says what was run, with which settings and where each came from, and how it went.
 
-A folder belongs to one run. The same command may go on with it. Another one is refused before anything is written, but
-for generation and mixing: what they write can be made again, from the journal and from the recipes, so they only warn.
+A folder belongs to one run, and one process at a time works in it. The same command may go on with it; another one is
+refused before anything is written, unless the back end knows better, or the folder holds no result yet.
 """
 
 from __future__ import annotations
@@ -10,44 +10,77 @@ import hashlib
 import os
 import platform
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ilab_cli.command_line import dashed
 from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
+from ilab_cli.runs import lock
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.models.fields import affects_result
 from ilab_profiles.models.paths import section_of
 from ilab_profiles.views.explain import MASK
-from ilab_profiles.yaml.files import make_folder, write_atomically
+from ilab_profiles.yaml.files import write_atomically
 from ilab_profiles.yaml.read import read
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
-__all__ = ["Run"]
+__all__ = ["Changes", "Keeper", "Run"]
 
 MANIFEST = "run.yaml"
+_OVERWRITE = "replace it with --overwrite, or choose another folder"
 _INPUTS = {
     "train": ("data_path", "chat_template"),
     "evaluate": (),
     "generate": ("taxonomy_path", "config"),
     "generate.mix": ("knowledge_recipes", "skill_recipes"),
 }
-_MADE_ANEW = {"generate", "generate.mix"}
+_DATA = "the data in "
+
+Changes = Mapping[str, tuple[Any, Any]]
+"""Settings that differ, with the value that they had and the one that they have."""
+
+
+class Keeper(Protocol):
+    """What a back end knows about the folders of its runs."""
+
+    def folder(self, settings: Any, /) -> str:
+        """The run folder."""
+
+    def results(self, settings: Any, /) -> list[Path]:
+        """What is there of the results of a run; a folder without any may be taken over by another run."""
+
+    def continues(self, changes: Changes, settings: Any, /) -> tuple[Severity | None, str]:
+        """Whether a run goes on from another one's results, and what to do if not.
+
+        Returns:
+            ``None`` if it does, ``warning`` if it makes them again, ``error`` if it does not; and a hint.
+        """
 
 
 class Run:
-    """A run of one section in its folder; the section is named by its dotted path."""
+    """A run of one section in its folder.
 
-    def __init__(self, section: str, effective: Effective) -> None:
+    Args:
+        section: dotted path of the section.
+        effective: the settings in force.
+        backend: what runs it.
+        given: the settings that the back end gets.
+    """
+
+    def __init__(self, section: str, effective: Effective, backend: Keeper, given: Any) -> None:
         self.section = section
         self.effective = effective
+        self.backend = backend
+        self.given = given
 
     @cached_property
     def _model(self) -> Any:
@@ -56,7 +89,7 @@ class Run:
     @cached_property
     def folder(self) -> Path:
         """The run folder."""
-        return Path(self._model.output_dir)
+        return Path(self.backend.folder(self.given))
 
     @property
     def manifest(self) -> Path:
@@ -83,38 +116,57 @@ class Run:
                 found[name] = _hash(paths)
         return found
 
-    def conflicts(self, *, resume: bool) -> list[Finding]:
+    def conflicts(self, *, resume: bool, overwrite: bool = False) -> list[Finding]:
         """Why this run must not use its folder; nothing if it may."""
         if os.path.isfile(self.folder):
             return [self._finding("it is a file, not a folder")]
-        if not os.path.isdir(self.folder) or not any(self.folder.iterdir()):
-            return []
+        if who := lock.holder(self.folder):
+            return [self._in_use(who)]
+        try:
+            if not os.path.isdir(self.folder) or not set(os.listdir(self.folder)) - {lock.FILE}:
+                return []
+        except OSError as error:
+            return [self._finding(f"it cannot be read: {error.strerror}")]
         if not self.manifest.is_file():
             return [self._finding("it is not empty and was not made by ilab")]
         try:
             earlier = read(self.manifest).data
         except InputError as error:
             return [*error.findings, self._finding("its run.yaml cannot be read")]
-        if not resume:
-            return [self._finding("it contains a run, and resume is off")]
         if earlier.get("section") != self.section:
             return [self._finding(f"it contains another run: {earlier.get('section')}")]
-        differing = "; ".join(self._differences(earlier))
-        if differing and self.section in _MADE_ANEW:
-            return [self._finding(f"its files will be made again: {differing}", "warning")]
-        return [self._finding(f"it contains another run: {differing}")] if differing else []
+        if overwrite or not self.backend.results(self.given):
+            return []
+        if not resume:
+            return [self._finding("it contains a run, and resume is off", hint=_OVERWRITE)]
+        return self._other_run(earlier)
 
-    def _differences(self, earlier: dict[str, Any]) -> list[str]:
+    def _other_run(self, earlier: dict[str, Any]) -> list[Finding]:
+        changes = self._changes(earlier)
+        if not changes:
+            return []
+        severity, hint = self.backend.continues(changes, self.given)
+        told = "; ".join(
+            f"{name} changed" if name.startswith(_DATA) else f"{name} was {scalar(then)}, is {scalar(now)}"
+            for name, (then, now) in changes.items()
+        )
+        if severity == "warning":
+            return [self._finding(f"its files will be made again: {told}", "warning", hint)]
+        return [self._finding(f"it contains another run: {told}", hint=hint or _OVERWRITE)] if severity else []
+
+    def _changes(self, earlier: dict[str, Any]) -> Changes:
         then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
-        found = [
-            f"{name} was {scalar(then.get(name))}, is {scalar(now.get(name))}"
+        changes = {
+            name: (then.get(name), now.get(name))
             for name in sorted({*then, *now})
             if then.get(name) != now.get(name) and self._matters(name)
-        ]
-        then_inputs = earlier.get("inputs") or {}
-        return found + [
-            f"the data in {name} changed" for name in self.inputs if then_inputs.get(name) != self.inputs[name]
-        ]
+        }
+        inputs = earlier.get("inputs") or {}
+        return changes | {
+            f"{_DATA}{name}": (inputs.get(name), found)
+            for name, found in self.inputs.items()
+            if inputs.get(name) != found
+        }
 
     def _matters(self, name: str) -> bool:
         """Whether another value of a setting of the section would make this another run."""
@@ -128,24 +180,31 @@ class Run:
             model = section_of(info.annotation) or model
         return True
 
-    def _finding(self, message: str, severity: Severity = "error") -> Finding:
-        return Finding(
-            "output-folder-in-use",
-            message,
-            f"{self.section}.output_dir",
-            Position(str(self.folder)),
-            hint=f"choose another {self.section}.output_dir",
-            severity=severity,
-        )
+    def _finding(self, message: str, severity: Severity = "error", hint: str = "") -> Finding:
+        setting, place = f"{self.section}.output_dir", Position(str(self.folder))
+        hint = hint or f"choose another {setting}"
+        return Finding("output-folder-in-use", message, setting, place, hint=hint, severity=severity)
 
-    def begin(self) -> None:
-        """Make the folder and write ``run.yaml``.
+    def _in_use(self, who: str) -> Finding:
+        return self._finding(f"another run works in it: {who}", hint="wait for it to end, or choose another folder")
+
+    @contextmanager
+    def begun(self, *, overwrite: bool = False) -> Iterator[None]:
+        """Hold the folder, which is made if need be, for the length of a block, and write ``run.yaml``.
+
+        Args:
+            overwrite: whether results that are there are removed.
 
         Raises:
-            InputError: if that is not possible.
+            InputError: if nothing can be written there, or another run holds it.
         """
-        make_folder(self.manifest)
-        self._write("running")
+        with lock.held(self.folder) as other:
+            if other:
+                raise InputError(self._in_use(other))
+            for path in self.backend.results(self.given) if overwrite else ():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            self._write("running")
+            yield
 
     def end(self, code: int) -> None:
         """Note how the run went."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import typer
 
 from ilab_cli import output
-from ilab_cli.runs.manifest import Run
-from ilab_cli.session import origin_of
+from ilab_cli.runs.manifest import Keeper, Run
+from ilab_cli.session import chosen, in_words, origin_of
 from ilab_profiles import Effective, Finding
 from ilab_profiles.diagnostics import counted
 from ilab_profiles.views.derived import derived
@@ -18,8 +20,10 @@ from ilab_profiles.yaml.write import dump, scalar, to_data
 
 __all__ = ["Backend", "perform", "typed"]
 
+_NOTHING: Mapping[str, Keeper] = MappingProxyType({})
 
-class Backend(Protocol):
+
+class Backend(Keeper, Protocol):
     """What runs a section: each is a module that imports nothing heavy before it is called."""
 
     def preflight(self, settings: Any, /) -> list[Finding]:
@@ -30,6 +34,9 @@ class Backend(Protocol):
 
     def environment(self, settings: Any, /) -> dict[str, str]:
         """The variables that the command needs."""
+
+    def where(self, settings: Any, /) -> str:
+        """The hardware or the endpoint that does the work, in words."""
 
     def run(self, settings: Any, /) -> int:
         """Launch it and wait; returns the exit code."""
@@ -42,8 +49,10 @@ def perform(
     settings: Any,
     *,
     resume: bool = True,
+    overwrite: bool = False,
+    profile: str | None = None,
     dry_run: bool,
-    beside: Sequence[str] = (),
+    beside: Mapping[str, Keeper] = _NOTHING,
 ) -> None:
     """Show or launch what a section asks for, in a run folder of its own.
 
@@ -53,8 +62,10 @@ def perform(
         section: its dotted path.
         settings: what the backend gets.
         resume: whether a run that is in the folder may go on.
+        overwrite: whether what another run left in the folder is replaced.
+        profile: the profile that the command line names, if it names one.
         dry_run: whether it is only shown.
-        beside: dotted paths of sections that are run along with this one.
+        beside: sections that are run along with this one, by dotted path, and what knows their folders.
 
     Raises:
         InputError: if it cannot be run as it stands; nothing is written then.
@@ -64,24 +75,37 @@ def perform(
         print(_settings(effective, section), end="")
         print(_derived(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
-    together = [Run(name, effective) for name in (section, *beside)]
-    conflicts = (finding for run in together for finding in run.conflicts(resume=resume))
+    together = [Run(name, effective, keeper, settings) for name, keeper in {section: backend, **beside}.items()]
+    conflicts = (finding for run in together for finding in run.conflicts(resume=resume, overwrite=overwrite))
     output.judge(_placed([*backend.preflight(settings), *conflicts], effective))
     if not dry_run:
+        output.say(f"{_profile(profile)}; {backend.where(settings)}")
         output.detail(f"running {_typed(backend, settings)}")
-        code = 1
+        raise typer.Exit(_carry_out(backend, settings, together, overwrite=overwrite))
+
+
+def _carry_out(backend: Backend, settings: Any, together: Sequence[Run], *, overwrite: bool) -> int:
+    """Launch and wait, while the folders are held; how it went is noted in each. Returns the exit code."""
+    code = output.FAILED
+    with ExitStack() as folders:
+        for run in together:
+            folders.enter_context(run.begun(overwrite=overwrite))
         try:
-            for run in together:
-                run.begin()
             output.share_level()
             code = backend.run(settings)
         except KeyboardInterrupt:
-            code = 130
+            code = output.INTERRUPTED
             raise
         finally:
             for run in together:
                 run.end(code)
-        raise typer.Exit(code)
+    return code
+
+
+def _profile(named: str | None) -> str:
+    """Which profile is in force, and what chose it."""
+    held, source = chosen(named)
+    return f"profile {in_words(held)} ({source if source == 'default' else f'from {source}'})"
 
 
 def _typed(backend: Backend, settings: Any) -> str:

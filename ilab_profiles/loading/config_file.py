@@ -8,7 +8,7 @@ from pathlib import Path
 from ilab_profiles import catalog
 from ilab_profiles.diagnostics import InputError
 from ilab_profiles.loading import inheritance
-from ilab_profiles.loading.layers import Layer, Setting, read_document
+from ilab_profiles.loading.layers import Layer, Setting, defaults_from, read_document
 from ilab_profiles.loading.merge import validate
 from ilab_profiles.models.config import Config
 from ilab_profiles.yaml.document import Document
@@ -51,7 +51,9 @@ def config_settings(file: Path | None = None) -> tuple[Config, Mapping[str, Sett
         return Config(), {}
     document = read(file)
     own = read_document(document, "config", document.source, model=Config).settings
-    return validate(Config, own)[0], own
+    below = catalog.project_folder()
+    defaults = defaults_from(below, document.source, Config).settings if below else {}
+    return validate(Config, {**defaults, **own})[0], own
 
 
 def is_config(document: Document) -> bool:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import SecretStr
 
+from ilab_profiles.catalog import in_catalogue
 from ilab_profiles.diagnostics import Finding, InputError, Position
-from ilab_profiles.models.fields import Section
-from ilab_profiles.models.paths import Shape, fields, is_secret, read_setting, shape_of, shapes, spellings
+from ilab_profiles.models.config import Config
+from ilab_profiles.models.fields import Section, is_path
+from ilab_profiles.models.paths import Shape, anchored, fields, is_secret, read_setting, shape_of, shapes, spellings
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.problems import known_names, unknown_key
 from ilab_profiles.rules.language import show
 from ilab_profiles.yaml.document import Document, KeyPath, masked
 
-__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "read_data", "read_document"]
+__all__ = ["ACCELERATORS", "Kind", "Layer", "Setting", "defaults_from", "from_folder", "read_data", "read_document"]
 
 Kind = Literal["profile", "config", "environment", "flag"]
 
@@ -188,7 +191,28 @@ def read_document(
 
     reader = _Reader(lambda keys, value: Setting(value, kind, source, document, keys), locate)
     reader.walk(model, data or {}, prefix, at)
-    return Layer(_expand(reader.settings), tuple(reader.findings))
+    layer = Layer(_expand(reader.settings), tuple(reader.findings))
+    own_folder = None if in_catalogue(Path(document.source)) else os.path.dirname(document.source)
+    return from_folder(layer, own_folder, Config if model is Config else Profile)
+
+
+def from_folder(layer: Layer, folder: str | os.PathLike[str] | None, model: type[Section] = Profile) -> Layer:
+    """A layer with every relative path in it made one from a folder; as it is if there is none, or we work there."""
+    if not folder or os.path.abspath(folder) == os.getcwd():
+        return layer
+    known = fields(model)
+    settings = {
+        path: replace(setting, value=anchored(known[path], setting.value, os.fspath(folder)))
+        for path, setting in layer.settings.items()
+    }
+    return Layer(settings, layer.findings)
+
+
+def defaults_from(folder: str | os.PathLike[str], source: str, model: type[Section] = Profile) -> Layer:
+    """The defaults that are paths, made paths from a folder, for the ``source`` that lies there."""
+    given = {path: info.get_default() for path, info in fields(model).items() if is_path(info)}
+    layer = Layer({path: Setting(value, "config", source) for path, value in given.items() if value})
+    return from_folder(layer, folder, model)
 
 
 def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -> Layer:

@@ -13,7 +13,7 @@ from ilab_profiles.diagnostics import Finding, InputError
 from ilab_profiles.loading import inheritance
 from ilab_profiles.loading.config_file import config_layers, layers_of
 from ilab_profiles.loading.environment import read_environment
-from ilab_profiles.loading.layers import Layer, Setting, read_data, read_document
+from ilab_profiles.loading.layers import Layer, Setting, defaults_from, from_folder, read_data, read_document
 from ilab_profiles.loading.merge import Effective, merge
 from ilab_profiles.models.paths import fields, section_of
 from ilab_profiles.models.profile import Profile
@@ -74,6 +74,7 @@ def resolve(
     profile: Name | None = None,
     *,
     config_file: Path | None = None,
+    project: Path | None = None,
     settings_file: Path | None = None,
     section: str = "",
     environ: Mapping[str, str] | None = None,
@@ -86,6 +87,9 @@ def resolve(
     Args:
         profile: name or path of a profile; takes the place of the one that config.yaml chooses.
         config_file: ``config.yaml``, if there is one.
+        project: folder from which defaults, and relative paths in profiles that go by their name, start; by default the
+            working folder. Those in files start from the file's folder, those in variables and flags from the working
+            folder.
         settings_file: a file of settings for this once: a profile, or the settings of one section.
         section: the section that a settings file without sections is about, for example ``"train"``.
         environ: environment variables; those of the form ``ILAB_TRAIN__NUM_EPOCHS`` count.
@@ -105,12 +109,21 @@ def resolve(
         layers = config_layers(read(config_file), config_file)
     else:
         layers = inheritance.chain(catalog.DEFAULT)
+    if project is not None:
+        defaults = defaults_from(project, str(config_file or project))
+        layers = [defaults, *(from_folder(layer, project) if _goes_by_name(layer) else layer for layer in layers)]
     named = flag_name or {}
     layers.append(read_environment(environ))
     if settings_file is not None:
         layers += _read_settings(settings_file, section)
     layers.append(read_data(flags or {}, "flag", lambda path: named.get(path, path)))
     return merge(layers)
+
+
+def _goes_by_name(layer: Layer) -> bool:
+    """Whether a layer is a profile that is called by its name, which belongs to no project."""
+    documents = {setting.document.source for setting in layer.settings.values() if setting.document}
+    return bool(documents) and all(catalog.in_catalogue(Path(source)) for source in documents)
 
 
 def _read_settings(path: Path, section: str) -> list[Layer]:

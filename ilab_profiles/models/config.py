@@ -17,7 +17,7 @@ class Chat(Section):
     greedy_mode: bool = setting(False, "Always take the most likely token")
     logs_dir: str = setting("data/chatlogs", "Folder for logs of chats", path=True)
     max_tokens: int | None = setting(None, "Longest answer; unset: the model decides", unit="tokens", ge=1)
-    model: str = setting("models/granite-7b-lab", "Model to chat with", path=True)
+    model: str = setting("models/granite-7b-lab", "Model to chat with", path="or name")
     session: str | None = setting(None, "File of a chat to continue", path=True)
     vi_mode: bool = setting(False, "Edit with the keys of vi")
     visible_overflow: bool = setting(True, "Show text that does not fit the screen")
@@ -35,7 +35,7 @@ class Serve(Section):
     gpu_layers: int = setting(-1, "Layers kept on the GPU; -1 means all", unit="layers", ge=-1)
     host_port: str = setting("127.0.0.1:8000", "HOST:PORT to serve at")
     max_ctx_size: int = setting(4096, "Longest conversation", unit="tokens", ge=1)
-    model_path: str = setting("models/granite-7b-lab", "Model to serve", path=True)
+    model_path: str = setting("models/granite-7b-lab", "Model to serve", path="or name")
 
 
 class Config(Section):

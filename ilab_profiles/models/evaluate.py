@@ -43,7 +43,7 @@ class Mmlu(Section):
 
     place = "evaluate.mmlu"
 
-    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model", path=True)
+    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model", path="or name")
     tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run")
     few_shots: int = setting(5, "Solved examples before each question", unit="examples", ge=0)
     data_dir: str | None = setting(None, "Folder of task files (YAML and JSONL)", aliases=["tasks_dir"], path=True)
@@ -79,7 +79,7 @@ class Evaluate(Section):
     place = "evaluate"
 
     benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; an empty list switches evaluation off")
-    model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path=True)
+    model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path="or name")
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
     output_dir: str = setting(
         "runs/evaluate", "Folder for scores and answers", path=True, min_length=1, affects_result=False

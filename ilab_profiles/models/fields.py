@@ -40,6 +40,7 @@ __all__ = [
     "as_tuple",
     "expertise_of",
     "is_path",
+    "may_be_name",
     "mistaken_for",
     "section",
     "setting",
@@ -111,7 +112,7 @@ def setting(
     expertise: Literal["basic", "advanced", "expert"] = "basic",
     aliases: Iterable[str] = (),
     mistaken: Iterable[str] = (),
-    path: bool = False,
+    path: bool | Literal["or name"] = False,
     affects_result: bool = True,
     **bounds: Any,
 ) -> Any:
@@ -124,7 +125,8 @@ def setting(
         expertise: the level of ``--help`` from which on its flag is shown.
         aliases: other spellings that files and flags may use.
         mistaken: names that are not accepted, but that people write for it; they get its name as a hint.
-        path: true if the value is a file or folder, for shell completion.
+        path: true if the value is a file or folder: a relative one starts from the folder of the file that gives it;
+            ``"or name"`` if it may be the name of something elsewhere, too.
         affects_result: false if a run comes to the same whatever it is, so that it may go on with another value.
         bounds: ``ge``, ``gt``, ``le``, ``lt``, ``min_length`` … as :func:`pydantic.Field` takes them.
     """
@@ -136,7 +138,7 @@ def setting(
     if names := list(mistaken):
         extra["x-mistaken"] = names
     if path:
-        extra["x-path"] = True
+        extra["x-path"] = path
     if not affects_result:
         extra["x-affects-result"] = False
     return Field(default, description=description, json_schema_extra=extra, **bounds)
@@ -203,6 +205,11 @@ def words_of(field: FieldInfo) -> str:
 def is_path(field: FieldInfo) -> bool:
     """Whether a setting's value names a file or folder."""
     return bool(_extra(field).get("x-path"))
+
+
+def may_be_name(field: FieldInfo) -> bool:
+    """Whether a setting's value names a file or folder, or something elsewhere, such as a model on a hub."""
+    return _extra(field).get("x-path") == "or name"
 
 
 # --- GPU selections ---------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from pydantic import SecretStr
@@ -19,8 +20,12 @@ class Mix(Section):
     num_util_proc: int = setting(
         1, "Processes that read and write data", unit="processes", expertise="advanced", ge=1, affects_result=False
     )
-    output_dir: str = setting(
-        "generated/mixed", "Folder for the mixed data", path=True, min_length=1, affects_result=False
+    output_dir: str | None = setting(
+        None,
+        "Folder for the mixed data; unset: mixed, below generate.output_dir",
+        path=True,
+        min_length=1,
+        affects_result=False,
     )
     knowledge_recipes: StrList = setting(
         (), "Recipe files for knowledge: which data sets, and how much of each", path=True
@@ -96,3 +101,8 @@ class Generate(Section):
     temperature: float = setting(0.7, "Randomness of the answers", expertise="advanced", ge=0, le=2)
     seed: int = setting(42, "Seed of all random choices", expertise="advanced", ge=0, lt=2**32)
     mix: Mix = section(Mix, "Mixing with other data", affects_result=False)
+
+    @property
+    def mixed_dir(self) -> str:
+        """Folder for the mixed data: ``mix.output_dir``, else ``mixed`` below ``output_dir``."""
+        return self.mix.output_dir or os.path.join(self.output_dir, "mixed")

@@ -17,13 +17,14 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.diagnostics import Finding, InputError, nearest
-from ilab_profiles.models.fields import Section, aliases_of, words_of
+from ilab_profiles.models.fields import Section, aliases_of, is_path, may_be_name, split_names, words_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.yaml.document import resolve_scalar
 from ilab_profiles.yaml.read import parse
 
 __all__ = [
     "Shape",
+    "anchored",
     "bounds_of",
     "choices_of",
     "field_at",
@@ -57,6 +58,34 @@ def items_of(annotation: Any) -> type[Section] | None:
 def section_of(annotation: Any) -> type[Section] | None:
     """The model of a nested section, or ``None`` for a single setting."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def anchored(info: FieldInfo, value: Any, folder: str) -> Any:
+    """A value as it was read, with every relative path in it, also in the items of a list, made one from a folder."""
+    if model := items_of(info.annotation):
+        return [_anchored_item(model, item, folder) for item in value] if isinstance(value, list | tuple) else value
+    if not is_path(info):
+        return value
+    if isinstance(value, str) and list_item(info.annotation):
+        value = split_names(value)
+    if isinstance(value, list | tuple):
+        return [_from(folder, item, info) for item in value]
+    return _from(folder, value, info)
+
+
+def _anchored_item(model: type[Section], item: Any, folder: str) -> Any:
+    if not isinstance(item, Mapping):
+        return item
+    known = model.model_fields
+    return {name: anchored(known[name], value, folder) if name in known else value for name, value in item.items()}
+
+
+def _from(folder: str, path: Any, info: FieldInfo) -> Any:
+    if not isinstance(path, str) or not path or path.startswith("~") or os.path.isabs(path):
+        return path
+    found = os.path.normpath(os.path.join(folder, path))
+    is_name = may_be_name(info) and not path.startswith(".") and not os.path.exists(found)
+    return path if is_name else found
 
 
 @cache

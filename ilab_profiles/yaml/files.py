@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
 
-__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync", "write_atomically"]
+__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync", "unwritable", "write_atomically"]
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def replace(file: Path, content: bytes, *, expected: bytes | None) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _unwritable(file, error) from None
+        raise unwritable(file, error) from None
     with suppress(OSError):
         sync(target.parent)
 
@@ -97,10 +97,11 @@ def make_folder(file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(file, error) from None
+        raise unwritable(file, error) from None
 
 
-def _unwritable(file: Path, error: OSError) -> InputError:
+def unwritable(file: Path, error: OSError) -> InputError:
+    """The refusal of a file that cannot be written."""
     message = f"cannot be written: {error.strerror or error}"
     return InputError(Finding("unwritable-file", message, position=Position(str(file))))
 

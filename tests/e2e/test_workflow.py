@@ -72,7 +72,7 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     )
     assert scored.returncode == 0, scored.stderr
     assert "brindlemoor_streets" in scored.stdout
-    assert json.loads((work / "scores" / "scores.json").read_text())["overall"]["questions"] == 12
+    assert json.loads((work / "scores" / "latest" / "scores.json").read_text())["overall"]["questions"] == 12
 
 
 def test_what_a_dry_run_prints_does_the_same_run(work: Path, ilab: Ilab) -> None:

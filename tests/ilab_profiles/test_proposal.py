@@ -9,6 +9,12 @@ import pytest
 from ilab_profiles import Profile, check, load, resolve
 
 
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files lie in the working folder, so that relative paths in them stay as they are written."""
+    monkeypatch.chdir(tmp_path)
+
+
 def write(folder: Path, text: str) -> str:
     path = folder / "p.yaml"
     path.write_text(text, encoding="utf-8")

@@ -16,6 +16,12 @@ from ilab_profiles.yaml.document import masked
 from ilab_profiles.yaml.read import parse
 
 
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files lie in the working folder, so that relative paths in them stay as they are written."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("name", names())
 def test_to_dict_and_to_yaml_are_read_back_as_the_same_profile(name: str, tmp_path: Path) -> None:
     profile = load(name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.client.requests import Answer, JournalFailed, whole
+from ilab_cli.backends.lock import lock
 from ilab_profiles import Finding, InputError, Position
 from ilab_profiles.yaml.files import make_folder
 
@@ -57,7 +58,7 @@ class Journal:
         except OSError as error:
             raise self._refusal("journal-unusable", f"cannot be used: {error.strerror}") from None
         try:
-            if not _lock(self._handle):
+            if not lock(self._handle):
                 raise InputError(_in_use(self.file))
             self._read()
         except BaseException:
@@ -151,7 +152,7 @@ def in_use(file: Path) -> Iterator[Finding]:
     """A finding if another process writes the journal now."""
     try:
         with file.open("rb") as stream:
-            if not _lock(stream.fileno(), shared=True):
+            if not lock(stream.fileno(), shared=True):
                 yield _in_use(file)
     except OSError:
         return
@@ -159,19 +160,6 @@ def in_use(file: Path) -> Iterator[Finding]:
 
 def _in_use(file: Path) -> Finding:
     return Finding("journal-in-use", "another run writes to it now", position=Position(str(file)))
-
-
-def _lock(handle: int, *, shared: bool = False) -> bool:
-    """Lock an open file until it is closed; false if another process has it. Systems without locks give them all."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except ImportError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _key(line: bytes) -> str | None:

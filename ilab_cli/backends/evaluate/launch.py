@@ -5,17 +5,85 @@ Nothing heavy is imported here: the worker, a process of its own, loads the mode
 
 from __future__ import annotations
 
+import itertools
+import os
+import re
 import signal
 import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
 
-from ilab_cli.backends.base import as_arguments, output_folder, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, output_folder, start, stoppable, wait
 from ilab_cli.extras import missing_extra
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
+from ilab_profiles.diagnostics import Severity
 
-__all__ = ["command", "environment", "preflight", "run"]
+__all__ = [
+    "LATEST",
+    "command",
+    "continues",
+    "environment",
+    "folder",
+    "in_own_folder",
+    "preflight",
+    "results",
+    "run",
+    "where",
+]
 
+LATEST = "latest"
+"""Link beside the folders of evaluations that leads to the last one that was finished."""
+_OWN = re.compile(r".+-\d{8}-\d{6}(-\d+)?")
+_GENERIC = {"model", "hf_format"}
 _PATIENCE = 10  # seconds that a worker has for ending when it is asked to
+
+
+def in_own_folder(evaluate: Evaluate) -> Evaluate:
+    """The settings with a folder below ``output_dir`` that no other evaluation has, named by model and time."""
+    given = evaluate.mmlu.model or evaluate.model or evaluate.input_dir or "model"
+    parts = [part for part in Path(given).parts if part not in (".", "..", os.sep)]
+    generic = len(parts) > 1 and parts[-1] in _GENERIC
+    name = re.sub(r"[^\w.-]+", "_", "-".join(parts[-2:] if generic else parts[-1:])) or "model"
+    base = Path(evaluate.output_dir) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    taken = (path for number in itertools.count(2) for path in [base.with_name(f"{base.name}-{number}")])
+    own = next(path for path in itertools.chain([base], taken) if not os.path.lexists(path))
+    return evaluate.model_copy(update={"output_dir": str(own)})
+
+
+def folder(evaluate: Evaluate) -> str:
+    """The run folder."""
+    return evaluate.output_dir
+
+
+def results(evaluate: Evaluate) -> list[Path]:
+    """None that another run could meet: each has a folder of its own."""
+    return []
+
+
+def continues(changes: object, evaluate: Evaluate) -> tuple[Severity | None, str]:
+    """Never asked: each run has a folder of its own."""
+    return "error", ""
+
+
+def where(evaluate: Evaluate) -> str:
+    """The processor or the GPUs."""
+    import torch
+
+    if evaluate.device == "cpu" or evaluate.gpus == () or not torch.cuda.is_available():
+        return "on the CPU"
+    return f"on {gpus_in_words(evaluate.gpus, 1)}"
+
+
+def _point_at(folder: Path) -> None:
+    """Let ``latest``, beside the folder of a run, lead to it, where the system has symbolic links."""
+    link = folder.with_name(LATEST)
+    if _OWN.fullmatch(folder.name) and (link.is_symlink() or not os.path.lexists(link)):
+        temporary = folder.with_name(f".{LATEST}-{os.getpid()}")
+        with suppress(OSError, NotImplementedError):
+            temporary.symlink_to(folder.name)
+            os.replace(temporary, link)
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
@@ -58,6 +126,8 @@ def run(evaluate: Evaluate) -> int:
         except KeyboardInterrupt:
             print("interrupted: no result was written", file=sys.stderr)
             return 130
+    if code == 0:
+        _point_at(Path(evaluate.output_dir))
     if code < 0:
         reason = "; perhaps there was not enough memory" if code == -signal.SIGKILL else ""
         print(f"error: evaluation was ended by signal {-code}{reason}", file=sys.stderr)

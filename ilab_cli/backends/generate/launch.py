@@ -5,14 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 
 from ilab_cli.backends.base import as_arguments, main, stoppable
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError
+from ilab_profiles.diagnostics import Severity
 
-__all__ = ["command", "environment", "preflight", "run"]
+__all__ = ["command", "continues", "environment", "folder", "preflight", "results", "run", "where"]
 
 _KEY = "ILAB_GENERATE__API_KEY"
+
+
+def folder(generate: Generate) -> str:
+    """The run folder."""
+    return generate.output_dir
+
+
+def results(generate: Generate) -> list[Path]:
+    """The teacher's answers and what was made of them, as far as it is there."""
+    patterns = ("journal.jsonl", "metrics.jsonl", "train_*.jsonl", "test_*.jsonl", "recipe_*.yaml", "mmlu")
+    return [path for pattern in patterns for path in sorted(Path(generate.output_dir).glob(pattern))]
+
+
+def continues(changes: object, generate: Generate) -> tuple[Severity | None, str]:
+    """Whatever changed, the files are made again; answers to what is asked again are taken from the journal."""
+    return "warning", ""
+
+
+def where(generate: Generate) -> str:
+    """The teacher."""
+    return f"teacher {generate.model or ''} at {generate.model_endpoint_url}".replace("  ", " ")
 
 
 def preflight(generate: Generate) -> list[Finding]:

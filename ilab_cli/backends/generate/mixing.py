@@ -31,7 +31,7 @@ def with_own_recipes(generate: Generate) -> Generate:
 def preflight(generate: Generate) -> list[Finding]:
     """What can be known to be wrong with mixing before there are generated data. Never writes."""
     folder = Path(generate.output_dir)
-    if os.path.realpath(folder) == os.path.realpath(generate.mix.output_dir):
+    if os.path.realpath(folder) == os.path.realpath(generate.mixed_dir):
         message = f"mixed data would lie among the generated ones, in {folder}, and be trained on with them"
         hint = "choose another folder for generate.mix.output_dir"
         return [Finding("output-folder-in-use", message, "generate.mix.output_dir", hint=hint)]

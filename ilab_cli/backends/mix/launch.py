@@ -13,15 +13,35 @@ from typing import TYPE_CHECKING
 from ilab_cli.backends.base import as_arguments, existing_part, main, output_folder, stoppable
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError, Position
-from ilab_profiles.diagnostics import Severity
+from ilab_profiles.diagnostics import Severity, counted
 
 if TYPE_CHECKING:
     from ilab_cli.backends.mix.plan import MixPlan
 
-__all__ = ["command", "environment", "preflight", "run"]
+__all__ = ["command", "continues", "environment", "folder", "preflight", "results", "run", "where"]
 
 _OUTPUT = "generate.mix.output_dir"
 _SPACE = 2  # the output, and the same rows laid into buckets
+
+
+def folder(generate: Generate) -> str:
+    """The run folder."""
+    return generate.mixed_dir
+
+
+def results(generate: Generate) -> list[Path]:
+    """The mixed data that are there."""
+    return sorted(Path(generate.mixed_dir).glob("*.jsonl"))
+
+
+def continues(changes: Collection[str], generate: Generate) -> tuple[Severity | None, str]:
+    """What belongs to another generation stays; all else can be made again from the recipes."""
+    return ("error" if "generate.output_dir" in changes else "warning"), ""
+
+
+def where(generate: Generate) -> str:
+    """How many processes."""
+    return f"on the CPU, {counted(generate.mix.num_util_proc, 'processes')}"
 
 
 def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Finding]:
@@ -44,7 +64,10 @@ def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Find
 
 def command(generate: Generate) -> list[str]:
     """The command that does this mix, complete in itself: typed by hand it does the same."""
-    return [sys.executable, *as_arguments("ilab_cli.backends.mix.launch", generate, include={"seed", "mix"})]
+    return [
+        sys.executable,
+        *as_arguments("ilab_cli.backends.mix.launch", generate, include={"seed", "output_dir", "mix"}),
+    ]
 
 
 def environment(generate: Generate) -> dict[str, str]:
@@ -68,7 +91,7 @@ def run(generate: Generate) -> int:
     from ilab_cli.backends.mix.plan import make_plan
     from ilab_cli.backends.mix.shuffle import DataChangedError
 
-    folder = Path(generate.mix.output_dir)
+    folder = Path(generate.mixed_dir)
     try:
         with stoppable():
             plan = make_plan(generate)
@@ -98,7 +121,7 @@ def _output_findings(generate: Generate, plan: MixPlan, to_be_made: Collection[s
     from ilab_cli.backends.mix.mix import output_name
     from ilab_cli.backends.mix.recipes import KINDS
 
-    folder = Path(generate.mix.output_dir)
+    folder = Path(generate.mixed_dir)
     place = Position(str(folder))
     outputs = {os.path.realpath(folder / output_name(kind)) for kind in KINDS}
     for share in plan.shares:
@@ -111,7 +134,7 @@ def _output_findings(generate: Generate, plan: MixPlan, to_be_made: Collection[s
             hint = "choose another folder, or move it away"
             yield Finding("output-folder-in-use", message, _OUTPUT, place, hint=hint)
     yield from _unused(plan, alone=not to_be_made)
-    yield from output_folder(generate.mix.output_dir, _OUTPUT)
+    yield from output_folder(generate.mixed_dir, _OUTPUT)
     needed = min(_SPACE * sum(share.size_taken for share in plan.shares), sys.maxsize)
     if needed > (free := shutil.disk_usage(existing_part(folder)).free):
         message = f"mixing needs about {needed / 1e9:,.3f} GB there while it runs, {free / 1e9:,.3f} GB are free"

@@ -57,7 +57,7 @@ def mix(generate: Generate, plan: MixPlan) -> list[Mixed]:
         OSError: if something cannot be read or written, for example because the disk is full. The outputs are then,
             as after an interruption, what they were before.
     """
-    folder = Path(generate.mix.output_dir)
+    folder = Path(generate.mixed_dir)
     folder.mkdir(parents=True, exist_ok=True)
     size = sum(share.size_taken for share in plan.shares)
     workers = min(generate.mix.num_util_proc, size // _SMALLEST_BUCKET)

@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ilab_cli.backends.base import as_arguments, main, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, main, start, stoppable, wait
 from ilab_profiles import Finding, Train
+from ilab_profiles.diagnostics import Severity, counted
 
-__all__ = ["FAILURE", "LAUNCHED", "command", "environment", "preflight", "run"]
+__all__ = [
+    "FAILURE",
+    "LAUNCHED",
+    "command",
+    "continues",
+    "environment",
+    "folder",
+    "preflight",
+    "results",
+    "run",
+    "where",
+]
 
 FAILURE = "failure.txt"
 """File in the run folder in which the process that failed first leaves the reason."""
@@ -21,6 +35,39 @@ _PATIENCE = 40  # seconds; torchrun itself gives its workers 30
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
 vocabulary of 32,000 words that takes two thirds of the time. It keeps the memory instead."""
+
+
+def folder(train: Train) -> str:
+    """The run folder."""
+    return train.output_dir
+
+
+def results(train: Train) -> list[Path]:
+    """Checkpoints and models that are in the run folder, and the folders of phases that hold such."""
+    kept = ("checkpoints", "model")
+    run = Path(train.output_dir)
+    below = sorted(run.iterdir()) if run.is_dir() else []
+    return [path for path in below if path.name in kept or any((path / name).is_dir() for name in kept)]
+
+
+def continues(changes: Mapping[str, tuple[Any, Any]], train: Train) -> tuple[Severity | None, str]:
+    """A finished training goes on for more epochs where that changes none of the steps that are done."""
+    if set(changes) != {"num_epochs"}:
+        return "error", ""
+    then, now = changes["num_epochs"]
+    if now > then and train.lr_schedule == "constant":
+        return None, ""
+    hint = "with lr_schedule: constant a training can be extended; else start from its model, in another folder: "
+    return "error", f"{hint}--model-path {train.trained_model} --output-dir NEW"
+
+
+def where(train: Train) -> str:
+    """The processor or the GPUs, and how many processes."""
+    from ilab_cli.backends.train.engine import on_cpu
+
+    if on_cpu(train):
+        return f"on the CPU, {counted(train.num_processes, 'processes')}"
+    return f"on {gpus_in_words(train.gpus, train.num_processes)}"
 
 
 def preflight(train: Train) -> list[Finding]:

@@ -282,7 +282,7 @@ def test_migrate_writes_what_loads_and_tells_what_became_of_each_setting(ilab: I
     done = ilab("config", "migrate", "old.yaml", "--output-dir", "new")
     assert done.returncode == 0
     assert check(str(tmp_path / "new" / "config.yaml")) == ()
-    assert load(str(tmp_path / "new" / "config.yaml")).train.output_dir == "checkpoints"
+    assert load(str(tmp_path / "new" / "config.yaml")).train.output_dir == str(tmp_path / "new/checkpoints")
     rows = {row.split()[0]: row for row in done.stdout.splitlines() if row}
     assert "train.output_dir" in rows["train.ckpt_output_dir"]
     assert "serve has no such setting" in rows["serve.vllm.llm_family"]

@@ -10,7 +10,10 @@ from tests.ilab_cli.terminal import CTRL_C, CTRL_D, talk
 from tests.programs import Ilab
 
 
-def test_a_plain_name_makes_a_profile_that_is_found_by_it(ilab: Ilab, tmp_path: Path) -> None:
+def test_a_plain_name_makes_a_profile_that_is_found_by_it(
+    ilab: Ilab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ILAB_PROFILE_DIR", str(tmp_path / "own"))
     changes = ["--set", "train.num-epochs=3", "--set", "train.data_path=my data"]
     done = ilab("profile", "init", "my-own/big", "--extends", "single_gpu", *changes)
     assert (done.returncode, done.stdout) == (0, "")

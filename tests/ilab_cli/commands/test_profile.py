@@ -49,7 +49,10 @@ def test_list_has_profiles_of_ones_own_and_those_that_are_refused(ilab: Ilab, tm
     assert rows["single_gpu/l4"]["hardware"] == {"gpu": "L4", "count": 1, "memory": 24}
 
 
-def test_what_is_shown_is_commented_and_can_be_loaded(ilab: Ilab, tmp_path: Path) -> None:
+def test_what_is_shown_is_commented_and_can_be_loaded(
+    ilab: Ilab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     shown = ilab("profile", "show", "single-gpu").stdout
     assert "lora_rank: 16  # Rank of each adapter\n" in shown
     (tmp_path / "mine.yaml").write_text(shown)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ilab_cli.backends.mix import launch
 from ilab_cli.runs.manifest import Run
 from ilab_profiles import InputError, resolve
 from ilab_profiles.yaml.read import parse
@@ -147,10 +148,11 @@ def test_a_profile_that_the_environment_names_is_refused_at_its_variable(ilab: I
 @pytest.mark.parametrize("name", ["a file/below", "long" * 100], ids=["below a file", "a long name"])
 def test_a_run_folder_that_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "a file").touch()
-    run = Run("generate.mix", resolve(environ={}, flags={"generate.mix.output_dir": str(tmp_path / name)}))
+    effective = resolve(environ={}, flags={"generate.mix.output_dir": str(tmp_path / name)})
+    run = Run("generate.mix", effective, launch, effective.profile.generate)
     assert run.conflicts(resume=True) == []
-    with pytest.raises(InputError, match="unwritable-file"):
-        run.begin()
+    with pytest.raises(InputError, match="unwritable-file"), run.begun():
+        pass
 
 
 def test_a_path_may_begin_at_home(ilab: Ilab, tmp_path: Path) -> None:
