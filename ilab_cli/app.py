@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit(output.INTERRUPTED)
     except BrokenPipeError:  # who read our output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(output.FAILED)
+        sys.exit(output.NOT_READ)
     except Exception as error:
         if output.debugging():
             raise

@@ -17,6 +17,8 @@ __all__ = [
     "BAD_INPUT",
     "FAILED",
     "INTERRUPTED",
+    "NOT_READ",
+    "TERMINATED",
     "OK",
     "cell",
     "columns",
@@ -37,9 +39,12 @@ OK = 0
 FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
+TERMINATED = 143
+NOT_READ = 141
+"""Who read our output went away, as ``head`` does: the code of a program that SIGPIPE ends."""
 
 
-_LEVELS = {"ERROR": 0, "WARNING": 0, "INFO": 1, "DEBUG": 2}
+_LEVELS = {"ERROR": -1, "WARNING": 0, "INFO": 1, "DEBUG": 2}
 _configured = "INFO"
 _SHARED = "_ILAB_LEVEL"
 _LONGEST_CELL = 44
@@ -52,10 +57,10 @@ def configure(log_level: str) -> None:
 
 
 def level() -> int:
-    """How much is said on stderr: 0 errors and warnings, 1 notes too, 2 details too."""
+    """How much is said on stderr: -1 errors, 0 warnings too, 1 notes too, 2 details too."""
     if _SHARED in os.environ:
         return int(os.environ[_SHARED])
-    return 0 if asked("--quiet") else 2 if asked("--verbose") or debugging() else _LEVELS[_configured]
+    return -1 if asked("--quiet") else 2 if asked("--verbose") or debugging() else _LEVELS[_configured]
 
 
 def share_level() -> None:
@@ -86,9 +91,10 @@ def detail(text: str) -> None:
 
 
 def warn(findings: Iterable[Finding | str]) -> None:
-    """Print findings or other bad news, however quiet it should be."""
+    """Print findings or other bad news, however quiet it should be; warnings only if it need not be that quiet."""
     for finding in findings:
-        _print(str(finding))
+        if isinstance(finding, str) or finding.severity == "error" or level() >= 0:
+            _print(str(finding))
 
 
 def judge(findings: Sequence[Finding]) -> None:

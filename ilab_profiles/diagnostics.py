@@ -56,6 +56,8 @@ class Finding:
         why: what would go wrong.
         hint: what to do about it, in words.
         fix: settings that mend it, as pairs of dotted path and value as YAML writes it.
+        undo: the other way: settings that take back what asks for the fix.
+        unsafe: whether somebody said the contrary of the fix on purpose, so that people must choose.
         severity: an ``error`` refuses the input, a ``warning`` does not.
         line_text: the line of the source at ``position``, for display.
 
@@ -71,6 +73,8 @@ class Finding:
     severity: Severity = "error"
     line_text: str = ""
     fix: tuple[tuple[str, str], ...] = ()
+    undo: tuple[tuple[str, str], ...] = ()
+    unsafe: bool = False
 
     def __post_init__(self) -> None:
         for name in ("message", "line_text"):
@@ -86,15 +90,25 @@ class Finding:
             lines += [f"    {self.line_text}", f"    {' ' * (self.position.column - 1)}^"]
         if self.why:
             lines.append(f"    {self.why}")
-        if self.fix:
-            lines.append("    fix: set " + ", ".join(f"{path}: {value}" for path, value in self.fix))
+        if remedy := self.remedy:
+            lines.append(f"    {remedy}")
         if self.hint:
             lines.append(f"    hint: {self.hint}")
         return "\n".join(line.translate(_VISIBLE) for line in lines)
 
+    @property
+    def remedy(self) -> str:
+        """What to set, in words; both ways where they are for people to choose. Empty if there is no fix."""
+        ways = [f"set {_listed(way)}" for way in (self.fix, self.undo if self.unsafe else ()) if way]
+        return f"{'choose' if len(ways) > 1 else 'fix'}: {', or '.join(ways)}" if ways else ""
+
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON-ready data."""
         return asdict(self)
+
+
+def _listed(settings: tuple[tuple[str, str], ...]) -> str:
+    return ", ".join(f"{path}: {value}" for path, value in settings)
 
 
 def by_place(finding: Finding) -> tuple[str, int, int]:

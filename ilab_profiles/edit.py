@@ -69,10 +69,14 @@ def set_value(file: Path, path: str, value: object) -> tuple[Finding, ...]:
     return effective.warnings
 
 
-def fix(file: Path) -> list[Finding]:
+def fix(file: Path, *, unsafe: bool = False) -> list[Finding]:
     """Apply the fixes of the rules that a profile file or a ``config.yaml`` breaks, until no broken rule has one.
 
     Fixes that would undo each other are left out.
+
+    Args:
+        file: the file.
+        unsafe: whether fixes are applied, too, that are contrary to what the file says.
 
     Returns:
         The findings that are mended, in that order; each tells its fix.
@@ -83,7 +87,7 @@ def fix(file: Path) -> list[Finding]:
     with files.exclusive(file):
         raw = files.read_bytes(file)
         old = parse(raw, str(file))
-        new, mended, left = _mend(old, file)
+        new, mended, left = _mend(old, file, unsafe=unsafe)
         _write(file, raw, old, new)
     if left:
         error = InputError(left)
@@ -214,18 +218,19 @@ def _with(document: Document, name: str, value: object) -> Document:
 
 
 def _mend(
-    document: Document, file: Path, contested: frozenset[str] = frozenset()
+    document: Document, file: Path, contested: frozenset[str] = frozenset(), *, unsafe: bool = False
 ) -> tuple[Document, list[Finding], list[Finding]]:
     """The document with every fix applied that sets none of the contested settings; what is mended; what is left."""
     new, mended, done = document, list[Finding](), set[str]()
     while True:
         findings = _findings(new, file)
-        wanted = next((item for item in findings if item.fix and contested.isdisjoint(dict(item.fix))), None)
+        safe = (item for item in findings if unsafe or not item.unsafe)
+        wanted = next((item for item in safe if item.fix and contested.isdisjoint(dict(item.fix))), None)
         if wanted is None:
             return new, mended, [finding for finding in findings if finding.severity == "error"]
         paths = {path for path, _ in wanted.fix}
         if again := done & paths:
-            return _mend(document, file, contested | again)  # the fixes of two rules undo each other
+            return _mend(document, file, contested | again, unsafe=unsafe)  # the fixes of two rules undo each other
         for path, value in wanted.fix:
             new = _with(new, path, resolve_scalar(value))
         mended.append(wanted)

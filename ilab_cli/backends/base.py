@@ -27,6 +27,7 @@ __all__ = [
     "as_arguments",
     "existing_part",
     "gpus_in_words",
+    "interrupted",
     "main",
     "output_folder",
     "read_settings",
@@ -36,6 +37,7 @@ __all__ = [
     "wait",
 ]
 
+_terminated = False
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -92,7 +94,14 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def interrupted() -> int:
+    """The exit code of a process that was asked to end: 143 after SIGTERM, 130 after Ctrl-C."""
+    return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)
+
+
 def _interrupt(*_: object) -> None:
+    global _terminated
+    _terminated = True
     if not callable(signal.getsignal(signal.SIGINT)):  # Ctrl-C is switched off, as for a job in the background
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

@@ -26,6 +26,7 @@ __all__ = [
     "problems",
     "read_object",
     "tokenizer_problems",
+    "weight_files",
     "weights_problems",
 ]
 
@@ -118,8 +119,13 @@ def weights_problems(folder: Path, setting: str) -> Iterator[Finding]:
     lost = [] if unreadable else lacking(folder)
     if lost:
         yield Finding("model-incomplete", f"{folder} lacks {', '.join(lost)}", setting, hint=_AGAIN)
-    elif not any(next(folder.glob(pattern), None) for pattern in _WEIGHTS):
+    elif not weight_files(folder):
         yield Finding("no-weights", f"{folder} has no weights (*.safetensors)", setting, hint=_AGAIN)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights in a folder."""
+    return [file for pattern in _WEIGHTS for file in sorted(folder.glob(pattern))]
 
 
 def lacking(folder: Path) -> list[str]:

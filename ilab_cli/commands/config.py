@@ -96,7 +96,8 @@ def validate(
     ] = None,
     form: checking.FormatOption = "text",
     fix: checking.FixOption = False,
+    unsafe: checking.UnsafeOption = False,
     strict: checking.StrictOption = False,
 ) -> None:
     """Check config.yaml and its profile; exit code 2 if there are errors."""
-    checking.validate_config(file, form, fix=fix, strict=strict)
+    checking.validate_config(file, form, fix=fix, unsafe=unsafe, strict=strict)

@@ -161,10 +161,11 @@ def validate(
     ] = None,
     form: checking.FormatOption = "text",
     fix: checking.FixOption = False,
+    unsafe: checking.UnsafeOption = False,
     strict: checking.StrictOption = False,
 ) -> None:
     """Check profiles and config files; exit code 2 if there are errors."""
-    checking.validate(targets or [], form, fix=fix, strict=strict)
+    checking.validate(targets or [], form, fix=fix, unsafe=unsafe, strict=strict)
 
 
 def schema(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,43 +20,50 @@ import typer
 
 from ilab_cli import output
 from ilab_cli.session import existing_config, in_force
+from ilab_profiles.diagnostics import counted
 
 if TYPE_CHECKING:
     from ilab_profiles import Finding
 
-__all__ = ["FixOption", "FormatOption", "StrictOption", "findings_in", "validate", "validate_config"]
+__all__ = ["FixOption", "FormatOption", "StrictOption", "UnsafeOption", "findings_in", "validate", "validate_config"]
 
 Format = Literal["text", "json", "sarif", "github"]
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of the findings")]
 FixOption = Annotated[bool, typer.Option("--fix", help="Apply the known fixes, in place")]
+UnsafeOption = Annotated[
+    bool, typer.Option("--unsafe-fixes", help="As --fix, and where a fix is contrary to what the file says, take it")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Treat warnings as errors")]
 
 STDIN = "-"
 _SUFFIXES = (".yaml", ".yml", ".json")
+_OURS = re.compile(r"""(  |\t|\{ ?)?["']?(extends|profile|train|generate|evaluate|chat|serve|general)["']?\s*:(\s|$)""")
 
 
-def validate(targets: Sequence[str], form: Format, *, fix: bool, strict: bool) -> None:
+def validate(targets: Sequence[str], form: Format, *, fix: bool, unsafe: bool, strict: bool) -> None:
     """Check everything that is meant, and tell all findings at once.
 
     Args:
         targets: files, names of profiles, patterns, folders, or ``-``; the settings in force if there are none.
         form: the format of the report.
         fix: whether to mend files in place first.
+        unsafe: whether to do that, too, where it is contrary to what the file says.
         strict: whether warnings refuse too.
 
     Raises:
         typer.Exit: with 2, if anything is refused.
     """
+    fix = fix or unsafe
     names, findings = _expand(targets)
     for name in names:
-        findings += _mended(name) if fix else _findings_of(name)
+        findings += _mended(name, unsafe=unsafe) if fix else _findings_of(name)
     if not targets:
         findings.extend(_cannot_fix("the settings in force", "name a file") if fix else _in_force())
     about = f"{len(names)} files" if len(names) > 1 else names[0] if names else "the settings in force"
     _publish(findings, form, strict=strict, about=about)
 
 
-def validate_config(file: Path | None, form: Format, *, fix: bool, strict: bool) -> None:
+def validate_config(file: Path | None, form: Format, *, fix: bool, unsafe: bool, strict: bool) -> None:
     """The same for one file that is surely a ``config.yaml``, by default the one in force.
 
     Raises:
@@ -66,7 +74,7 @@ def validate_config(file: Path | None, form: Format, *, fix: bool, strict: bool)
 
     try:
         file = file or existing_config()
-        refused = _fix(file) if fix else ()
+        refused = _fix(file, unsafe=unsafe) if fix or unsafe else ()
         found = _joined(findings_in(read_bytes(file), file, is_config=True), refused)
     except InputError as error:
         found = [*error.findings]
@@ -125,12 +133,25 @@ def _expand(targets: Sequence[str]) -> tuple[list[str], list[Finding]]:
 def _meant(target: str) -> Iterator[str]:
     if os.path.isdir(target) and not _is_name(target):
         below = os.path.join(glob.escape(target), "**", "*")
-        yield from sorted(path for suffix in _SUFFIXES for path in glob.glob(below + suffix, recursive=True))
+        files = sorted(path for suffix in _SUFFIXES for path in glob.glob(below + suffix, recursive=True))
+        ours = [path for path in files if _has_settings(path)]
+        if others := len(files) - len(ours):
+            output.say(f"{target}: left out {counted(others, 'files')} without settings of ilab")
+        yield from ours
     elif glob.has_magic(target) and not os.path.lexists(target):
         for path in sorted(glob.glob(target, recursive=True)):
             yield from _meant(path)
     elif not os.path.isfile(target) or target.endswith(_SUFFIXES) or _is_name(target):
         yield target
+
+
+def _has_settings(path: str) -> bool:
+    """Whether a file looks like one of settings: by a section, or ``extends``, at its top level, or by its schema."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return any(_OURS.match(line) for line in file)
+    except OSError:
+        return True  # it is told why it cannot be read
 
 
 def _is_name(target: str) -> bool:
@@ -165,32 +186,28 @@ def findings_in(raw: bytes, file: Path, *, is_config: bool = False) -> Iterable[
         file: where it stands, for what it extends.
         is_config: whether it is surely a ``config.yaml``.
     """
-    from ilab_profiles import InputError
     from ilab_profiles.loading.config_file import config_layers, layers_of
-    from ilab_profiles.loading.merge import merge
+    from ilab_profiles.loading.merge import Effective, merge
+    from ilab_profiles.loading.sources import findings_of
     from ilab_profiles.yaml.read import parse
 
-    try:
+    def settle() -> Effective:
         document = parse(raw, str(file))
-        layers = config_layers(document, file) if is_config else layers_of(document, file)
-        return merge(layers).warnings
-    except InputError as error:
-        return error.findings
+        return merge(config_layers(document, file) if is_config else layers_of(document, file))
+
+    return findings_of(settle)
 
 
 def _in_force() -> Iterable[Finding]:
-    from ilab_profiles import InputError
+    from ilab_profiles.loading.sources import findings_of
 
-    try:
-        return in_force().warnings
-    except InputError as error:
-        return error.findings
+    return findings_of(in_force)
 
 
 # --- mending ----------------------------------------------------------------------------------------------------------
 
 
-def _mended(name: str) -> Iterable[Finding]:
+def _mended(name: str, *, unsafe: bool) -> Iterable[Finding]:
     """What is still wrong with a file after its fixes; a profile that ships with the program is only checked."""
     from ilab_profiles import InputError
     from ilab_profiles.catalog import built_in_name, find
@@ -201,16 +218,16 @@ def _mended(name: str) -> Iterable[Finding]:
         path = find(name)
     except InputError as error:
         return error.findings
-    refused = () if built_in_name(path) else _fix(path)
+    refused = () if built_in_name(path) else _fix(path, unsafe=unsafe)
     return _joined(_findings_of(name), refused)
 
 
-def _fix(path: Path) -> Sequence[Finding]:
+def _fix(path: Path, *, unsafe: bool) -> Sequence[Finding]:
     """Mend a file, say what was fixed, and return what could not be."""
     from ilab_profiles import InputError, edit
 
     try:
-        mended = edit.fix(path)
+        mended = edit.fix(path, unsafe=unsafe)
     except InputError as error:
         for note in getattr(error, "__notes__", ()):
             output.say(f"{path}: {note}")

@@ -119,18 +119,32 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
         }
         others = {option: not param.is_flag for option, param in known.items()}
         if unknown := read_words(args, table().flags[self.section], others).unknown:
-            _refuse(unknown, known)
+            _refuse(unknown, known, self.section)
         return super().parse_args(ctx, args)
 
 
-def _refuse(unknown: Iterable[str], known: Iterable[str]) -> None:
-    names = [option.removeprefix("--") for option in known]
+def _synonyms(section: str) -> dict[str, str]:
+    """What people write for a flag, and its proper name."""
+    from ilab_profiles.models.fields import mistaken_for
+    from ilab_profiles.models.paths import fields
+
+    flags = {flag.path: flag.names[0] for flag in table().flags[section]}
+    return {
+        other.replace("_", "-"): flags[path]
+        for path, info in fields().items()
+        if path in flags
+        for other in mistaken_for(info)
+    }
+
+
+def _refuse(unknown: Iterable[str], known: Iterable[str], section: str) -> None:
+    names = {option.removeprefix("--"): option.removeprefix("--") for option in known} | _synonyms(section)
     findings = [
         Finding(
             "unknown-flag",
             "unknown flag",
             position=Position(name),
-            hint=f"did you mean --{close}?"
+            hint=f"did you mean --{names[close]}?"
             if (close := nearest(name.removeprefix("--"), names))
             else "--help-all shows every flag",
         )

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from ilab_cli.command_line import dashed
 from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
+from ilab_cli.output import FAILED, INTERRUPTED, OK, TERMINATED
 from ilab_cli.runs import lock
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
@@ -36,6 +37,7 @@ from ilab_profiles.yaml.write import dump, scalar, to_data
 __all__ = ["Changes", "Keeper", "Run"]
 
 MANIFEST = "run.yaml"
+_STATUS = {OK: "complete", INTERRUPTED: "interrupted", TERMINATED: "interrupted"}
 _OVERWRITE = "replace it with --overwrite, or choose another folder"
 _INPUTS = {
     "train": ("data_path", "chat_template"),
@@ -81,6 +83,7 @@ class Run:
         self.effective = effective
         self.backend = backend
         self.given = given
+        self.code = FAILED
 
     @cached_property
     def _model(self) -> Any:
@@ -190,7 +193,9 @@ class Run:
 
     @contextmanager
     def begun(self, *, overwrite: bool = False) -> Iterator[None]:
-        """Hold the folder, which is made if need be, for the length of a block, and write ``run.yaml``.
+        """Hold the folder, which is made if need be, for the length of a block; ``run.yaml`` says how that goes.
+
+        The block sets ``code`` to the exit code that it comes to.
 
         Args:
             overwrite: whether results that are there are removed.
@@ -204,11 +209,13 @@ class Run:
             for path in self.backend.results(self.given) if overwrite else ():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             self._write("running")
-            yield
-
-    def end(self, code: int) -> None:
-        """Note how the run went."""
-        self._write({0: "complete", 130: "interrupted"}.get(code, "failed"))
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.code = INTERRUPTED
+                raise
+            finally:
+                self._write(_STATUS.get(self.code, "failed"))
 
     def _write(self, status: str) -> None:
         origins = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import typer
 from ilab_cli import output
 from ilab_cli.runs.manifest import Keeper, Run
 from ilab_cli.session import chosen, in_words, origin_of
-from ilab_profiles import Effective, Finding
+from ilab_profiles import Effective, Finding, InputError
 from ilab_profiles.diagnostics import counted
 from ilab_profiles.views.derived import derived
 from ilab_profiles.yaml.write import dump, scalar, to_data
@@ -86,19 +87,13 @@ def perform(
 
 def _carry_out(backend: Backend, settings: Any, together: Sequence[Run], *, overwrite: bool) -> int:
     """Launch and wait, while the folders are held; how it went is noted in each. Returns the exit code."""
-    code = output.FAILED
     with ExitStack() as folders:
         for run in together:
             folders.enter_context(run.begun(overwrite=overwrite))
-        try:
-            output.share_level()
-            code = backend.run(settings)
-        except KeyboardInterrupt:
-            code = output.INTERRUPTED
-            raise
-        finally:
-            for run in together:
-                run.end(code)
+        output.share_level()
+        code = backend.run(settings)
+        for run in together:
+            run.code = code
     return code
 
 
@@ -124,8 +119,17 @@ def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:
         origin = effective.origin(finding.path)
         if finding.position is None and origin is not None:
             finding = origin.placed(finding)
-        placed.append(finding)
+        placed.append(_with_sound_fix(finding, effective))
     return placed
+
+
+def _with_sound_fix(finding: Finding, effective: Effective) -> Finding:
+    """A finding without its fix if other settings do not go with that; another profile is the hint then."""
+    try:
+        effective.profile.replace(dict(finding.fix))
+    except InputError:
+        return replace(finding, fix=(), hint="choose another profile; `ilab profile list` shows which there are")
+    return finding
 
 
 # --- what a dry run prints --------------------------------------------------------------------------------------------

@@ -6,13 +6,15 @@ it and what it shadows; every finding points to the value that has to change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from ilab_profiles import catalog
 from ilab_profiles.diagnostics import Finding, InputError, by_place
 from ilab_profiles.loading.layers import Layer, Setting
 from ilab_profiles.loading.phases import PHASES, replaced, settled
@@ -70,7 +72,7 @@ def merge(layers: Sequence[Layer]) -> Effective:
     findings.extend(wrong)
     winners |= {path: given[-1] for path, given in in_phases.items()}
     ranks |= {path: ranks[_giver(path, given)] for path, given in in_phases.items()}
-    findings += _rule_findings(violations(profile), winners, ranks, wrong)
+    findings += _rule_findings(profile, winners, ranks, wrong)
     if any(finding.severity == "error" for finding in findings):
         raise InputError(sorted(findings, key=by_place))
     return Effective(profile, settings | in_phases, tuple(findings))
@@ -130,23 +132,60 @@ def _outdone(violation: Violation, ranks: Mapping[str, int]) -> bool:
     return violation.severity == "warning" and cause >= 0 and max(others, default=-1) > cause
 
 
-def _rule_finding(violation: Violation, winners: Mapping[str, Setting], ranks: Mapping[str, int]) -> Finding:
+def _rule_finding(
+    violation: Violation, profile: Profile, winners: Mapping[str, Setting], ranks: Mapping[str, int]
+) -> Finding:
     """Place a violation at the setting, of those that bring it about, that the strongest layer gave."""
     given = [path for path in violation.involved if path in winners]
-    fix = tuple((path, show(value)) for path, value in violation.fix.items())
+    ways = [way for way in (violation.fix, violation.undo) if way and _mends(way, violation, profile)]
+    fix, undo = ([tuple((path, show(value)) for path, value in way.items()) for way in ways] + [(), ()])[:2]
     finding = Finding(
-        violation.rule, violation.message, violation.path, why=violation.why, severity=violation.severity, fix=fix
+        violation.rule,
+        violation.message,
+        violation.path,
+        why=violation.why,
+        severity=violation.severity,
+        fix=fix if violation.fix else (),
+        undo=undo,
+        unsafe=any(_is_own(winners.get(path)) for path in violation.fix),
     )
     return winners[max(given, key=lambda path: ranks[path])].placed(finding) if given else finding
 
 
+def _mends(way: Mapping[str, Any], violation: Violation, profile: Profile) -> bool:
+    """Whether settings mend a violation and break no other rule."""
+    before = {item.rule for item in violations(profile) if item.severity == "error"} - {violation.rule}
+    changed = _replaced(profile, way)
+    after = {item.rule for item in violations(changed) if item.severity == "error" or item.rule == violation.rule}
+    return after <= before
+
+
+def _replaced(section: SectionT, changes: Mapping[str, Any]) -> SectionT:
+    """A section with values by dotted path, unchecked."""
+    own: dict[str, Any] = {}
+    for path, value in changes.items():
+        name, _, below = path.partition(".")
+        if below:
+            own[name] = _replaced(own.get(name, getattr(section, name)), {below: value})
+        else:
+            own[name] = getattr(type(section).with_rules_later({name: value}), name)
+    return section.model_copy(update=own)
+
+
+def _is_own(setting: Setting | None) -> bool:
+    """Whether somebody gave a value on purpose: in a file of their own, in a variable or by a flag."""
+    if setting is None or setting.value is None:
+        return False
+    return setting.document is None or not catalog.built_in_name(Path(setting.document.source))
+
+
 def _rule_findings(
-    broken: Iterable[Violation], winners: Mapping[str, Setting], ranks: Mapping[str, int], wrong: Sequence[Finding]
+    profile: Profile, winners: Mapping[str, Setting], ranks: Mapping[str, int], wrong: Sequence[Finding]
 ) -> Iterator[Finding]:
     """What rules say, but for what only a wrong value or a stronger layer brings about."""
-    for violation in broken:
+    for violation in violations(profile):
         if not any(_is_wrong(path, wrong) for path in violation.involved) and not _outdone(violation, ranks):
-            yield _rule_finding(violation, winners, ranks)
+            yield _rule_finding(violation, profile, winners, ranks)
 
 
 def _giver(path: str, given: Sequence[Setting]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,9 +18,10 @@ from ilab_profiles.loading.merge import Effective, merge
 from ilab_profiles.models.paths import fields, section_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.rules.language import value_at
+from ilab_profiles.rules.not_yet import not_yet
 from ilab_profiles.yaml.read import read
 
-__all__ = ["Subject", "check", "effective_of", "load", "resolve"]
+__all__ = ["Subject", "check", "effective_of", "findings_of", "load", "resolve"]
 
 Subject: TypeAlias = Name | Profile | Effective
 """What can be looked at: a profile by name or path, a profile, or the settings in force."""
@@ -40,10 +41,21 @@ def load(name: Name) -> Profile:
 
 def check(name: Name) -> tuple[Finding, ...]:
     """Everything that is wrong with a profile or a config file, warnings included; nothing if all is well."""
+    return findings_of(lambda: merge(_layers(name)))
+
+
+def findings_of(settle: Callable[[], Effective]) -> tuple[Finding, ...]:
+    """Everything that is wrong with settings, warnings included, and what every run refuses so far.
+
+    Args:
+        settle: gives the settings, or raises :class:`InputError`.
+    """
     try:
-        return merge(_layers(name)).warnings
+        effective = settle()
     except InputError as error:
         return error.findings
+    given = ((finding, effective.origin(finding.path)) for finding in not_yet(effective.profile))
+    return (*effective.warnings, *(origin.placed(finding) if origin else finding for finding, origin in given))
 
 
 def effective_of(subject: Subject) -> Effective:

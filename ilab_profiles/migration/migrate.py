@@ -6,7 +6,7 @@ and the result is checked by today's models and rules, so that it always loads. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ilab_profiles.models.paths import fields, find_field, items_of, section_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.problems import problems, unknown_key
 from ilab_profiles.rules.language import show
+from ilab_profiles.rules.not_yet import not_yet
 from ilab_profiles.rules.violations import Violation, violations
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
@@ -154,22 +155,34 @@ class _Work:
 
     def settle(self) -> None:
         """Leave settings out until no rule refuses the rest: of those that break a rule, the one it names first."""
-        while broken := [item for item in self._violations() if item.severity == "error"]:
-            path = self._setters(broken[0])[0]
-            drop = Drop(f"{broken[0].message}: {broken[0].why}", broken[0].rule, f"left out: set {path} anew")
-            for item in self.mapped.pop(path):
+        while broken := self._refused():
+            paths, drop = broken
+            for item in self.mapped.pop(paths[0]):
                 self._drop(item.old, drop)
         for warning in self._violations():
-            olds = [item.old for path in self._setters(warning) for item in self.mapped[path]]
+            olds = [item.old for path in self._setters(warning.involved) for item in self.mapped[path]]
             for old in [old for old in olds if old in self.given][:1]:
                 self._report(warning.rule, f"{warning.message}: {warning.why}", old)
 
-    def _violations(self) -> list[Violation]:
-        return list(violations(Profile.with_rules_later(self._nested(Profile))))
+    def _refused(self) -> tuple[list[str], Drop] | None:
+        """What a rule, or every run so far, refuses: the new settings that bring it about, and what to say of them."""
+        for item in self._violations():
+            if item.severity == "error":
+                paths = self._setters(item.involved)
+                return paths, Drop(f"{item.message}: {item.why}", item.rule, f"left out: set {paths[0]} anew")
+        for finding in not_yet(self._profile()):
+            return [finding.path], Drop(finding.message, finding.rule, f"left out: {finding.hint}")
+        return None
 
-    def _setters(self, violation: Violation) -> list[str]:
+    def _violations(self) -> list[Violation]:
+        return list(violations(self._profile()))
+
+    def _profile(self) -> Profile:
+        return Profile.with_rules_later(self._nested(Profile))
+
+    def _setters(self, involved: Iterable[str]) -> list[str]:
         """The new settings, of those that bring a violation about, that have a value."""
-        return [path for name in violation.involved for path in self.mapped if f"{path}.".startswith(f"{name}.")]
+        return [path for name in involved for path in self.mapped if f"{path}.".startswith(f"{name}.")]
 
     def ask_for_data(self) -> None:
         """Say what an old file could not: on which data each phase is trained."""

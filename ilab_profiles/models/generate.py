@@ -53,6 +53,7 @@ class Generate(Section):
         "127.0.0.1:8000",
         "OpenAI-compatible endpoint of the teacher; several, separated by commas, share the work",
         aliases=["endpoint_url"],
+        mistaken=["endpoint", "base_url", "api_base"],
         affects_result=False,
     )
     api_key: SecretStr | None = setting(None, "Key for the endpoint", expertise="advanced", affects_result=False)
@@ -67,7 +68,15 @@ class Generate(Section):
         expertise="advanced",
     )
     num_instructions: int = setting(
-        10, "Question-answer pairs to generate in the whole run", unit="pairs", ge=1, affects_result=False
+        10,
+        "Question-answer pairs to generate in the whole run",
+        unit="pairs",
+        mistaken=["num_pairs", "num_questions", "sdg_scale_factor"],
+        ge=1,
+        affects_result=False,
+    )
+    allow_fewer: bool = setting(
+        False, "Succeed with fewer pairs than asked for", expertise="advanced", affects_result=False
     )
     num_grounded_questions: int = setting(
         3, "Questions per context of a grounded skill", unit="questions", expertise="advanced", ge=1

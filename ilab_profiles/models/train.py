@@ -42,11 +42,17 @@ class Lora(Section):
     place = "train.lora"
 
     enabled: bool = setting(False, "Train LoRA adapters instead of the whole model")
-    lora_rank: int = setting(8, "Rank of each adapter", expertise="advanced", ge=1)
+    lora_rank: int = setting(8, "Rank of each adapter", expertise="advanced", mistaken=["lora_r", "r", "rank"], ge=1)
     lora_alpha: float = setting(
-        32.0, "Scale of the adapters; they are multiplied by alpha / rank", expertise="advanced", gt=0
+        32.0,
+        "Scale of the adapters; they are multiplied by alpha / rank",
+        expertise="advanced",
+        mistaken=["alpha"],
+        gt=0,
     )
-    lora_dropout: float = setting(0.1, "Dropout of the adapters' inputs", expertise="advanced", ge=0, lt=1)
+    lora_dropout: float = setting(
+        0.1, "Dropout of the adapters' inputs", expertise="advanced", mistaken=["dropout"], ge=0, lt=1
+    )
     target_modules: StrList | None = setting(
         None, "Layers that get adapters; unset: all linear layers except the head", expertise="expert"
     )
@@ -112,7 +118,13 @@ class Train(Section):
 
     place = "train"
 
-    model_path: str | None = setting(None, "Folder of the model to start from", aliases=["model_dir"], path=True)
+    model_path: str | None = setting(
+        None,
+        "Folder of the model to start from",
+        aliases=["model_dir"],
+        mistaken=["model", "model_name_or_path", "base_model"],
+        path=True,
+    )
     model_repo: str = setting(
         "instructlab/granite-7b-lab",
         "Hub name (ORG/NAME) of the model to start from if no folder is given",
@@ -122,6 +134,7 @@ class Train(Section):
         "generated/mixed",
         "JSONL file of conversations (`messages`), or a folder of such files",
         aliases=["data_dir"],
+        mistaken=["data", "dataset", "dataset_path", "train_file"],
         path=True,
         min_length=1,
     )
@@ -143,22 +156,54 @@ class Train(Section):
         ge=1,
         affects_result=False,
     )
-    num_epochs: int = setting(1, "Passes over the training data", unit="epochs", aliases=["epochs"], ge=1)
-    effective_batch_size: int = setting(
-        64, "Samples in one optimizer step, over all processes and accumulation", unit="samples", ge=1
+    oversubscribe: bool = setting(
+        False, "Allow more processes than cores on the CPU", expertise="expert", affects_result=False
     )
-    learning_rate: float = setting(2e-5, "Peak learning rate", gt=0)
+    num_epochs: int = setting(
+        1,
+        "Passes over the training data",
+        unit="epochs",
+        aliases=["epochs"],
+        mistaken=["epoch", "n_epochs", "num_train_epochs"],
+        ge=1,
+    )
+    effective_batch_size: int = setting(
+        64,
+        "Samples in one optimizer step, over all processes and accumulation",
+        unit="samples",
+        mistaken=["batch_size", "global_batch_size", "train_batch_size", "per_device_train_batch_size"],
+        ge=1,
+    )
+    learning_rate: float = setting(2e-5, "Peak learning rate", gt=0, mistaken=["lr"])
     warmup_steps: int = setting(
-        25, "Steps over which the learning rate rises from zero", unit="steps", expertise="advanced", ge=0
+        25,
+        "Steps over which the learning rate rises from zero",
+        unit="steps",
+        expertise="advanced",
+        mistaken=["warmup", "num_warmup_steps"],
+        ge=0,
     )
     lr_schedule: Literal["constant", "linear", "cosine"] = setting(
-        "cosine", "Learning rate schedule after the warm-up", expertise="advanced"
+        "cosine",
+        "Learning rate schedule after the warm-up",
+        expertise="advanced",
+        mistaken=["lr_scheduler", "lr_scheduler_type", "scheduler"],
     )
     weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", expertise="expert", ge=0)
     max_grad_norm: float = setting(
-        1.0, "Largest norm of the gradients; larger ones are scaled down", expertise="expert", gt=0
+        1.0,
+        "Largest norm of the gradients; larger ones are scaled down",
+        expertise="expert",
+        mistaken=["clip_grad", "gradient_clipping", "grad_clip"],
+        gt=0,
     )
-    max_seq_len: int = setting(4096, "Longest conversation; longer ones are left out", unit="tokens", ge=1)
+    max_seq_len: int = setting(
+        4096,
+        "Longest conversation; longer ones are left out",
+        unit="tokens",
+        mistaken=["max_length", "max_seq_length", "seq_len", "cutoff_len"],
+        ge=1,
+    )
     max_batch_len: int = setting(
         5000,
         "Most tokens in one batch of one process, padding included",
@@ -171,6 +216,7 @@ class Train(Section):
         1000,
         "Samples between checkpoints; 0 saves only at the end",
         unit="samples",
+        mistaken=["save_steps", "save_every"],
         expertise="advanced",
         ge=0,
         affects_result=False,
@@ -180,11 +226,15 @@ class Train(Section):
     )
     seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = setting(
-        "fp32", "Precision of the arithmetic; weights are always kept in fp32", expertise="advanced"
+        "fp32",
+        "Precision of the arithmetic; weights are always kept in fp32",
+        expertise="advanced",
+        mistaken=["bf16", "fp16", "fp32", "dtype", "mixed_precision", "torch_dtype"],
     )
     gradient_checkpointing: bool = setting(
         False,
         "Recompute activations in the backward pass: less memory, about a third more work",
+        mistaken=["activation_checkpointing"],
         expertise="advanced",
     )
     packing: bool = setting(False, "Pack several conversations into one row, counted in tokens", expertise="expert")

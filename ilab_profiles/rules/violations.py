@@ -30,6 +30,7 @@ class Violation:
     message: str
     why: str
     fix: Mapping[str, Any]
+    undo: Mapping[str, Any]
     severity: Severity
     involved: tuple[str, ...]
 
@@ -54,7 +55,7 @@ def violations(section: Any, at: str = "") -> Iterator[Violation]:
             for item in _broken(run, _TRAIN):
                 places = {path: train.path_in_run(number, path) for path in item.involved}
                 if [*places] != [*places.values()]:
-                    yield replace(item, path=places[item.path], involved=tuple(places.values()), fix={})
+                    yield replace(item, path=places[item.path], involved=tuple(places.values()), fix={}, undo={})
 
 
 def _broken(section: Any, at: str) -> Iterator[Violation]:
@@ -63,10 +64,21 @@ def _broken(section: Any, at: str) -> Iterator[Violation]:
         if all(condition.holds(section, at) for condition in rule.when) and not rule.require.holds(section, at):
             cause = rule.when[0] if rule.when else rule.require
             message = f"{show(value_at(section, cause.path, at))} needs {rule.require}"
-            yield Violation(rule.id, cause.path, message, rule.why, rule.fix, rule.severity, _involved(rule))
+            undo = _undo(rule, section, at)
+            yield Violation(rule.id, cause.path, message, rule.why, rule.fix, undo, rule.severity, _involved(rule))
     for check in checks:
         for message in check.run(value_at(section, check.at, at)):
-            yield Violation(check.id, check.involved[0], message, check.why, {}, check.severity, check.involved)
+            yield Violation(check.id, check.involved[0], message, check.why, {}, {}, check.severity, check.involved)
+
+
+def _undo(rule: Rule, section: Any, at: str) -> Mapping[str, Any]:
+    """The default of the first setting that makes the rule apply, if the rule would not apply with it."""
+    for condition in rule.when:
+        above, _, name = condition.path.rpartition(".")
+        default = type(value_at(section, above, at)).model_fields[name].get_default()
+        if condition.op != "default" and not condition.accepts(default):
+            return {condition.path: default}
+    return {}
 
 
 @cache

@@ -44,7 +44,7 @@ def _annotation(finding: Finding) -> str:
     if place and place.line:
         properties = {"file": place.source, "line": str(place.line), "col": str(place.column), **properties}
     written = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
-    said = [_headline(finding), finding.why, finding.hint, _fix(finding)]
+    said = [_headline(finding), finding.why, finding.hint, finding.remedy]
     return f"::{finding.severity} {written}::{_escape(chr(10).join(filter(None, said)))}"
 
 
@@ -56,10 +56,6 @@ def _escape(text: str, more: str = "") -> str:
 
 def _headline(finding: Finding) -> str:
     return f"{finding.path}: {finding.message}" if finding.path else finding.message
-
-
-def _fix(finding: Finding) -> str:
-    return "fix: set " + ", ".join(f"{path}: {value}" for path, value in finding.fix) if finding.fix else ""
 
 
 def _sarif(findings: Sequence[Finding]) -> str:
@@ -79,7 +75,7 @@ def _sarif(findings: Sequence[Finding]) -> str:
 
 
 def _result(finding: Finding, ids: list[str]) -> dict[str, Any]:
-    said = [_headline(finding), finding.why, finding.hint, _fix(finding)]
+    said = [_headline(finding), finding.why, finding.hint, finding.remedy]
     result: dict[str, Any] = {
         "ruleId": finding.rule,
         "ruleIndex": ids.index(finding.rule),

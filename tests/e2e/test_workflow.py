@@ -75,6 +75,20 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     assert json.loads((work / "scores" / "latest" / "scores.json").read_text())["overall"]["questions"] == 12
 
 
+def test_a_run_that_came_to_nothing_is_taken_over_and_a_constant_schedule_extended(work: Path, ilab: Ilab) -> None:
+    lora = [*TRAIN, "--lora", "--lr-schedule=constant", "--output-dir=long"]
+    failed = ilab(*lora, "--target-modules=nothing")
+    assert (failed.returncode, (work / "long" / "run.yaml").is_file()) == (1, True)
+    done = ilab(*lora)
+    assert done.returncode == 0, done.stderr
+    assert "profile cpu_only" in done.stderr.splitlines()[0]
+    done = ilab(*lora, "--num-epochs=3")
+    assert done.returncode == 0, done.stderr
+    straight = ilab(*lora, "--num-epochs=3", "--output-dir=straight")
+    assert straight.returncode == 0, straight.stderr
+    assert losses(work / "long") == pytest.approx(losses(work / "straight"), rel=1e-6)
+
+
 def test_what_a_dry_run_prints_does_the_same_run(work: Path, ilab: Ilab) -> None:
     shown = ilab(*TRAIN, "--lora", "--output-dir", "dry", "--dry-run")
     assert shown.returncode == 0, shown.stderr

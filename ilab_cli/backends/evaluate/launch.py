@@ -14,11 +14,14 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from ilab_cli.backends.base import as_arguments, gpus_in_words, output_folder, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
+from ilab_cli.backends.hardware import device_findings, memory_findings
+from ilab_cli.backends.model_folder import weight_files
 from ilab_cli.extras import missing_extra
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
 from ilab_profiles.diagnostics import Severity
+from ilab_profiles.rules.not_yet import not_yet
 
 __all__ = [
     "LATEST",
@@ -88,10 +91,12 @@ def _point_at(folder: Path) -> None:
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
     """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
-    findings = _not_supported(evaluate)
+    findings = list(not_yet(evaluate, "evaluate"))
     if "mmlu" in evaluate.benchmarks:
         missing = missing_extra("evaluate", "ilab model evaluate")
-        findings += missing + _check_model(evaluate) + ([] if missing else _check_tasks(evaluate))
+        findings += missing + _check_model(evaluate)
+        if not missing:
+            findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
     return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
 
 
@@ -118,14 +123,14 @@ def run(evaluate: Evaluate) -> int:
     SIGTERM ends a run as Ctrl-C does.
 
     Returns:
-        The exit code: 0 for success, 1 for a failed run, 2 for refused input, 130 for an interruption.
+        The exit code: 0 for success, 1 for a failed run, 2 for refused input, 130 or 143 if it was interrupted.
     """
     with stoppable():
         try:
             code = wait(start(command(evaluate), environment(evaluate)), _PATIENCE)
         except KeyboardInterrupt:
             print("interrupted: no result was written", file=sys.stderr)
-            return 130
+            return interrupted()
     if code == 0:
         _point_at(Path(evaluate.output_dir))
     if code < 0:
@@ -134,27 +139,14 @@ def run(evaluate: Evaluate) -> int:
     return code if code in (0, 2) else 1
 
 
-def _not_supported(evaluate: Evaluate) -> list[Finding]:
-    findings = []
-    if "mt_bench" in evaluate.benchmarks:
-        hint = "remove mt_bench from evaluate.benchmarks"
-        findings.append(
-            Finding("not-supported-yet", "MT-Bench is not implemented yet", "evaluate.benchmarks", hint=hint)
-        )
-    if evaluate.prune:
-        message, hint = "comparing and deleting checkpoints is not implemented yet", "set evaluate.prune to false"
-        findings.append(Finding("not-supported-yet", message, "evaluate.prune", hint=hint))
-    return findings
-
-
 def _check_model(evaluate: Evaluate) -> list[Finding]:
     from ilab_cli.backends.evaluate.model import find_model
 
     try:
-        find_model(evaluate)
+        model = find_model(evaluate)
     except InputError as error:
         return list(error.findings)
-    return []
+    return list(memory_findings(weight_files(Path(model.base)), "evaluate.model")) if model.local else []
 
 
 def _check_tasks(evaluate: Evaluate) -> list[Finding]:

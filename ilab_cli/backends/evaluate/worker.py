@@ -20,6 +20,7 @@ from ilab_cli.backends.base import main
 from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
+from ilab_cli.backends.hardware import device_findings
 from ilab_cli.backends.jsonl import as_lines
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, InputError
@@ -102,8 +103,8 @@ def _load(evaluate: Evaluate, model: Model) -> HFLM:
     from lm_eval.models.huggingface import HFLM
 
     cuda = torch.cuda.is_available() and evaluate.device != "cpu"
-    if evaluate.device == "cuda" and not cuda:
-        raise RuntimeError("evaluate.device is cuda, but there is no GPU that can be used")
+    if refused := list(device_findings("evaluate", evaluate.device, evaluate.gpus)):
+        raise InputError(refused)
     batch = evaluate.mmlu.batch_size
     loaded = HFLM(
         pretrained=model.base,

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from ilab_cli.backends.base import as_arguments, main, stoppable
+from ilab_cli.backends.base import as_arguments, interrupted, main, stoppable
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError
 from ilab_profiles.diagnostics import Severity
@@ -59,8 +59,8 @@ def run(generate: Generate) -> int:
     """Generate data and mix them; what was interrupted goes on where it was.
 
     Returns:
-        0 if there are data, 1 if the run failed or no pair was accepted, 2 if an input was refused, 130 if it was
-        interrupted; stderr says why.
+        0 if there are data, 1 if the run failed or brought too few pairs, 2 if an input was refused, 130 or 143 if it
+        was interrupted; stderr says why.
     """
     from ilab_cli.backends.client.requests import Stopped
     from ilab_cli.backends.generate.mixing import mix
@@ -83,7 +83,7 @@ def run(generate: Generate) -> int:
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the answers so far", file=sys.stderr)
-        return 130
+        return interrupted()
 
 
 def _checked(generate: Generate) -> int:

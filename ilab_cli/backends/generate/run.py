@@ -86,7 +86,7 @@ async def generate_all(job: Job, generate: Generate) -> int:
     """Do a generation up to the files it writes; a table on stderr says how it went.
 
     Returns:
-        0, or 1 if no pair was accepted.
+        0, or 1 if no pair was accepted, or fewer than asked for and that is not allowed.
 
     Raises:
         InputError: if the endpoint's address or the journal cannot be used, or a file cannot be written.
@@ -110,8 +110,12 @@ async def generate_all(job: Job, generate: Generate) -> int:
         warn([f"generation failed: no pair was accepted{hint}"])
         return 1
     if job.plan.accepted < job.plan.total:
-        missing = f"{job.plan.accepted} of {job.plan.total} pairs"
-        warn([f"{missing}: no new pairs could be generated"])
+        missing = f"{job.plan.accepted:,} of {job.plan.total:,} pairs: no new pairs could be generated"
+        if not generate.allow_fewer:
+            hint = f"they are in {folder}; --allow-fewer goes on with them, more leaves or examples give more"
+            warn([f"generation failed: {missing}\n    hint: {hint}"])
+            return 1
+        warn([missing])
     return 0
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ilab_cli.backends.base import as_arguments, existing_part, main, output_folder, stoppable
+from ilab_cli.backends.base import as_arguments, existing_part, interrupted, main, output_folder, stoppable
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError, Position
 from ilab_profiles.diagnostics import Severity, counted
@@ -79,8 +79,8 @@ def run(generate: Generate) -> int:
     """Mix; prints a line for each file written.
 
     Returns:
-        0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted; the outputs are then
-        what they were before.
+        0 if it is done, 1 if it failed (one line on stderr says why), 130 or 143 if it was interrupted; the outputs are
+        then what they were before.
 
     Raises:
         InputError: if recipes, data sets or output folder cannot be used; then nothing was written.
@@ -102,7 +102,7 @@ def run(generate: Generate) -> int:
                 print(f"{mixed.file}: {rows} from {mixed.data_sets} data set{'s' * (mixed.data_sets > 1)}")
     except KeyboardInterrupt:
         print("interrupted; nothing was written; run the same command again", file=sys.stderr)
-        return 130
+        return interrupted()
     except DataChangedError as error:
         reason = f"{error} changed while it was read"
     except BrokenProcessPool:

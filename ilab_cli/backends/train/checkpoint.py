@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -132,6 +133,10 @@ def complete(target: Path, progress: Progress) -> None:
     """Let what was written since :func:`begin` become ``target``."""
     temporary = temporary_name(target)
     (temporary / _PROGRESS).write_text(json.dumps(asdict(progress)) + "\n", encoding="utf-8")
+    mode = stat.S_IMODE((temporary / _PROGRESS).stat().st_mode)
+    for file in temporary.rglob("*"):  # libraries that write by way of a temporary file leave it to its owner alone
+        if file.is_file():
+            file.chmod(mode)
     replace_folder(temporary, target)
 
 

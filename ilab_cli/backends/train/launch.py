@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.base import as_arguments, gpus_in_words, main, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, main, start, stoppable, wait
+from ilab_cli.backends.hardware import cores
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
 
@@ -108,8 +109,7 @@ def environment(train: Train) -> dict[str, str]:
     """Variables that the processes of a training need: the GPUs they see, and each one's share of the cores."""
     variables: dict[str, str] = {}
     if "OMP_NUM_THREADS" not in os.environ:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        variables["OMP_NUM_THREADS"] = str(max(1, cores // train.num_processes))
+        variables["OMP_NUM_THREADS"] = str(max(1, cores() // train.num_processes))
     if train.device == "cpu" or train.gpus == ():
         variables |= {name: value for name, value in _KEEP_MEMORY.items() if name not in os.environ}
     if train.device == "cpu" or train.gpus is not None:
@@ -122,7 +122,7 @@ def run(train: Train) -> int:
     """Do a training, phase after phase; one that was interrupted goes on where it was.
 
     Returns:
-        0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted.
+        0 if it is done, 1 if it failed (one line on stderr says why), 130 or 143 if it was interrupted.
 
     Raises:
         InputError: if the data or the model cannot be used; then nothing was started.
@@ -137,7 +137,7 @@ def run(train: Train) -> int:
                     return code
         except KeyboardInterrupt:
             print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
-            return 130
+            return interrupted()
     return 0
 
 

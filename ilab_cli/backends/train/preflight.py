@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.base import output_folder
-from ilab_cli.backends.model_folder import ADVICE, problems
+from ilab_cli.backends.hardware import cores, device_findings, memory_findings
+from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
 from ilab_cli.backends.train import conversations
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.engine import on_cpu
 from ilab_cli.backends.train.zero import configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
+from ilab_profiles.diagnostics import counted
+from ilab_profiles.rules.not_yet import not_yet
+
+if TYPE_CHECKING:
+    from ilab_cli.backends.train.dataset import Samples
 
 __all__ = ["check_settings", "preflight"]
+
+_FEW = 0.01
+"""The share of conversations that may be left out for their length without a warning."""
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -57,7 +66,7 @@ def _missing_extras(train: Train) -> list[Finding]:
 
 
 def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
-    yield from _not_supported(train)
+    yield from not_yet(train, "train")
     yield from output_folder(train.output_dir, "train.output_dir")
     if with_torch:
         yield from _hardware(train)
@@ -94,38 +103,23 @@ def _deepspeed_config(train: Train) -> Iterator[Finding]:
         )
 
 
-def _not_supported(train: Train) -> Iterator[Finding]:
-    cases = [
-        (train.packing, "packing", "turn it off; batches are filled with conversations of like length"),
-        (train.fsdp.enabled, "fsdp.enabled", "turn it off; on several GPUs, every one then holds the whole model"),
-        (train.deepspeed.ds_offload_strat == "nvme", "deepspeed.ds_offload_strat", "use cpu"),
-        (train.deepspeed.quantize_dtype == "fp8", "deepspeed.quantize_dtype", "use nf4"),
-    ]
-    for asked, setting, hint in cases:
-        if asked:
-            yield Finding("not-supported-yet", "not implemented yet", f"train.{setting}", hint=hint)
-
-
 def _hardware(train: Train) -> Iterator[Finding]:
     import torch
 
+    missing = list(device_findings("train", train.device, train.gpus))
+    yield from missing
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    no_gpu = "no CUDA GPU available, or this build of torch cannot use it"
-    if (train.device == "cuda" or train.gpus) and not there:
-        yield Finding(
-            "device",
-            no_gpu,
-            "train.gpus" if train.gpus else "train.device",
-            hint="train on the CPU (train.gpus: -1), or install torch for CUDA",
-        )
-    elif train.gpus and max(train.gpus) >= there:
-        yield Finding("device", f"GPU {max(train.gpus)} is chosen; there are {there}, from 0", "train.gpus")
-    elif not on_cpu(train) and train.num_processes > (len(train.gpus or ()) or there):
+    if on_cpu(train):
+        if train.num_processes > cores() and not train.oversubscribe:
+            message = f"{train.num_processes} processes on {counted(cores(), 'cores')}: they would wait for each other"
+            hint = f"use at most {cores()}, or --oversubscribe"
+            yield Finding("too-many-processes", message, "train.num_gpus", hint=hint)
+        if train.precision == "fp16":
+            yield Finding("precision", "fp16 needs a GPU", "train.precision", hint="use fp32 or bf16")
+    elif not missing and train.num_processes > (len(train.gpus or ()) or there):
         yield Finding(
             "device", f"{train.num_processes} processes need as many GPUs; there are {there}", "train.num_gpus"
         )
-    if train.precision == "fp16" and on_cpu(train):
-        yield Finding("precision", "fp16 needs a GPU", "train.precision", hint="use fp32 or bf16")
 
 
 # --- model and data -------------------------------------------------------------------------------------------------
@@ -136,6 +130,7 @@ def _model(train: Train) -> Iterator[Finding]:
         return  # a hub name: whether it exists, loading its tokenizer tells
     advice = f"{ADVICE}; for a model of a hub, set train.model_repo"
     yield from problems(Path(train.model_path), "train.model_path", advice)
+    yield from memory_findings(weight_files(Path(train.model_path)), "train.model_path")
 
 
 def _lines(train: Train) -> Iterable[Finding]:
@@ -164,6 +159,7 @@ def _samples(train: Train) -> Iterator[Finding]:
     except InputError as error:
         yield from error.findings
         return
+    yield from _left_out(samples, train)
     longest, highest = int(samples.lengths.max()), int(samples.input_ids.max())
     limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
     if limit and longest > limit:
@@ -189,6 +185,16 @@ def _samples(train: Train) -> Iterator[Finding]:
             hint=f"set it to {plan.steps // 10}",
             severity="warning",
         )
+
+
+def _left_out(samples: Samples, train: Train) -> Iterator[Finding]:
+    """A warning if more than a few conversations are too long."""
+    total = samples.left_out + len(samples)
+    if samples.left_out > _FEW * total:
+        share = samples.left_out / total
+        message = f"{samples.left_out} of {total} conversations ({share:.1%}) have more than {train.max_seq_len} tokens"
+        hint = "they are left out; raise it, or shorten them"
+        yield Finding("too-long-left-out", message, "train.max_seq_len", hint=hint, severity="warning")
 
 
 def _config(train: Train) -> Any:

@@ -131,7 +131,7 @@ def test_validate_takes_the_file_for_a_config_file(ilab: Ilab, tmp_path: Path) -
     assert [finding["hint"] for finding in json.loads(done.stdout)] == ["did you mean chat?", "did you mean general?"]
     (tmp_path / "config.yaml").write_text("profile: {extends: single_gpu, train: {lora: {enabled: false}}}\n")
     assert ilab("config", "validate").returncode == 2
-    fixed = ilab("config", "validate", "--fix")
+    fixed = ilab("config", "validate", "--unsafe-fixes")
     assert (fixed.returncode, fixed.stdout) == (0, "")
     assert "config.yaml: fixed [quantize-needs-lora]" in fixed.stderr
     assert check(str(tmp_path / "config.yaml")) == ()

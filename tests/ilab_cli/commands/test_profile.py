@@ -142,8 +142,9 @@ def test_validate_takes_files_names_patterns_and_folders(
 def test_validate_says_which_names_of_files_it_takes(ilab: Ilab, files: Path) -> None:
     assert "notes.txt: error[no-such-file]" in ilab("profile", "validate", "notes.txt").stdout
     (files / "below" / "typo.json").write_text('{"trian": {}}')
-    for target in ("below", "below/*"):
-        assert "below/typo.json:1:2: error[unknown-key]" in ilab("profile", "validate", target).stdout
+    assert "below/typo.json:1:2: error[unknown-key]" in ilab("profile", "validate", "below/*").stdout
+    done = ilab("profile", "validate", "below")
+    assert ("typo.json" in done.stdout, "left out 1 file" in done.stderr) == (False, True)
 
 
 def test_findings_are_results_and_go_to_stdout(ilab: Ilab, files: Path) -> None:
@@ -197,6 +198,10 @@ def test_fix_mends_what_rules_can_and_says_so(ilab: Ilab, tmp_path: Path) -> Non
     path = tmp_path / "mine.yaml"
     path.write_text(BROKEN + "  seed: 3  # mine\n")
     done = ilab("profile", "validate", "--fix", "mine.yaml")
+    assert (done.returncode, path.read_text()) == (2, BROKEN + "  seed: 3  # mine\n")
+    told = "choose: set train.lora.enabled: true, or set train.deepspeed.quantize_dtype: null"
+    assert told in done.stdout
+    done = ilab("profile", "validate", "--unsafe-fixes", "mine.yaml")
     assert (done.returncode, done.stdout) == (0, "")
     assert "mine.yaml: fixed [quantize-needs-lora]: train.lora.enabled: true" in done.stderr
     assert path.read_text() == BROKEN.replace("false", "true") + "  seed: 3  # mine\n"
@@ -204,7 +209,7 @@ def test_fix_mends_what_rules_can_and_says_so(ilab: Ilab, tmp_path: Path) -> Non
 
 def test_fix_mends_what_it_can_and_tells_the_rest_once(ilab: Ilab, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(BROKEN + "  epoch: 3\n")
-    done = ilab("profile", "validate", "--fix", "./mine.yaml", "--format", "json")
+    done = ilab("profile", "validate", "--unsafe-fixes", "./mine.yaml", "--format", "json")
     assert done.returncode == 2
     assert [finding["rule"] for finding in json.loads(done.stdout)] == ["unknown-key"]
     assert "fixed [quantize-needs-lora]" in done.stderr

@@ -124,10 +124,10 @@ def test_every_unknown_flag_is_reported_at_once_and_none_is_guessed(ilab: Ilab) 
         ("--no-lor", "did you mean --no-lora?"),
         ("--LORA", "did you mean --lora?"),
         ("--lora-alfa", "did you mean --lora-alpha?"),
-        ("--lr", "--help-all shows every flag"),
+        ("--lr", "did you mean --learning-rate?"),
         ("--bogus", "--help-all shows every flag"),
         ("--tasks", "--help-all shows every flag"),
-        ("--lora-r", "--help-all shows every flag"),
+        ("--lora-r", "did you mean --lora-rank?"),
     ],
 )
 def test_only_a_flag_that_is_surely_meant_is_the_hint(ilab: Ilab, flag: str, hint: str) -> None:

@@ -185,6 +185,7 @@ def test_nobody_there_at_the_start_is_told_with_the_address(tmp_path: Path) -> N
         against([], tmp_path / "j", one, model_endpoint_url="127.0.0.1:9")
 
 
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # connections that the stub took while it went away
 def test_an_endpoint_that_goes_away_and_comes_back_costs_no_row(tmp_path: Path) -> None:
     stub = Stub(mean=0.02, slots=8)
 

@@ -178,7 +178,7 @@ def test_interrupted_it_says_how_to_go_on(teacher: Teacher, settings: dict[str, 
             time.sleep(0.02)
         process.send_signal(number)
         _, told = process.communicate(timeout=20)
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert told.splitlines()[-1] == "interrupted; the same command continues from the answers so far"
         assert "Traceback" not in told
 
@@ -348,14 +348,18 @@ def test_recipes_may_name_what_is_still_to_be_made(ilab: Ilab, flags: list[str])
     }
 
 
-def test_another_run_is_told_that_it_replaces_the_mixed_data_of_the_first(ilab: Ilab, flags: list[str]) -> None:
+def test_another_run_leaves_the_mixed_data_of_the_first_alone(ilab: Ilab, flags: list[str]) -> None:
     for _ in range(2):
         done = ilab("data", "generate", *flags)
         assert (done.returncode, "warning" in done.stderr) == (0, False), done.stderr
+    before = mixed()
     done = ilab("data", "generate", *flags, "--output-dir=second", "--seed=7")
     assert done.returncode == 0, done.stderr
-    assert "generated/mixed: warning[output-folder-in-use]" in done.stderr
-    assert "generate.output_dir was generated, is second; seed was 42, is 7" in done.stderr
+    assert mixed() == before
+    assert mixed(Path("second/mixed")).keys() == before.keys()
+    done = ilab("data", "generate", *flags, "--output-dir=third", "--mix-output-dir=generated/mixed")
+    assert (done.returncode, "generate.output_dir was generated, is third" in done.stderr) == (2, True)
+    assert mixed() == before
 
 
 def test_model_generate_is_data_generate(ilab: Ilab, flags: list[str]) -> None:

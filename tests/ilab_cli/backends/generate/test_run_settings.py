@@ -186,11 +186,9 @@ def test_api_key(run: Run, teacher: Teacher, ilab: Ilab, flags: list[str]) -> No
     assert run() == 0
     assert set(teacher.keys) == {""}
     teacher.keys.clear()
-    done = ilab("data", "generate", *flags, "--output-dir=one", "--mix-output-dir=mixed", "--api-key=very-secret")
+    done = ilab("data", "generate", *flags, "--output-dir=one", "--api-key=very-secret")
     assert (done.returncode, set(teacher.keys)) == (0, {"Bearer very-secret"})
-    done = ilab(
-        "data", "generate", *flags, "--output-dir=two", "--mix-output-dir=mixed", ILAB_GENERATE__API_KEY="also-secret"
-    )
+    done = ilab("data", "generate", *flags, "--output-dir=two", ILAB_GENERATE__API_KEY="also-secret")
     assert (done.returncode, set(teacher.keys)) == (0, {"Bearer very-secret", "Bearer also-secret"})
     written = [file.read_bytes() for file in Path().rglob("*") if file.is_file()]
     assert not any(b"very-secret" in text or b"also-secret" in text for text in [*written, done.stderr.encode()])

@@ -1,0 +1,34 @@
+"""Settings that are understood, but that no engine carries out yet: every run refuses them, and validation says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ilab_profiles.diagnostics import Finding
+from ilab_profiles.rules.language import Condition, F, show, value_at, within
+
+__all__ = ["NOT_YET", "not_yet"]
+
+NOT_YET: dict[Condition, str] = {
+    F.train.packing.is_(True): "turn it off; batches are filled with conversations of like length",
+    F.train.fsdp.enabled.is_(True): "turn it off; on several GPUs, every one then holds the whole model",
+    F.train.deepspeed.ds_offload_strat.is_("nvme"): "use cpu",
+    F.train.deepspeed.quantize_dtype.is_("fp8"): "use nf4",
+    F.evaluate.benchmarks.has("mt_bench"): "remove mt_bench from the list",
+    F.evaluate.prune.is_(True): "turn it off: it would compare checkpoints and delete all but the best",
+}
+"""Each such setting, with what to do instead."""
+
+
+def not_yet(section: Any, at: str = "") -> Iterator[Finding]:
+    """What a section asks for that is not implemented yet.
+
+    Args:
+        section: a profile, or a section of one.
+        at: dotted path at which the section stands in a profile; empty for a whole profile.
+    """
+    for condition, hint in NOT_YET.items():
+        if within(condition.path, at) and condition.holds(section, at):
+            value = condition.operand if condition.op == "has" else show(value_at(section, condition.path, at))
+            yield Finding("not-supported-yet", f"{value} is not implemented yet", condition.path, hint=hint)
