@@ -72,6 +72,10 @@ def main() -> None:
     """Run ``ilab`` with the arguments of this process; flags may be written with ``_`` for ``-``."""
     try:
         _run()
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer's answer to an output that nobody reads any more
+            sys.exit(output.NOT_READ)
+        raise
     except KeyboardInterrupt:
         sys.exit(output.INTERRUPTED)
     except BrokenPipeError:  # who read our output has read enough

@@ -21,6 +21,17 @@ RULES: tuple[Rule, ...] = (
         fix={"train.lora.enabled": True},
     ),
     Rule(
+        "quantize-needs-whole-model",
+        when=(
+            _DEEPSPEED.quantize_dtype.is_set(),
+            _DEEPSPEED.enabled.is_(True),
+            ~_DEEPSPEED.deepspeed_config.is_set(),
+        ),
+        require=_DEEPSPEED.zero_stage.at_most(2),
+        why="a quantized model cannot be split over processes, which ZeRO 3 does",
+        fix={"train.deepspeed.zero_stage": 2},
+    ),
+    Rule(
         "offload-needs-deepspeed",
         when=(_DEEPSPEED.ds_offload_strat.is_set(),),
         require=_DEEPSPEED.enabled.is_(True),

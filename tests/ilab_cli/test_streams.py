@@ -112,6 +112,15 @@ def test_quiet_silences_notes_but_not_errors(ilab: Ilab) -> None:
     assert ilab("profile", "show", "cpu_only", "--quiet").stdout == ilab("profile", "show", "cpu_only").stdout
 
 
+def test_warnings_are_for_who_has_not_asked_for_quiet(ilab: Ilab, tmp_path: Path) -> None:
+    command = ["model", "train", "--dry-run", "--lora-rank", "4"]
+    assert "warning[lora-rank-needs-lora]" in ilab(*command).stderr
+    assert "warning[" not in ilab(*command, "--quiet").stderr
+    for log_level, warned in {"ERROR": False, "WARNING": True}.items():
+        (tmp_path / "config.yaml").write_text(f"general: {{log_level: {log_level}}}\n")
+        assert ("warning[lora-rank-needs-lora]" in ilab(*command).stderr) is warned
+
+
 def test_verbose_changes_no_result(ilab: Ilab) -> None:
     for arguments in (["profile", "show", "cpu_only"], ["model", "train", "--dry-run"]):
         assert ilab(*arguments, "--verbose").stdout == ilab(*arguments).stdout
@@ -142,6 +151,7 @@ def test_who_has_read_enough_sees_no_traceback(start: Start, arguments: list[str
     process.stdout = None
     said = process.communicate(timeout=60)[1]
     assert not {word for word in ("Traceback", "BrokenPipe", "ilab failed", "Exception ignored") if word in said}
+    assert process.returncode in (0, 2, 141)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -200,13 +200,13 @@ def _knowledge(document: Document, file: Path, path: str) -> Leaf:
         domain=given.domain,
         document_outline=given.document_outline,
         document=DocumentSource(source.repo, source.commit.lower(), tuple(source.patterns), places),
-        examples=tuple(examples),
+        examples=tuple(dict.fromkeys(examples)),  # one that is written twice counts once
     )
 
 
 def _skill(document: Document, file: Path, path: str) -> Leaf:
     given = Skill.model_validate(document.data)
-    examples = tuple(Example(item.context, ((item.question, item.answer),)) for item in given.seed_examples)
+    examples = [Example(item.context, ((item.question, item.answer),)) for item in given.seed_examples]
     return Leaf(
         path=path,
         file=file,
@@ -216,5 +216,5 @@ def _skill(document: Document, file: Path, path: str) -> Leaf:
         domain="",
         document_outline="",
         document=None,
-        examples=examples,
+        examples=tuple(dict.fromkeys(examples)),  # one that is written twice counts once
     )

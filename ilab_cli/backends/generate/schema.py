@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from ilab_profiles.diagnostics import Finding, by_place
 from ilab_profiles.problems import problems as refused
@@ -24,6 +24,9 @@ NEWEST = 3
 _LEAST_EXAMPLES = {1: 1, 2: 5, NEWEST: 5}
 _LEAST_QUESTIONS = 3
 
+PerhapsEmpty = Annotated[
+    str, BeforeValidator(lambda value: "" if value is None else value), StringConstraints(strip_whitespace=True)
+]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -64,12 +67,12 @@ class Skill(_Part):
 
     version: int = 1
     created_by: Words
-    task_description: Words
+    task_description: PerhapsEmpty
     seed_examples: list[SkillExample]
 
 
 class Knowledge(_Part):
-    """The ``qna.yaml`` of knowledge; ``task_description`` belongs to the older versions."""
+    """The ``qna.yaml`` of knowledge; ``task_description`` belongs to the older versions, which are refused."""
 
     version: int = 1
     created_by: Words
@@ -93,9 +96,9 @@ def problems(document: Document, model: type[Knowledge] | type[Skill]) -> list[F
         found += [problem.finding(document) for problem in refused(error, model, document.data)]
     if model is Knowledge:
         found += [*_few_questions(document, listed), *_wrong_source(document)]
-        found = _by_version(document, listed, found)
+        found = _by_version(document, found)
     else:
-        found += _mixed_contexts(document, listed)
+        found += [*_mixed_contexts(document, listed), *_no_description(document)]
     return sorted(found, key=by_place)
 
 
@@ -139,7 +142,15 @@ def _repeated_examples(document: Document, examples: list[Any]) -> Iterator[Find
         if isinstance(example, dict) and example in examples[:number]:
             first = document.position(("seed_examples", examples.index(example))).line
             message = f"this seed example is already in line {first}"
-            yield document.finding("repeated-example", message, ("seed_examples", number), "write another one")
+            hint = "it is left out: write another one"
+            yield document.finding("repeated-example", message, ("seed_examples", number), hint, severity="warning")
+
+
+def _no_description(document: Document) -> Iterator[Finding]:
+    path: KeyPath = ("task_description",)
+    if not str(document.data.get("task_description", "something") or "").strip():
+        hint = "say what the skill is; until then the teacher is told the names of its folders"
+        yield document.finding("no-description", "is empty", path, hint, key=True, severity="warning")
 
 
 def _mixed_contexts(document: Document, examples: list[Any]) -> Iterator[Finding]:
@@ -151,7 +162,7 @@ def _mixed_contexts(document: Document, examples: list[Any]) -> Iterator[Finding
         yield document.finding("mixed-contexts", message, path, hint, severity="warning")
 
 
-def _by_version(document: Document, examples: list[Any], found: list[Finding]) -> list[Finding]:
+def _by_version(document: Document, found: list[Finding]) -> list[Finding]:
     """The findings of a knowledge file, once more with what differs between its versions in mind."""
     version = _version(document)
     if version == NEWEST:
@@ -160,12 +171,10 @@ def _by_version(document: Document, examples: list[Any], found: list[Finding]) -
             hint = "say it in `document_outline`, and leave this key out"
             found = [*found, document.finding("unknown-key", message, ("task_description",), hint, key=True)]
         return found
-    if any(isinstance(item, dict) and "question" in item for item in examples):
-        message = f"knowledge of version {version} cannot be used: its examples have no context"
-        hint = f"write `version: {NEWEST}`, a `document_outline`, and `questions_and_answers` for each `context`"
-        found = [f for f in found if not f.path.startswith("seed_examples[") and f.path != "document_outline"]
-        return [document.finding("old-version", message, ("version",), hint), *found]
-    return found
+    message = f"knowledge of version {version} is no longer supported"
+    hint = f"write `version: {NEWEST}`, a `document_outline`, and `questions_and_answers` for each `context`"
+    found = [f for f in found if not f.path.startswith("seed_examples[") and f.path != "document_outline"]
+    return [document.finding("old-version", message, ("version",), hint), *found]
 
 
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")

@@ -33,7 +33,7 @@ def rows(leaf: Leaf, chunks: Iterable[Text] | None, generate: Generate) -> Itera
         "leaf": leaf.path,
         "leaf_node_path": "->".join(PurePosixPath(leaf.path).parts),
         "leaf_node_type": "knowledge" if leaf.kind == "knowledge" else "skill",
-        "task_description": leaf.task_description or leaf.document_outline,
+        "task_description": leaf.task_description or leaf.document_outline or _folders(leaf),
     }
     examples = draw.sample(leaf.examples, len(leaf.examples))
     if leaf.kind != "knowledge":
@@ -45,6 +45,11 @@ def rows(leaf: Leaf, chunks: Iterable[Text] | None, generate: Generate) -> Itera
         shown = _knowledge(example)
         for piece in draw.sample(pieces, len(pieces)):
             yield common | shown | {"document": piece.text, "document_name": piece.name}
+
+
+def _folders(leaf: Leaf) -> str:
+    """What a leaf is about where it does not say: the names of its folders, in words."""
+    return ", ".join(part.replace("_", " ").replace("-", " ") for part in PurePosixPath(leaf.path).parts[1:])
 
 
 def _skill(example: Example) -> Row:

@@ -34,7 +34,10 @@ def replace_file(path: Path) -> Iterator[Path]:
     """
     temporary = temporary_name(path.with_name(f"{secrets.token_hex(4)}-{path.name}"))
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # libraries that write by way of another file leave it to its owner alone
         sync(temporary)
         temporary.replace(path)
         sync(path.parent)

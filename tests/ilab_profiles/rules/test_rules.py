@@ -24,6 +24,20 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.deepspeed.quantize_dtype": "nf4"},
         {"train.deepspeed.quantize_dtype": "nf4", "train.lora.enabled": True},
     ),
+    "quantize-needs-whole-model": (
+        {
+            "train.lora.enabled": True,
+            "train.deepspeed.quantize_dtype": "nf4",
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.zero_stage": 3,
+        },
+        {
+            "train.lora.enabled": True,
+            "train.deepspeed.quantize_dtype": "nf4",
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.zero_stage": 2,
+        },
+    ),
     "offload-needs-deepspeed": (
         {"train.deepspeed.ds_offload_strat": "cpu"},
         {

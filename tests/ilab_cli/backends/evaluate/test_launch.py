@@ -43,6 +43,19 @@ def test_sound_settings_pass_and_nothing_is_written(model: Path, make_task: Make
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("choice", [{"device": "cuda"}, {"gpus": "0"}])
+def test_hardware_that_is_not_there_is_refused_before_anything_is_loaded(
+    model: Path, make_task: MakeTask, choice: dict[str, str]
+) -> None:
+    pytest.importorskip("lm_eval", reason="needs the extra `evaluate`")
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (finding,) = preflight(settings(model, make_task().parent, **choice))
+    assert (finding.rule, dict(finding.fix)) == ("device", {"evaluate.device": "cpu", "evaluate.gpus": "-1"})
+
+
 def test_a_run_folder_and_a_hub_name_are_models(model: Path, make_task: MakeTask) -> None:
     folder = make_task().parent
     assert rules(settings(model.parent, folder)) == []

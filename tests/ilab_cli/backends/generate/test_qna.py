@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ilab_cli.backends.generate.qna import Example, check, read_taxonomy
-from ilab_profiles import InputError
+from ilab_cli.backends.generate.seeds import rows as rows_of
+from ilab_profiles import Generate, InputError
 from tests.ilab_cli.backends.generate.taxonomies import GROUNDED, SKILL, knowledge, put
 
 WRONG = Path(__file__).parent / "data" / "wrong"
@@ -92,12 +93,34 @@ def test_older_versions_of_skills(tmp_path: Path, version: str, examples: int) -
     assert [finding.severity for finding in findings] == expected
 
 
-@pytest.mark.parametrize("version", ["1", "2"])
-def test_older_versions_of_knowledge_are_read_where_they_hold_enough(tmp_path: Path, version: str) -> None:
-    text = SOUND.replace("version: 3", f"version: {version}\ntask_description: Teach about birds.")
-    (leaf,) = read_taxonomy(put(tmp_path, {KNOWLEDGE_FILE: text}), "empty")
-    assert leaf.task_description == "Teach about birds."
-    assert rules(tmp_path, KNOWLEDGE_FILE, text.replace(f"version: {version}", "version: 3")) == ["unknown-key"]
+@pytest.mark.parametrize("version", ["version: 1\n", "version: 2\n", ""])
+def test_older_versions_of_knowledge_are_refused_with_the_way_to_the_newest(tmp_path: Path, version: str) -> None:
+    text = SOUND.replace("version: 3\n", f"{version}task_description: Teach about birds.\n")
+    (finding,) = check([put(tmp_path, {KNOWLEDGE_FILE: text})])
+    assert (finding.rule, finding.severity, "version: 3" in finding.hint) == ("old-version", "error", True)
+
+
+@pytest.mark.parametrize("empty", ["''", "'  '", ""])
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_skill_without_a_description_goes_by_the_names_of_its_folders(
+    tmp_path: Path, version: int, empty: str
+) -> None:
+    text = SKILL.replace("version: 3", f"version: {version}").replace("Name a bird.", empty)
+    root = put(tmp_path, {"compositional_skills/naming/a_bird/qna.yaml": text})
+    (finding,) = check([root])
+    assert (finding.rule, finding.severity) == ("no-description", "warning")
+    (leaf,) = read_taxonomy(root, "empty")
+    assert {row["task_description"] for row in rows_of(leaf, None, Generate())} == {"naming, a bird"}
+    missing = text.replace(f"task_description: {empty}\n", "")
+    assert rules(tmp_path / "other", SKILL_FILE, missing) == ["missing-key"]
+
+
+def test_a_seed_example_that_is_written_twice_counts_once(tmp_path: Path) -> None:
+    again = '  - question: Which bird is number 3?\n    answer: "3"\n'
+    root = put(tmp_path, {SKILL_FILE: SKILL + again})
+    (finding,) = check([root])
+    assert (finding.rule, finding.severity) == ("repeated-example", "warning")
+    assert len(read_taxonomy(root, "empty")[0].examples) == 5
 
 
 @pytest.mark.parametrize(

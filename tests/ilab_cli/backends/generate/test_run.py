@@ -386,9 +386,14 @@ def test_on_a_terminal_there_is_a_live_view(teacher: Teacher, settings: dict[str
 
 
 def test_a_taxonomy_that_gives_out_gives_what_it_has(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(num_instructions=100_000, max_tokens=30, num_samples=1) in (0, 1)
+    few = {"num_instructions": 100_000, "max_tokens": 400, "num_samples": 1}
+    assert run(**few) == 1
     told = capsys.readouterr().err
-    assert "no new pairs" in told or "no pair was accepted" in told
+    assert "of 100,000 pairs: no new pairs could be generated" in told
+    assert "--allow-fewer" in told
+    assert not Path("generated/mixed").exists()
+    assert run(**few, allow_fewer=True) == 0
+    assert mixed()
 
 
 def test_a_run_without_a_pair_tells_where_the_answers_are(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from ilab_cli.backends.hardware import cores, memory_findings
 from ilab_cli.backends.train.launch import command, environment, preflight, run
-from ilab_profiles import InputError, Position, Train
+from ilab_profiles import InputError, Position, Profile, Train
 from tests.ilab_cli.backends.train.conftest import ROOT, conversation, write_jsonl
 
 pytest.importorskip("accelerate", reason="needs the train extra")
@@ -131,12 +132,11 @@ def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name:
         ({"packing": True}, ["not-supported-yet"]),
         ({"fsdp": {"enabled": True}}, ["not-supported-yet"]),
         ({"lora": {"enabled": True}, "deepspeed": {"quantize_dtype": "fp8"}}, ["not-supported-yet"]),
-        ({"deepspeed": {"enabled": True, "zero_stage": 3, "quantize_dtype": "nf4"}, "lora": {"enabled": True}},
-         ["not-supported-yet"]),
         ({"deepspeed": {"enabled": True, "zero_stage": 3, "ds_offload_strat": "nvme", "nvme_path": "/fast"}},
          ["not-supported-yet"]),
         ({"precision": "fp16", "device": "auto"}, ["precision"]),
         ({"gpus": "0-1", "device": "auto"}, ["device"]),
+        ({"num_gpus": 99_999, "warmup_steps": 0}, ["too-many-processes"]),
         ({"max_seq_len": 3}, ["all-too-long"]),
         ({"warmup_steps": 6}, ["warmup-too-long"]),
         ({"data_path": "/nowhere"}, ["data-not-found"]),
@@ -149,6 +149,37 @@ def test_what_cannot_be_done_is_refused(settings: Settings, changes: dict[str, A
     train = settings(**changes)
     assert rules(train) == expected
     assert not Path(train.output_dir).exists()
+
+
+def test_more_processes_than_cores_have_to_be_asked_for(settings: Settings) -> None:
+    many = settings(num_gpus=cores() + 1, warmup_steps=0)
+    assert rules(many) == ["too-many-processes"]
+    assert rules(many.model_copy(update={"oversubscribe": True})) == []
+    assert rules(settings(num_gpus=cores(), warmup_steps=0)) == []
+
+
+def test_leaving_out_more_than_a_few_conversations_is_told(settings: Settings, tmp_path: Path) -> None:
+    lines = [conversation(number) for number in range(200)]
+    lines[0]["messages"][1]["content"] = "very " * 400 + "long"
+    train = settings(data_path=str(write_jsonl(tmp_path / "one.jsonl", lines)))
+    assert rules(train) == []
+    for number in (1, 2, 3):
+        lines[number] = lines[0]
+    (finding,) = preflight(settings(data_path=str(write_jsonl(tmp_path / "four.jsonl", lines))))
+    assert (finding.rule, finding.severity) == ("too-long-left-out", "warning")
+    assert "4 of 200 conversations (2.0%)" in finding.message
+
+
+@pytest.mark.parametrize("changes", [{"device": "cuda"}, {"device": "auto", "gpus": "0"}])
+def test_without_a_gpu_the_fix_is_one(settings: Settings, changes: dict[str, Any]) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    (finding,) = preflight(settings(**changes))
+    assert finding.rule == "device"
+    mended = Profile(train=settings(**changes)).replace(dict(finding.fix)).train
+    assert preflight(mended) == []
 
 
 def test_an_output_folder_that_cannot_be_made_is_refused(settings: Settings, tmp_path: Path) -> None:
@@ -167,6 +198,16 @@ def test_incomplete_models(settings: Settings, model_dir: Path, tmp_path: Path) 
     (finding,) = preflight(settings(model_path=str(folder)))
     assert (finding.rule, finding.path) == ("model-incomplete", "train.model_path")
     assert "model-1.safetensors" in finding.message
+
+
+def test_weights_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    with weights.open("wb") as file:
+        file.truncate(10**13)
+    (finding,) = memory_findings([weights], "train.model_path")
+    assert (finding.rule, finding.path) == ("memory", "train.model_path")
+    weights.write_bytes(b"small")
+    assert list(memory_findings([weights, tmp_path / "gone"], "train.model_path")) == []
 
 
 def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -65,6 +67,12 @@ def test_one_process_started_by_hand(settings: Settings) -> None:
     assert [row["epoch"] for row in rows] == [1, 1, 1, 2, 2, 2]
     assert all(row["tokens_per_second"] > 0 and row["memory"] > 2**20 and row["grad_norm"] > 0 for row in rows)
     assert names(train) == ["samples_0000016", "samples_0000030", "samples_0000044"]
+    umask = os.umask(0)
+    os.umask(umask)
+    files = [path for path in Path(train.output_dir).rglob("*") if path.is_file()]
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in files} == {
+        path.name: 0o666 & ~umask for path in files
+    }
 
 
 def test_two_processes_interrupted_and_started_again(settings: Settings) -> None:
