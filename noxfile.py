@@ -18,7 +18,7 @@ _PIPELINES = "import ilab_cli, pathlib; assert [*pathlib.Path(ilab_cli.__file__)
 
 def install(session: nox.Session, extras: str = "", *groups: str) -> None:
     """Install the project with pinned versions; torch first, because what depends on it may ask for another build."""
-    if set(extras.split(",")) - {"", "generate"}:
+    if set(extras.split(",")) - {"", "generate", "chat"}:
         session.install(*PINNED, "torch")
     session.install(*PINNED, "-e", f".[{extras}]" if extras else ".")
     if groups:
@@ -75,7 +75,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def types(session: nox.Session) -> None:
     """Types, strictly."""
-    install(session, "generate", "types")
+    install(session, "generate,chat", "types")
     session.run("mypy")
 
 

@@ -14,6 +14,7 @@ _MODULES = {
     "quantize": ("bitsandbytes",),
     "deepspeed": ("deepspeed",),
     "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
+    "chat": ("aiohttp", "prompt_toolkit", "rich"),
     "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
 }
 

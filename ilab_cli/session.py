@@ -17,11 +17,13 @@ from ilab_profiles.diagnostics import Finding, InputError, Position
 if TYPE_CHECKING:
     from ilab_profiles import Effective
     from ilab_profiles.loading.layers import Setting
+    from ilab_profiles.models.config import Config
     from ilab_profiles.yaml.document import Document
 
 __all__ = [
     "Typed",
     "chosen",
+    "config_in_force",
     "config_document",
     "existing_config",
     "in_force",
@@ -131,6 +133,29 @@ def in_force(typed: Typed = _NOTHING, profile: str | None = None, more: str | No
     )
     output.configure(config_settings()[0].general.log_level)
     return effective
+
+
+def config_in_force(typed: Typed = _NOTHING) -> tuple[Config, Mapping[str, Setting]]:
+    """The sections of config.yaml with what the flags say over them, and who gives what.
+
+    Raises:
+        InputError: with everything that is wrong with the flags, or if the file cannot be read.
+    """
+    from ilab_profiles.loading.config_file import config_settings
+    from ilab_profiles.loading.layers import read_data
+    from ilab_profiles.loading.merge import validate
+    from ilab_profiles.models.config import Config
+
+    config, given = config_settings()
+    if not typed.values:
+        return config, given
+    layer = read_data(typed.values, "flag", lambda path: typed.names.get(path, path), Config)
+    settings = {**given, **layer.settings}
+    config, wrong = validate(Config, settings)
+    findings = [*layer.findings, *(finding for finding in wrong if finding.path in layer.settings)]
+    if findings:
+        raise InputError(findings)
+    return config, settings
 
 
 def origin_of(effective: Effective, path: str) -> str:

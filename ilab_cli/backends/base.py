@@ -24,6 +24,7 @@ from ilab_profiles.gpus import format_gpus
 from ilab_profiles.models.fields import Section
 
 __all__ = [
+    "INTERRUPTED",
     "as_arguments",
     "existing_part",
     "gpus_in_words",
@@ -37,6 +38,7 @@ __all__ = [
     "wait",
 ]
 
+INTERRUPTED = 128 + signal.SIGINT
 _terminated = False
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -96,7 +98,7 @@ def stoppable() -> Iterator[None]:
 
 def interrupted() -> int:
     """The exit code of a process that was asked to end: 143 after SIGTERM, 130 after Ctrl-C."""
-    return 128 + (signal.SIGTERM if _terminated else signal.SIGINT)
+    return 128 + signal.SIGTERM if _terminated else INTERRUPTED
 
 
 def _interrupt(*_: object) -> None:

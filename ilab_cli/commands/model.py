@@ -1,15 +1,15 @@
-"""``ilab model``: train, evaluate and serve; and generate, which ``ilab data`` has too."""
+"""``ilab model``: train, evaluate, serve and chat; and generate, which ``ilab data`` has too."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from ilab_cli.flags.command import add, settings_command
+from ilab_cli.flags.command import settings_command
 from ilab_cli.flags.options import ConfigOption, DryRun, Overwrite, ProfileOption
-from ilab_cli.session import Typed, in_force
+from ilab_cli.session import Typed, config_in_force, in_force
 
 __all__ = ["add_to"]
 
@@ -21,7 +21,8 @@ def add_to(group: typer.Typer) -> None:
     settings_command(group, "generate", "generate")(generate)
     settings_command(group, "train", "train")(train)
     settings_command(group, "evaluate", "evaluate")(evaluate)
-    add(group, "serve", serve, cls=_Serve)
+    settings_command(group, "serve", "serve", _servers)(serve)
+    settings_command(group, "chat", "chat")(chat)
 
 
 def train(
@@ -73,36 +74,57 @@ def evaluate(
     perform(launch, effective, "evaluate", own, profile=profile, dry_run=dry_run)
 
 
-class _Serve(TyperCommand):
-    """The command ``serve``, whose help says which servers are there."""
+def _servers() -> Iterator[str]:
+    """What the help of serve says about servers, which are looked for when somebody asks."""
+    from ilab_cli.backends.serve.servers import available
 
-    def get_help(self, ctx: Any) -> str:
-        """Look for the servers when somebody asks."""
-        from ilab_cli.backends.serve.servers import available
-
-        found = [f"  {name}: {f'not available: {why}' if why else 'available'}" for name, why in available()]
-        chosen = "llama.cpp serves .gguf files; vLLM serves other models, or transformers if vLLM is not available."
-        return "\n".join([super().get_help(ctx), "", "Servers:", f"  {chosen}", *found])
+    yield ""
+    yield "Servers:"
+    yield "  llama.cpp serves .gguf files; vLLM serves other models, or transformers if vLLM is not available."
+    for name, why in available():
+        yield f"  {name}: {f'not available: {why}' if why else 'available'}"
 
 
-def serve(*, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
-    """Serve the model of config.yaml's section serve at an OpenAI-compatible endpoint, until Ctrl-C.
+def serve(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = False) -> None:
+    """Serve a model at an OpenAI-compatible endpoint, until Ctrl-C.
 
     It uses the GPUs of the profile's generate.gpus.
     """
     import ilab_cli.backends.serve.launch as launch
     from ilab_cli import output
-    from ilab_cli.runs.perform import typed
-    from ilab_profiles.loading.config_file import config_settings
+    from ilab_cli.runs.perform import typed as as_typed
     from ilab_profiles.yaml.write import dump, to_data
 
     generate = in_force(profile=profile).profile.generate.at_home()
-    config, given = config_settings()
+    config, given = config_in_force(typed)
     settings = config.serve.at_home()
     if dry_run:
         origins = {path: str(setting.position()) for path, setting in given.items()}
         print(dump({"serve": to_data(config.serve)}, lambda path: origins.get(path, "")), end="")
-        print(f"\n{typed(launch.environment(settings, generate), launch.command(settings, generate))}")
+        print(f"\n{as_typed(launch.environment(settings, generate), launch.command(settings, generate))}")
     output.judge(launch.preflight(settings, generate))
     if not dry_run:
         raise typer.Exit(launch.run(settings, generate))
+
+
+def chat(
+    typed: Typed,
+    *,
+    endpoint_url: Annotated[
+        str | None, typer.Option("--endpoint-url", help="OpenAI-compatible endpoint to chat with", metavar="URL")
+    ] = None,
+    profile: ProfileOption = None,
+) -> None:
+    """Chat with a model: at an endpoint, at the one that `ilab model serve` serves, or served for this chat.
+
+    Without a terminal it answers each line of its input. A key for the endpoint is read from OPENAI_API_KEY.
+    """
+    import ilab_cli.backends.chat.launch as launch
+    from ilab_cli import output
+
+    generate = in_force(profile=profile).profile.generate.at_home()
+    config, _ = config_in_force(typed)
+    settings, serve = config.chat.at_home(), config.serve.at_home()
+    place = launch.Place(endpoint_url, named="chat.model" in typed.values)
+    output.judge(launch.preflight(settings, serve, generate, place))
+    raise typer.Exit(launch.run(settings, serve, generate, place))

@@ -28,18 +28,21 @@ __all__ = ["add", "settings_command"]
 Work = Callable[..., None]
 
 
-def settings_command(app: typer.Typer, name: str, section: str) -> Callable[[Work], Work]:
+def settings_command(
+    app: typer.Typer, name: str, section: str, more: Callable[[], Iterable[str]] = tuple
+) -> Callable[[Work], Work]:
     """Add a command that takes the flags of a section; it gets what the user typed as ``typed``.
 
     Args:
         app: the group that it belongs to.
         name: its name there.
         section: for example ``"train"``.
+        more: gives further lines for its help.
     """
 
     def register(work: Work) -> Work:
         command = _with_flags(work, section) if invoked(name) else _bare(work)
-        kind = type("SettingsCommand", (_SettingsCommand,), {"section": section})
+        kind = type("SettingsCommand", (_SettingsCommand,), {"section": section, "more": staticmethod(more)})
         help_names = {"help_option_names": [*HELP]}
         app.command(name, cls=kind, context_settings=help_names)(output.reports(command))
         return work
@@ -105,11 +108,12 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
     """A command that tells the values in force in its help, and every unknown flag at once."""
 
     section: ClassVar[str]
+    more: ClassVar[staticmethod[[], Iterable[str]]]
 
     def get_help(self, ctx: Any) -> str:
         settings = {flag.parameter for flag in table().flags[self.section]}
         own = own_rows((param for param in self.get_params(ctx) if param.name not in settings), ctx)
-        return page(self.get_usage(ctx), self.help or "", own, self.section)
+        return "\n".join([page(self.get_usage(ctx), self.help or "", own, self.section), *self.more()])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # for completion, which needs no values
@@ -125,13 +129,14 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
 
 def _synonyms(section: str) -> dict[str, str]:
     """What people write for a flag, and its proper name."""
+    from ilab_profiles.models.config import Config
     from ilab_profiles.models.fields import mistaken_for
     from ilab_profiles.models.paths import fields
 
     flags = {flag.path: flag.names[0] for flag in table().flags[section]}
     return {
         other.replace("_", "-"): flags[path]
-        for path, info in fields().items()
+        for path, info in {**fields(), **fields(Config)}.items()
         if path in flags
         for other in mistaken_for(info)
     }

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 __all__ = ["SECTIONS", "BuiltIn", "Flag", "Table", "Words", "read_words"]
 
-SECTIONS = ("train", "generate.mix", "generate", "evaluate")
+SECTIONS = ("train", "generate.mix", "generate", "evaluate", "serve", "chat")
 """Sections whose settings are the flags of a command."""
 
 

@@ -95,12 +95,23 @@ def _resolved(section: str) -> InForce:
     flags = table().flags[section]
     typed = read_words(words()[2:], flags, _TAKE_VALUES)
     names = {flag.path: f"--{flag.names[0]}" for flag in flags}
+    if section in table().config:
+        return _of_config(session.Typed(typed.settings, names, section))
     profile, more = (typed.own.get(name) for name in _TAKE_VALUES)
     effective = session.in_force(session.Typed(typed.settings, names, section), profile, more)
     held = session.chosen(profile)[0]
     chosen = _proper_name(held) if isinstance(held, str) else session.in_words(held)
     chosen = f"{chosen}, and over it {more}" if more else chosen
     return InForce(chosen, effective.profile.expertise, session.values_with_origins(effective))
+
+
+def _of_config(typed: session.Typed) -> InForce:
+    from ilab_profiles.yaml.write import scalar, to_data, value_in
+
+    config, given = session.config_in_force(typed)
+    data = to_data(config)
+    values = {path: (scalar(value_in(data, path)), str(setting.position())) for path, setting in given.items()}
+    return InForce("config.yaml" if catalog.config_file() else "the defaults", LEVELS[-1], values)
 
 
 def _proper_name(name: str) -> str:

@@ -18,7 +18,7 @@ from ilab_profiles.catalog import built_in_files
 from ilab_profiles.loading.inheritance import chain
 from ilab_profiles.loading.merge import merge
 from ilab_profiles.models.config import Config
-from ilab_profiles.models.fields import aliases_of, expertise_of, is_path, unit_of
+from ilab_profiles.models.fields import Section, aliases_of, expertise_of, is_path, unit_of
 from ilab_profiles.models.paths import (
     choices_of,
     fields,
@@ -60,7 +60,7 @@ def _built_in(path: Path) -> BuiltIn:
 
 def make_flags(section: str) -> tuple[Flag, ...]:
     """The flags of a section, for example ``"train"``, in the order of its fields."""
-    paths = {path: info for path, info in fields().items() if path.startswith(f"{section}.")}
+    paths = {path: info for path, info in fields(_root(section)).items() if path.startswith(f"{section}.")}
     owners: dict[str, str] = {}
     for path in sorted(paths, key=lambda path: path.count(".")):
         owners.setdefault(_leaf(path), path)
@@ -109,10 +109,15 @@ def _metavar(info: FieldInfo, choices: Sequence[str]) -> str:
     return "|".join(words) or ("PATH" if is_path(info) else "TEXT")
 
 
+def _root(path: str) -> type[Section]:
+    """The model that holds a section: a profile, or ``config.yaml``."""
+    return Profile if path.partition(".")[0] in Profile.model_fields else Config
+
+
 def _heading(path: str) -> str:
     """What the model says of the section that the field stands in."""
-    model, title = Profile, ""
+    model, title = _root(path), ""
     for part in path.split(".")[:-1]:
         info = model.model_fields[part]
-        title, model = info.description or part, section_of(info.annotation) or model  # type: ignore[assignment]
+        title, model = info.description or part, section_of(info.annotation) or model
     return title

@@ -215,13 +215,14 @@ def defaults_from(folder: str | os.PathLike[str], source: str, model: type[Secti
     return from_folder(layer, folder, model)
 
 
-def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -> Layer:
+def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str], model: type[Section] = Profile) -> Layer:
     """The layer that values by dotted path make, as flags and variables give them; text is read as its field asks.
 
     Args:
         data: values by dotted path, in any accepted spelling.
         kind: the kind of source.
         name: gives the name of the source (a flag, a variable) for a dotted path.
+        model: whose settings they are.
     """
     reader = _Reader(
         lambda keys, value: Setting(value, kind, name(str(keys[0]))),
@@ -229,12 +230,14 @@ def read_data(data: Mapping[str, Any], kind: Kind, name: Callable[[str], str]) -
     )
     for written, value in data.items():
         try:
-            path, read = read_setting(written, value)
+            path, read = read_setting(written, value, model)
         except InputError as error:
             for item in error.findings:
                 reader.report(item.rule, item.message, written, (written,), item.hint)
             continue
         if path in reader.settings:
             reader.report("duplicate-key", "is set twice, in two spellings", path, (written,))
-        reader.settings[path] = reader.make((written,), reader.value(shape_of(fields()[path]), read, path, (written,)))
+        reader.settings[path] = reader.make(
+            (written,), reader.value(shape_of(fields(model)[path]), read, path, (written,))
+        )
     return Layer(_expand(reader.settings), tuple(reader.findings))

@@ -23,7 +23,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "quantize-needs-whole-model",
         when=(
-            _DEEPSPEED.quantize_dtype.is_set(),
+            _DEEPSPEED.quantize_dtype.is_("nf4"),
             _DEEPSPEED.enabled.is_(True),
             ~_DEEPSPEED.deepspeed_config.is_set(),
         ),

@@ -13,7 +13,7 @@ from tests.programs import Ilab
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BAD = "extends: multi_gpu\ntrain:\n  deepspeed:\n    quantize_dtype: nf4\n"
+BAD = "extends: cpu_only\ntrain:\n  deepspeed:\n    quantize_dtype: nf4\n"
 
 
 def block(title: str, language: str = "") -> str:

@@ -6,18 +6,22 @@ Which call goes where and when is decided in ``line``; what its answers mean, in
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic
 
 import aiohttp
 
 from ilab_cli.backends.client.addresses import proxy_for
 from ilab_cli.backends.client.capacity import Capacity
-from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause
+from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause, piece_of
 from ilab_cli.backends.client.requests import Answer
 from ilab_cli.backends.client.settings import EndpointSettings
 
 __all__ = ["Endpoint"]
 
+_CONNECT = 10.0
+"""Seconds after which a connection for a stream counts as not to be had."""
 _IN_A_ROW = 4
 """Refusals with no answer between them, and more than there are calls under way, after which it is set aside."""
 
@@ -50,6 +54,7 @@ class Endpoint:
         self._proxy = proxy_for(url)
         self._patience = settings.max_retries
         self._timeout_setting = settings.settings.timeout
+        self._seconds = settings.request_timeout
         self._in_a_row = 0
         self._aside_since = self._away_since = 0.0
         self._limits_rate = False
@@ -123,10 +128,38 @@ class Endpoint:
         if error.kind is Kind.UNREACHABLE or all_refused or self.pauses:
             self.set_aside(error.wait)
 
+    async def stream(self, path: str, content: bytes) -> AsyncIterator[str]:
+        """The pieces of one answer while it comes; a long one may take long, but no piece longer than the time-out.
+
+        Raises:
+            Failure: if there is none, or it breaks off.
+        """
+        patience = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT, sock_read=self._seconds)
+        async with self._request("POST", path, content, patience) as response:
+            if response.content_type == "application/json":  # an endpoint that does not stream
+                yield answers(await response.read(), self._key)[0].text
+                return
+            ended = False
+            async for line in response.content:
+                piece, is_end = piece_of(line)
+                ended = ended or is_end
+                if piece:
+                    yield piece
+            if not ended:
+                raise Failure(Kind.BROKEN, "answer broke off")
+
     async def _exchange(
         self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout | None = None
     ) -> bytes:
-        timeout = timeout or self._session.timeout
+        async with self._request(method, path, content, timeout or self._session.timeout) as response:
+            got: bytes = await response.read()
+            return got
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, content: bytes | None, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; gives the answer if its status is that of success."""
         try:
             async with self._session.request(
                 method,
@@ -137,7 +170,9 @@ class Endpoint:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                got: bytes = await response.read()
+                if response.status != 200:
+                    raise failure(response.status, response.headers, await response.read(), self._key)
+                yield response
         except aiohttp.ClientSSLError as error:
             raise Failure(Kind.UNREACHABLE, "no secure connection", _why_insecure(error)) from None
         except aiohttp.ClientConnectorError as error:
@@ -146,13 +181,10 @@ class Endpoint:
             raise Failure(Kind.UNREACHABLE, "no connection", "nothing answers at this address") from None
         except TimeoutError:
             setting = f", {self._timeout_setting}" if timeout is self._session.timeout else ""
-            detail = f"none came within {timeout.total:g} s{setting}"
+            detail = f"none came within {timeout.total or timeout.sock_read:g} s{setting}"
             raise Failure(Kind.OVERLOAD, "no answer in time", detail) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Failure(Kind.OVERLOAD, "connection broke off", type(error).__name__) from None
-        if response.status != 200:
-            raise failure(response.status, response.headers, got, self._key)
-        return got
 
 
 def _why(error: OSError) -> str:

@@ -16,7 +16,18 @@ from typing import Any
 
 from ilab_cli.backends.client.requests import Answer, whole
 
-__all__ = ["LONGEST_WAIT", "Failure", "Kind", "answers", "delay", "failure", "message", "pause", "retry_after"]
+__all__ = [
+    "LONGEST_WAIT",
+    "Failure",
+    "Kind",
+    "answers",
+    "delay",
+    "failure",
+    "message",
+    "pause",
+    "piece_of",
+    "retry_after",
+]
 
 _OVERLOAD = {408, 425, 429, 502, 503, 504, 529}
 _KEY = {401, 403}
@@ -95,6 +106,19 @@ def _answer(choice: Any) -> Answer | None:
     said = choice.get("message")
     text = said.get("content") if isinstance(said, dict) else choice.get("text")
     return Answer(whole(text), choice.get("finish_reason")) if isinstance(text, str) else None
+
+
+def piece_of(line: bytes) -> tuple[str, bool]:
+    """The text in one line of a streamed answer (server-sent events), and whether the answer is whole with it."""
+    content = line.removeprefix(b"data:").strip()
+    if not line.startswith(b"data:") or content == b"[DONE]":
+        return "", content == b"[DONE]"
+    try:
+        choice = json.loads(content)["choices"][0]
+        text = choice["delta"].get("content")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "", False
+    return whole(text) if isinstance(text, str) else "", bool(choice.get("finish_reason"))
 
 
 def failure(status: int, headers: Mapping[str, str], content: bytes, key: str = "") -> Failure:

@@ -7,16 +7,12 @@ of its model, as ``transformers serve``, is asked for the one of that section, w
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from ilab_cli.backends.client.settings import Asked, EndpointSettings
-from ilab_cli.backends.serve import address, launch, servers
+from ilab_cli.backends.serve import address, launch, ready, servers
 from ilab_profiles import Generate
 from ilab_profiles.loading.config_file import config_settings
 from ilab_profiles.models.config import Serve
@@ -62,13 +58,13 @@ def endpoint_settings(generate: Generate) -> EndpointSettings:
 
 def to_be_served(generate: Generate) -> bool:
     """Whether the run has to start its teacher."""
-    return _is_ours(generate) and not _listens(*_place(generate.model_endpoint_url))
+    return _is_ours(generate) and not address.listens("{}:{}".format(*_place(generate.model_endpoint_url)))
 
 
 def advice(generate: Generate) -> str:
     """What to do where nobody listens at an endpoint on this machine; empty where that is not what is wrong."""
     host, port = _place(generate.model_endpoint_url)
-    if host not in _LOCAL.values() or _listens(host, port):
+    if host not in _LOCAL.values() or address.listens(f"{host}:{port}"):
         return ""
     return (
         "start a teacher there: `ilab model serve` serves the model of config.yaml's section serve, as the run itself "
@@ -97,24 +93,7 @@ def _place(url: str) -> tuple[str, int]:
     return _LOCAL.get(host, host), port
 
 
-def _listens(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=_PATIENCE):
-            return True
-    except OSError:
-        return False
-
-
 def _with_model(generate: Generate, endpoint: str) -> Generate:
-    if generate.model or _names_models(endpoint):
+    if generate.model or ready.names_models(endpoint):
         return generate
     return generate.model_copy(update={"model": str(servers.model_path(_section()))})
-
-
-def _names_models(endpoint: str) -> bool:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
-    try:
-        with opener.open(f"{endpoint}/models", timeout=_PATIENCE) as response:
-            return bool(json.load(response)["data"])
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-        return False

@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 
 from ilab_profiles import Finding, InputError
 
-__all__ = ["Address", "check_port", "parse"]
+__all__ = ["Address", "check_port", "listens", "parse"]
+
+_PATIENCE = 10.0  # seconds for one look at a port
 
 _SETTING = "serve.host_port"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -77,3 +79,17 @@ def _problem(family: int, place: tuple[object, ...]) -> int:
     except OSError as error:
         return error.errno or errno.EINVAL
     return 0
+
+
+def listens(host_port: str) -> bool:
+    """Whether somebody takes connections at ``HOST:PORT``.
+
+    Raises:
+        InputError: if it is not of that form.
+    """
+    host, port = parse(host_port)
+    try:
+        with socket.create_connection((_EVERYWHERE.get(host, host), port), timeout=_PATIENCE):
+            return True
+    except OSError:
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import sys
 import time
 import urllib.request
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 from ilab_cli.output import lively
 
-__all__ = ["wait"]
+__all__ = ["names_models", "wait"]
 
 _PAUSE = 0.25  # seconds between questions
 _PATIENCE = 5.0  # seconds that one question may take
@@ -37,6 +38,16 @@ def wait(url: str, alive: Callable[[], bool], timeout: float) -> bool:
     finally:
         _note("")
     return False
+
+
+def names_models(endpoint: str) -> bool:
+    """Whether the server at a base URL tells which models it serves."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    try:
+        with opener.open(f"{endpoint}/models", timeout=_PATIENCE) as response:
+            return bool(json.load(response)["data"])
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return False
 
 
 def _answers(url: str) -> bool:
