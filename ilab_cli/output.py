@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ilab_cli.command_line import asked
+from ilab_cli.command_line import asked, words
 
 if TYPE_CHECKING:
     from ilab_profiles import Finding
@@ -152,6 +152,8 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
         except InputError as error:
             warn(error.findings)
+            if "--json" in words():  # the same for a program
+                print_json({"status": "refused", "findings": [finding.to_dict() for finding in error.findings]})
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             say("interrupted")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ilab_cli.flags.command import add, settings_command
-from ilab_cli.flags.options import DryRun, Overwrite, ProfileOption
+from ilab_cli.flags.options import DryRun, JsonOption, Overwrite, ProfileOption
 from ilab_cli.session import Typed, in_force
 
 __all__ = ["add_to", "generate"]
@@ -22,30 +22,40 @@ def add_to(group: typer.Typer) -> None:
 
 
 def generate(
-    typed: Typed, *, profile: ProfileOption = None, overwrite: Overwrite = False, dry_run: DryRun = False
+    typed: Typed,
+    *,
+    profile: ProfileOption = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Generate training data from a taxonomy with a teacher model, and mix them with other data."""
     import ilab_cli.backends.generate.launch as launch
     import ilab_cli.backends.mix.launch as mixing
-    from ilab_cli.runs.perform import perform
+    from ilab_cli.runs.perform import How, perform
 
     effective = in_force(typed, profile)
     settings = effective.profile.generate.at_home()
-    beside = {"generate.mix": mixing}
-    perform(
-        launch, effective, "generate", settings, overwrite=overwrite, profile=profile, dry_run=dry_run, beside=beside
-    )
+    how = How(profile, overwrite, dry_run, as_json)
+    perform(launch, effective, "generate", settings, how, beside={"generate.mix": mixing})
 
 
-def mix(typed: Typed, *, profile: ProfileOption = None, overwrite: Overwrite = False, dry_run: DryRun = False) -> None:
+def mix(
+    typed: Typed,
+    *,
+    profile: ProfileOption = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    as_json: JsonOption = False,
+) -> None:
     """Mix data sets by recipes, including those that generation wrote."""
     import ilab_cli.backends.mix.launch as launch
     from ilab_cli.backends.generate.mixing import with_own_recipes
-    from ilab_cli.runs.perform import perform
+    from ilab_cli.runs.perform import How, perform
 
     effective = in_force(typed, profile)
     settings = with_own_recipes(effective.profile.generate.at_home())
-    perform(launch, effective, "generate.mix", settings, overwrite=overwrite, profile=profile, dry_run=dry_run)
+    perform(launch, effective, "generate.mix", settings, How(profile, overwrite, dry_run, as_json))
 
 
 def validate(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ilab_cli.flags.command import settings_command
-from ilab_cli.flags.options import ConfigOption, DryRun, Overwrite, ProfileOption
+from ilab_cli.flags.options import ConfigOption, DryRun, JsonOption, Overwrite, ProfileOption
 from ilab_cli.session import Typed, config_in_force, in_force
 
 __all__ = ["add_to"]
@@ -32,31 +32,29 @@ def train(
     config: ConfigOption = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a model on conversations."""
     import ilab_cli.backends.train.launch as launch
-    from ilab_cli.runs.perform import perform
+    from ilab_cli.runs.perform import How, perform
 
     effective = in_force(typed, profile, config)
     train = effective.profile.train.at_home()
-    perform(
-        launch,
-        effective,
-        "train",
-        train,
-        resume=train.resume,
-        overwrite=overwrite,
-        profile=profile,
-        dry_run=dry_run,
-    )
+    how = How(profile, overwrite, dry_run, as_json)
+    perform(launch, effective, "train", train, how, resume=train.resume)
 
 
 def evaluate(
-    typed: Typed, *, profile: ProfileOption = None, config: ConfigOption = None, dry_run: DryRun = False
+    typed: Typed,
+    *,
+    profile: ProfileOption = None,
+    config: ConfigOption = None,
+    dry_run: DryRun = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run benchmarks on a model."""
     import ilab_cli.backends.evaluate.launch as launch
-    from ilab_cli.runs.perform import perform
+    from ilab_cli.runs.perform import How, perform
     from ilab_profiles import Finding, InputError
 
     effective = in_force(typed, profile, config)
@@ -71,7 +69,7 @@ def evaluate(
             )
         )
     own = launch.in_own_folder(evaluate)
-    perform(launch, effective, "evaluate", own, profile=profile, dry_run=dry_run)
+    perform(launch, effective, "evaluate", own, How(profile, dry_run=dry_run, as_json=as_json))
 
 
 def _servers() -> Iterator[str]:

@@ -144,6 +144,21 @@ class Run:
             return [self._finding("it contains a run, and resume is off", hint=_OVERWRITE)]
         return self._other_run(earlier)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether this very run is in the folder, and was finished."""
+        try:
+            earlier = read(self.manifest).data if self.manifest.is_file() else {}
+        except InputError:
+            return False
+        done = earlier.get("status") == _STATUS[OK] and bool(self.backend.results(self.given))
+        return done and not self._changes(earlier)
+
+    @property
+    def status(self) -> str:
+        """How the run went."""
+        return _STATUS.get(self.code, "failed")
+
     def _other_run(self, earlier: dict[str, Any]) -> list[Finding]:
         changes = self._changes(earlier)
         if not changes:
@@ -215,7 +230,7 @@ class Run:
                 self.code = INTERRUPTED
                 raise
             finally:
-                self._write(_STATUS.get(self.code, "failed"))
+                self._write(self.status)
 
     def _write(self, status: str) -> None:
         origins = {

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import typer
 
 from ilab_cli import output
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.runs.manifest import Keeper, Run
+from ilab_cli.runs.outcome import outputs_aside, tell
 from ilab_cli.session import chosen, in_words, origin_of
 from ilab_profiles import Effective, Finding, InputError
 from ilab_profiles.diagnostics import counted
@@ -42,17 +44,37 @@ class Backend(Keeper, Protocol):
     def run(self, settings: Any, /) -> int:
         """Launch it and wait; returns the exit code."""
 
+    def outcome(self, settings: Any, /) -> Outcome:
+        """What a run that ended well came to."""
+
+
+class How(NamedTuple):
+    """What the command line says of a run beside its settings.
+
+    Attributes:
+        profile: the profile that it names, if it names one.
+        overwrite: whether what another run left in the folder is replaced.
+        dry_run: whether the run is only shown.
+        as_json: whether one JSON object is printed in place of what is for people.
+    """
+
+    profile: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+_AS_IT_COMES = How()
+
 
 def perform(
     backend: Backend,
     effective: Effective,
     section: str,
     settings: Any,
+    how: How = _AS_IT_COMES,
     *,
     resume: bool = True,
-    overwrite: bool = False,
-    profile: str | None = None,
-    dry_run: bool,
     beside: Mapping[str, Keeper] = _NOTHING,
 ) -> None:
     """Show or launch what a section asks for, in a run folder of its own.
@@ -62,27 +84,60 @@ def perform(
         effective: the settings in force.
         section: its dotted path.
         settings: what the backend gets.
+        how: what the command line says beside.
         resume: whether a run that is in the folder may go on.
-        overwrite: whether what another run left in the folder is replaced.
-        profile: the profile that the command line names, if it names one.
-        dry_run: whether it is only shown.
         beside: sections that are run along with this one, by dotted path, and what knows their folders.
 
     Raises:
         InputError: if it cannot be run as it stands; nothing is written then.
     """
     output.warn(effective.warnings)
-    if dry_run:
+    if how.dry_run and not how.as_json:
         print(_settings(effective, section), end="")
         print(_derived(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
     together = [Run(name, effective, keeper, settings) for name, keeper in {section: backend, **beside}.items()]
-    conflicts = (finding for run in together for finding in run.conflicts(resume=resume, overwrite=overwrite))
-    output.judge(_placed([*backend.preflight(settings), *conflicts], effective))
-    if not dry_run:
-        output.say(f"{_profile(profile)}; {backend.where(settings)}")
-        output.detail(f"running {_typed(backend, settings)}")
-        raise typer.Exit(_carry_out(backend, settings, together, overwrite=overwrite))
+    conflicts = (finding for run in together for finding in run.conflicts(resume=resume, overwrite=how.overwrite))
+    findings = _placed([*backend.preflight(settings), *conflicts], effective)
+    output.judge(findings)
+    warnings = [finding.to_dict() for finding in (*effective.warnings, *findings)]
+    if how.dry_run:
+        if how.as_json:
+            output.print_json(_planned(backend, effective, section, settings) | {"findings": warnings})
+        return
+    output.say(f"{_profile(how.profile)}; {backend.where(settings)}")
+    output.detail(f"running {_typed(backend, settings)}")
+    before = together[0].is_finished
+    with outputs_aside(how.as_json):
+        code = _carry_out(backend, settings, together, overwrite=how.overwrite)
+    outcome = backend.outcome(settings) if code == output.OK else Outcome()
+    if how.as_json:
+        about = {
+            "status": together[0].status,
+            "exit_code": code,
+            "finished_before": before,
+            "folder": str(together[0].folder),
+        }
+        output.print_json(about | asdict(outcome) | {"findings": warnings})
+    else:
+        tell(outcome, before=before)
+    raise typer.Exit(code)
+
+
+def _planned(backend: Backend, effective: Effective, section: str, settings: Any) -> dict[str, Any]:
+    """What a dry run tells a program."""
+    data: Any = to_data(effective.profile)
+    for name in section.split("."):
+        data = data[name]
+    known = {path: origin_of(effective, path) for path in effective.settings if path.startswith(f"{section}.")}
+    return {
+        "status": "planned",
+        "settings": data,
+        "origins": {path: origin for path, origin in known.items() if origin},
+        "derived": {path: item.value for path, item in derived(effective.profile).items() if path.startswith(section)},
+        "command": backend.command(settings),
+        "environment": backend.environment(settings),
+    }
 
 
 def _carry_out(backend: Backend, settings: Any, together: Sequence[Run], *, overwrite: bool) -> int:

@@ -58,8 +58,13 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     assert manifest["versions"]["torch"]
 
     before = (work / "first" / "metrics.jsonl").read_bytes()
-    again = ilab(*TRAIN, "--output-dir", "first")
+    assert "model: first/model" in done.stderr
+    assert "next: ilab model evaluate" in done.stderr
+    again = ilab(*TRAIN, "--output-dir", "first", "--json")
     assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert (told["status"], told["finished_before"], told["made"]) == ("complete", True, {"model": "first/model"})
+    assert (told["figures"]["steps"], told["figures"]["last_loss"]) == (6, curve[-1])
     other = ilab(*TRAIN, "--output-dir", "first", "--seed", "7")
     assert other.returncode == 2
     assert "first: error[output-folder-in-use]" in other.stderr
@@ -72,6 +77,7 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     )
     assert scored.returncode == 0, scored.stderr
     assert "brindlemoor_streets" in scored.stdout
+    assert "scores and answers: scores/first-" in scored.stderr
     assert json.loads((work / "scores" / "latest" / "scores.json").read_text())["overall"]["questions"] == 12
 
 

@@ -6,6 +6,7 @@ Nothing heavy is imported here: the worker, a process of its own, loads the mode
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
 from ilab_cli.backends.hardware import device_findings, memory_findings
 from ilab_cli.backends.model_folder import weight_files
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
@@ -30,6 +32,7 @@ __all__ = [
     "environment",
     "folder",
     "in_own_folder",
+    "outcome",
     "preflight",
     "results",
     "run",
@@ -87,6 +90,15 @@ def _point_at(folder: Path) -> None:
         with suppress(OSError, NotImplementedError):
             temporary.symlink_to(folder.name)
             os.replace(temporary, link)
+
+
+def outcome(evaluate: Evaluate) -> Outcome:
+    """Where scores and answers lie, and the score; the table of all was printed already."""
+    folder = Path(evaluate.output_dir)
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    figures = {"overall": scores["overall"], "groups": scores["groups"], "tasks": scores["tasks"]}
+    next_command = ("ilab", "model", "chat", "--model", scores["model"])
+    return Outcome({"scores and answers": str(folder)}, figures, (), next_command)
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:

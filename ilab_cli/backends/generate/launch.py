@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
 
 from ilab_cli.backends.base import as_arguments, interrupted, main, stoppable
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError
-from ilab_profiles.diagnostics import Severity
+from ilab_profiles.diagnostics import Severity, counted
 
-__all__ = ["command", "continues", "environment", "folder", "preflight", "results", "run", "where"]
+__all__ = ["command", "continues", "environment", "folder", "outcome", "preflight", "results", "run", "where"]
 
 _KEY = "ILAB_GENERATE__API_KEY"
 
@@ -36,6 +38,19 @@ def continues(changes: object, generate: Generate) -> tuple[Severity | None, str
 def where(generate: Generate) -> str:
     """The teacher."""
     return f"teacher {generate.model or ''} at {generate.model_endpoint_url}".replace("  ", " ")
+
+
+def outcome(generate: Generate) -> Outcome:
+    """How many pairs there are, and the mixed data that training takes."""
+    from ilab_cli.backends.mix.launch import outcome
+
+    folder = Path(generate.output_dir)
+    rows = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    whole = json.loads(rows[-1])
+    figures = {name: whole[name] for name in ("accepted", "wanted", "rejected", "calls", "seconds")}
+    mixed = outcome(generate)
+    lines = (f"{counted(format(whole['accepted'], ','), 'pairs')} of {whole['wanted']:,}",)
+    return Outcome({"generated data": str(folder), **mixed.made}, figures | mixed.figures, lines, mixed.next)
 
 
 def preflight(generate: Generate) -> list[Finding]:

@@ -6,11 +6,13 @@ import errno
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ilab_cli.backends.base import as_arguments, existing_part, interrupted, main, output_folder, stoppable
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError, Position
 from ilab_profiles.diagnostics import Severity, counted
@@ -18,7 +20,7 @@ from ilab_profiles.diagnostics import Severity, counted
 if TYPE_CHECKING:
     from ilab_cli.backends.mix.plan import MixPlan
 
-__all__ = ["command", "continues", "environment", "folder", "preflight", "results", "run", "where"]
+__all__ = ["command", "continues", "environment", "folder", "outcome", "preflight", "results", "run", "where"]
 
 _OUTPUT = "generate.mix.output_dir"
 _SPACE = 2  # the output, and the same rows laid into buckets
@@ -42,6 +44,18 @@ def continues(changes: Collection[str], generate: Generate) -> tuple[Severity | 
 def where(generate: Generate) -> str:
     """How many processes."""
     return f"on the CPU, {counted(generate.mix.num_util_proc, 'processes')}"
+
+
+def outcome(generate: Generate) -> Outcome:
+    """The mixed files, and training as what comes next."""
+    from ilab_cli.backends.mix.mix import MANIFEST
+    from ilab_profiles.yaml.read import read
+
+    rows: Counter[str] = Counter()
+    for data_set in read(Path(generate.mixed_dir) / MANIFEST).data["data_sets"]:
+        rows[data_set["output"]] += data_set["taken"]
+    command = ("ilab", "model", "train", "--data-path", generate.mixed_dir)
+    return Outcome({"mixed data": generate.mixed_dir}, {"rows": dict(rows)}, (), command)
 
 
 def preflight(generate: Generate, to_be_made: Collection[str] = ()) -> list[Finding]:

@@ -28,10 +28,10 @@ from ilab_profiles import Generate
 from ilab_profiles.yaml.files import exclusive, sync
 from ilab_profiles.yaml.write import dump
 
-__all__ = ["Mixed", "mix", "output_name"]
+__all__ = ["MANIFEST", "Mixed", "mix", "output_name"]
 
 _PREFIX, _SUFFIX = ".mixing-", ".tmp"
-_MANIFEST = "mix.yaml"
+MANIFEST = "mix.yaml"
 _SMALLEST_BUCKET = 2**20
 
 
@@ -62,7 +62,7 @@ def mix(generate: Generate, plan: MixPlan) -> list[Mixed]:
     size = sum(share.size_taken for share in plan.shares)
     workers = min(generate.mix.num_util_proc, size // _SMALLEST_BUCKET)
     mixed: list[Mixed] = []
-    with exclusive(folder / _MANIFEST):
+    with exclusive(folder / MANIFEST):
         for leftover in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
             shutil.rmtree(leftover)
         with TemporaryDirectory(dir=folder, prefix=_PREFIX, suffix=_SUFFIX) as name, processes(workers) as apply:
@@ -71,7 +71,7 @@ def mix(generate: Generate, plan: MixPlan) -> list[Mixed]:
                 if shares := [share for share in plan.shares if share.data_set.kind == kind]:
                     rows = _shuffle(shares, generate, temporary / output_name(kind), apply)
                     mixed.append(Mixed(folder / output_name(kind), rows, len(shares)))
-            (temporary / _MANIFEST).write_text(dump(_manifest(generate, plan)), encoding="utf-8")
+            (temporary / MANIFEST).write_text(dump(_manifest(generate, plan)), encoding="utf-8")
             _put_in_place(temporary, folder)
     return mixed
 
@@ -139,7 +139,7 @@ def _put_in_place(temporary: Path, folder: Path) -> None:
     """Let the finished files replace those of an earlier mix; of its files none stays that is not made anew."""
     for file in temporary.iterdir():
         sync(file)
-    for name in (*map(output_name, KINDS), _MANIFEST):
+    for name in (*map(output_name, KINDS), MANIFEST):
         if (temporary / name).exists():
             os.replace(temporary / name, folder / name)
         else:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores
+from ilab_cli.backends.outcome import Outcome
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
 
@@ -21,6 +25,7 @@ __all__ = [
     "continues",
     "environment",
     "folder",
+    "outcome",
     "preflight",
     "results",
     "run",
@@ -69,6 +74,29 @@ def where(train: Train) -> str:
     if on_cpu(train):
         return f"on the CPU, {counted(train.num_processes, 'processes')}"
     return f"on {gpus_in_words(train.gpus, train.num_processes)}"
+
+
+def outcome(train: Train) -> Outcome:
+    """The model, what the loss came down from, and how fast it went."""
+    rows = [row for run in train.runs() for row in _rows(Path(run.output_dir) / "metrics.jsonl")]
+    figures: dict[str, Any] = {}
+    lines: tuple[str, ...] = ()
+    if rows:
+        speed = statistics.median(row["tokens_per_second"] for row in rows)
+        figures = {
+            "steps": len(rows),
+            "first_loss": rows[0]["loss"],
+            "last_loss": rows[-1]["loss"],
+            "tokens_per_second": speed,
+        }
+        steps = counted(f"{len(rows):,}", "steps")
+        lines = (f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f} in {steps}, {speed:,.0f} tokens/s",)
+    command = ("ilab", "model", "evaluate", "--benchmarks", "mmlu", "--model", train.trained_model)
+    return Outcome({"model": train.trained_model}, figures, lines, command)
+
+
+def _rows(metrics: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.is_file() else []
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -135,10 +163,21 @@ def run(train: Train) -> int:
                 prepare(phase)
                 if code := _launch(phase):
                     return code
+            _link_last_model(train)
         except KeyboardInterrupt:
             print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
             return interrupted()
     return 0
+
+
+def _link_last_model(train: Train) -> None:
+    """Let ``model`` in the run folder be the last phase's, where the system has symbolic links."""
+    last = train.runs()[-1].trained_model
+    link = Path(train.trained_model)
+    if train.phases and not link.exists():
+        with suppress(OSError, NotImplementedError):
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(last, train.output_dir))
 
 
 def _launch(train: Train) -> int:

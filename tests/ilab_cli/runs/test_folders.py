@@ -89,6 +89,34 @@ def test_the_mix_of_another_generation_is_left_alone(ilab: Ilab, mixable: Path) 
     assert (mixable / "mixed" / "knowledge_train.jsonl").read_bytes() != before
 
 
+def test_programs_get_one_object(ilab: Ilab, mixable: Path) -> None:
+    planned = ilab(*MIX, "--json", "--dry-run")
+    plan = json.loads(planned.stdout)
+    assert (plan["status"], plan["settings"]["knowledge_recipes"]) == ("planned", ["r.yaml"])
+    assert plan["origins"] == {"generate.mix.knowledge_recipes": "--knowledge-recipes"}
+    assert "ilab_cli.backends.mix.launch" in plan["command"]
+    assert not (mixable / "generated").exists()
+    done = json.loads(ilab(*MIX, "--json").stdout)
+    assert (done["status"], done["exit_code"], done["findings"]) == ("complete", 0, [])
+    assert (done["folder"], done["figures"]) == ("generated/mixed", {"rows": {"knowledge_train.jsonl": 2}})
+    assert done["next"][:3] == ["ilab", "model", "train"]
+    (mixable / "r.yaml").write_text("datasets: 3\n")
+    refused = ilab(*MIX, "--json")
+    assert refused.returncode == 2
+    told = json.loads(refused.stdout)
+    assert (told["status"], [finding["rule"] for finding in told["findings"]]) == ("refused", ["bad-value"])
+    assert "error[bad-value]" in refused.stderr
+
+
+def test_people_are_told_what_was_made_and_what_comes_next(ilab: Ilab, mixable: Path) -> None:
+    done = ilab(*MIX)
+    assert done.stderr.splitlines()[-2:] == [
+        "mixed data: generated/mixed",
+        "next: ilab model train --data-path generated/mixed",
+    ]
+    assert "finished before" in ilab(*MIX).stderr
+
+
 # --- trainings --------------------------------------------------------------------------------------------------------
 
 

@@ -164,7 +164,7 @@ def test_whatever_ends_a_run_is_noted(
     monkeypatch.setattr("ilab_cli.output.share_level", lambda: None)  # it would outlast the test
     effective = resolve(environ={}, flags={f"generate.{name}": value for name, value in settings.items()})
     with pytest.raises(error):
-        perform(launch, effective, "generate", effective.profile.generate, dry_run=False)
+        perform(launch, effective, "generate", effective.profile.generate)
     assert status() == said
 
 
