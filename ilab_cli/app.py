@@ -11,10 +11,12 @@ import io
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ilab_cli import output
 from ilab_cli.command_line import OffersAnywhere, answering, is_completion, words
+from ilab_cli.style import coloured
+from ilab_profiles.diagnostics import Finding
 from ilab_profiles.yaml.memory import reading_once
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ def _group(about: str, *, helps: bool, completes: bool = False, also: str = "") 
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["--help", "-h"]},
+        context_settings={"help_option_names": ["--help", "-h"], "color": coloured(sys.stdout)},
     )
 
 
@@ -103,4 +105,21 @@ def _run() -> None:
         print(f"ilab {versions()['ilab-profiles'] or '(not installed)'}")
         return
     with reading_once():
-        make_app()(list(words()), prog_name="ilab")
+        _call(list(words()))
+
+
+def _call(arguments: list[str]) -> None:
+    """Run the command that the arguments name; what is wrong with them is told as everything else is."""
+    try:
+        sys.exit(make_app()(arguments, prog_name="ilab", standalone_mode=False))
+    except Exception as caught:
+        error: Any = caught
+        if not hasattr(error, "format_message"):  # as Typer's errors have it, which are of a module that it hides
+            raise
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+        else:
+            hint = f"`{context.command_path} --help` shows what can be written" if context else ""
+            output.warn([Finding("usage", error.format_message(), hint=hint)])
+        sys.exit(output.BAD_INPUT)

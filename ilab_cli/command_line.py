@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
+
+from ilab_cli import style
 
 __all__ = ["OffersAnywhere", "answering", "asked", "dashed", "invoked", "is_completion", "words"]
 
@@ -107,7 +110,15 @@ def _dashed(argument: str) -> str:
 
 
 class OffersAnywhere:
-    """Makes a command, or a group of them, offer the flags that are no options of Typer's there."""
+    """Makes a command, or a group of them, offer the flags that are no options of Typer's there; and its help pleasant.
+
+    A line of what it offers is never cut: Typer would show the first words of a help text alone.
+    """
+
+    def get_help(self, ctx: Any) -> str:
+        """The page of help, with colour where that is wanted, and without Typer's marks around arguments."""
+        text = re.sub(r"\{([A-Z|]+)\}| <[\w\[\]]+>", lambda found: found[1] or "", super().get_help(ctx))  # type: ignore[misc]
+        return style.help_page(text, sys.stdout)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
         """What Typer offers, and these flags."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ilab_cli import style
 from ilab_cli.command_line import asked, words
 
 if TYPE_CHECKING:
@@ -47,7 +50,8 @@ NOT_READ = 141
 _LEVELS = {"ERROR": -1, "WARNING": 0, "INFO": 1, "DEBUG": 2}
 _configured = "INFO"
 _SHARED = "_ILAB_LEVEL"
-_LONGEST_CELL = 44
+_FOR_SENTENCES = 24
+_INDENT = 2
 
 
 def configure(log_level: str) -> None:
@@ -111,7 +115,7 @@ def judge(findings: Sequence[Finding]) -> None:
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(style.finding(text, sys.stderr), file=sys.stderr, flush=True)
 
 
 def print_json(data: Any) -> None:
@@ -121,21 +125,82 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2))
 
 
-def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in plain text, its columns as wide as what stands in them."""
-    lines = [head, *rows]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
-    return "\n".join(
-        "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+def columns(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    stream: TextIO | None = None,
+    *,
+    spare: Sequence[str] = (),
+) -> str:
+    """A table in plain text; on a terminal that it is too wide for, cells are wrapped between words.
+
+    Args:
+        head: the first line.
+        rows: the others.
+        stream: where it goes; stdout if not given.
+        spare: columns that are left out, the first one first, where wrapping does not make room enough.
+    """
+    stream = stream or sys.stdout
+    lines = [list(head), *map(list, rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    if stream.isatty() or "COLUMNS" in os.environ:
+        room = shutil.get_terminal_size().columns
+        lines = _with_room(lines, room, spare)
+        widths = _narrowed(lines, room)
+    first, *rest = ("\n".join(_wrapped(line, widths)) for line in lines)
+    return "\n".join([style.heading(first, stream) if first.strip() else first, *rest])
+
+
+def _with_room(lines: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:
+    """The rows without as many of the columns that can be spared as it takes."""
+    for name in spare:
+        if sum(_least(lines)) + 2 * (len(lines[0]) - 1) <= room:
+            break
+        at = lines[0].index(name)
+        lines = [[cell for number, cell in enumerate(line) if number != at] for line in lines]
+    return lines
+
+
+def _least(lines: Sequence[Sequence[str]]) -> list[int]:
+    """The width of each column that its longest word needs, where it is wrapped too; the last one is for sentences."""
+    least = [
+        max(len(word) + _INDENT * (number > 0) for cell in cells for number, word in enumerate(cell.split() or [""]))
+        for cells in zip(*lines, strict=True)
+    ]
+    return [*least[:-1], max(least[-1], _FOR_SENTENCES)]
+
+
+def _narrowed(lines: Sequence[Sequence[str]], room: int) -> list[int]:
+    """The widths of columns, the widest ones narrowed until there is room, or no word can be wrapped any more."""
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    least = _least(lines)
+    while sum(widths) + 2 * (len(widths) - 1) > room:
+        wide = max(range(len(widths)), key=lambda at: widths[at] - least[at])
+        if widths[wide] <= least[wide]:
+            break
+        widths[wide] -= 1
+    return widths
+
+
+def _wrapped(line: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """One row of a table, as many lines as its longest cell needs; words are not cut, whatever their length."""
+    import textwrap
+
+    cells = [
+        [text]
+        if len(text) <= width
+        else textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False, subsequent_indent=" " * _INDENT)
+        for text, width in zip(line, widths, strict=True)
+    ]
+    for parts in zip_longest(*cells, fillvalue=""):
+        yield "  ".join(f"{part:{width}}" for part, width in zip(parts, widths, strict=True)).rstrip()
 
 
 def cell(value: Any) -> str:
-    """A value as YAML writes it, cut where it is too long; ``--json`` has all of it."""
+    """A value as YAML writes it."""
     from ilab_profiles.yaml.write import scalar
 
-    text = scalar(value)
-    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
+    return scalar(value)
 
 
 def reports(command: Callable[..., None]) -> Callable[..., None]:

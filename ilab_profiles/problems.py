@@ -205,7 +205,8 @@ def must_be(error: Any) -> str:
     if said is None:
         message = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "must be")
         return message[:1].lower() + message[1:]
-    told = {name: str(value).replace("'", "") for name, value in (error.get("ctx") or {}).items()}
+    context = (error.get("ctx") or {}).items()
+    told = {name: f"{value:g}" if isinstance(value, float) else str(value).replace("'", "") for name, value in context}
     return said.format(**told)
 
 

@@ -59,9 +59,7 @@ def mix(
 
 
 def validate(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH…")
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH")],
 ) -> None:
     """Check taxonomies without generating anything; exit code 2 if there are errors."""
     from ilab_cli import output

@@ -113,8 +113,9 @@ def chat(
     ] = None,
     profile: ProfileOption = None,
 ) -> None:
-    """Chat with a model: at an endpoint, at the one that `ilab model serve` serves, or served for this chat.
+    """Chat with a model, at an endpoint or served for this chat.
 
+    Without --endpoint-url it is the model that `ilab model serve` serves, or one that is served while the chat lasts.
     Without a terminal it answers each line of its input. A key for the endpoint is read from OPENAI_API_KEY.
     """
     import ilab_cli.backends.chat.launch as launch

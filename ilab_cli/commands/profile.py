@@ -51,7 +51,7 @@ def list_(as_json: Json = False) -> None:
         (row["name"], row["extends"] or "", _machine(row["hardware"]), ", ".join(row["on"]), _line(row["description"]))
         for row in rows
     ]
-    print(output.columns(("NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"), cells))
+    print(output.columns(("NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"), cells, spare=("EXTENDS", "ON")))
 
 
 def _row(name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -179,7 +180,9 @@ def _accepted(question: str, default: str, check: Callable[[str], object], told:
 def _profiles_told() -> str:
     from ilab_cli.flags.table import table
 
-    return output.columns(("PROFILE", "FOR"), [(name, item.description) for name, item in table().profiles.items()])
+    return output.columns(
+        ("PROFILE", "FOR"), [(name, item.description) for name, item in table().profiles.items()], sys.stderr
+    )
 
 
 def _check_base(name: str) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ilab_cli import output
+from ilab_cli import output, style
 from ilab_cli.session import existing_config, in_force
 from ilab_profiles.diagnostics import counted
 
@@ -91,7 +91,7 @@ def _publish(findings: Iterable[Finding], form: Format, *, strict: bool, about: 
 
     once = list(dict.fromkeys(findings))  # what several profiles extend is told once
     if text := report(once, form):
-        print(text)
+        print(style.finding(text, sys.stdout) if form == "text" else text)
     _say_if_older(once)
     if any(strict or finding.severity == "error" for finding in once):
         raise typer.Exit(output.BAD_INPUT)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand
 
-from ilab_cli import output
+from ilab_cli import output, style
 from ilab_cli.command_line import OffersAnywhere, invoked, is_completion, words
 from ilab_cli.flags.completion import of_flag
 from ilab_cli.flags.flag import read_words
@@ -43,8 +44,8 @@ def settings_command(
     def register(work: Work) -> Work:
         command = _with_flags(work, section) if invoked(name) else _bare(work)
         kind = type("SettingsCommand", (_SettingsCommand,), {"section": section, "more": staticmethod(more)})
-        help_names = {"help_option_names": [*HELP]}
-        app.command(name, cls=kind, context_settings=help_names)(output.reports(command))
+        context = {"help_option_names": [*HELP]}
+        app.command(name, cls=kind, context_settings=context, short_help=_summary(work))(output.reports(command))
         return work
 
     return register
@@ -53,7 +54,14 @@ def settings_command(
 def add(group: typer.Typer, name: str, work: Work, **settings: Any) -> None:
     """Add a command with flags of its own to a group; ``settings`` go to Typer's ``command``."""
     kind = type("Command", (OffersAnywhere, settings.pop("cls", TyperCommand)), {})
-    group.command(name, cls=kind, **settings)(output.reports(work if invoked(name) else _bare(work)))
+    group.command(name, cls=kind, short_help=_summary(work), **settings)(
+        output.reports(work if invoked(name) else _bare(work))
+    )
+
+
+def _summary(work: Work) -> str:
+    """The first sentence of what a command does, for lists; Typer would cut it."""
+    return " ".join((work.__doc__ or "").partition("\n\n")[0].split())
 
 
 def _bare(work: Work) -> Work:
@@ -113,7 +121,8 @@ class _SettingsCommand(OffersAnywhere, TyperCommand):
     def get_help(self, ctx: Any) -> str:
         settings = {flag.parameter for flag in table().flags[self.section]}
         own = own_rows((param for param in self.get_params(ctx) if param.name not in settings), ctx)
-        return "\n".join([page(self.get_usage(ctx), self.help or "", own, self.section), *self.more()])
+        text = "\n".join([page(self.get_usage(ctx), self.help or "", own, self.section), *self.more()])
+        return style.help_page(text, sys.stdout)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # for completion, which needs no values

@@ -174,7 +174,7 @@ def _page(
     for heading, flags in groupby(shown, key=lambda flag: flag.heading):
         yield f"\n{heading}:"
         for flag in flags:
-            yield from _row(_left(flag), f"{flag.help}  {_value(flag, now)}", width)
+            yield from _row(_left(flag), flag.help, width, _value(flag, now))
     yield "\nOptions:"
     for left, text in own:
         yield from _row(left, text, width)
@@ -197,8 +197,14 @@ def _value(flag: Flag, now: InForce) -> str:
     return f"[{text}, {origin}]"
 
 
-def _row(left: str, text: str, width: int) -> Iterator[str]:
-    lines = textwrap.wrap(text, max(width - _COLUMN - 4, 20), break_on_hyphens=False)
+def _row(left: str, text: str, width: int, value: str = "") -> Iterator[str]:
+    """A flag and what it does; its value in force stands whole at the end, on a line of its own if need be."""
+    room = max(width - _COLUMN - 4, 20)
+    lines = textwrap.wrap(text, room, break_on_hyphens=False)
+    if value and lines and len(lines[-1]) + 2 + len(value) <= room:
+        lines[-1] += f"  {value}"
+    elif value:
+        lines += textwrap.wrap(value, room, break_on_hyphens=False)
     if len(left) > _COLUMN:
         yield f"  {left}"
         left = ""

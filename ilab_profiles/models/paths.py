@@ -263,8 +263,8 @@ def bounds_of(info: FieldInfo) -> str:
     ]
     if kind := list_item(info.annotation):
         return f"a list of {' and '.join(map(str, choices)) or _KINDS[kind].removeprefix('a ') + ('s' * (kind is int))}"
-    words = [" or ".join(map(str, [*choices, *kinds])), *limits_of(info)]
-    return ", ".join(filter(None, words))
+    words = " or ".join(map(str, [*choices, *kinds]))
+    return f"{words} {' and '.join(limits_of(info))}".strip()
 
 
 def limits_of(info: FieldInfo) -> list[str]:

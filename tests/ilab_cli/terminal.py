@@ -34,7 +34,7 @@ def talk(
 ) -> Done:
     """Run ``ilab`` in a folder; the dialogue is what to wait for, and what to type then."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ILAB_")}
-    environment |= {"ILAB_PROFILE_DIR": str(folder / "own"), **(variables or {})}
+    environment |= {"ILAB_PROFILE_DIR": str(folder / "own"), "NO_COLOR": "1", **(variables or {})}
     person, terminal = os.openpty()
     with tempfile.TemporaryFile() as stdout:
         process = subprocess.Popen(

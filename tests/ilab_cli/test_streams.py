@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ilab_profiles.yaml.read import parse
+from tests.ilab_cli.terminal import talk
 from tests.programs import Ilab
 
 ROOT = Path(__file__).parents[2]
@@ -84,11 +86,35 @@ def test_results_go_to_stdout_and_all_else_to_stderr(ilab: Ilab, tmp_path: Path)
     assert "--num-epochs" in refused.stderr
 
 
-@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"TERM": "xterm-256color"}])
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}, {"TERM": "xterm-256color"}])
 def test_there_is_no_colour_in_a_pipe(ilab: Ilab, variables: dict[str, str]) -> None:
     for arguments in SAYING:
         done = ilab(*arguments, **variables)
         assert "\x1b" not in done.stdout + done.stderr, arguments
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["model", "train", "--help"], ["profile", "list"], ["profile", "x"]])
+def test_colour_can_be_asked_for_and_changes_no_word(ilab: Ilab, arguments: list[str]) -> None:
+    plain, coloured = ilab(*arguments), ilab(*arguments, FORCE_COLOR="1")
+    said = coloured.stdout + coloured.stderr
+    assert "\x1b[1" in said
+    assert re.sub(r"\x1b\[[0-9;]*m", "", said) == plain.stdout + plain.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("variables", "wanted"), [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False)])
+def test_a_terminal_gets_colour_unless_it_has_none(tmp_path: Path, variables: dict[str, str], wanted: bool) -> None:
+    done = talk(tmp_path, ["profile", "show", "nothing"], [], {"NO_COLOR": "", **variables})
+    assert ("\x1b[" in done.shown) is wanted
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+def test_tables_fit_and_cut_no_word(ilab: Ilab, width: int) -> None:
+    whole = ilab("profile", "list", COLUMNS="1000").stdout
+    table = ilab("profile", "list", COLUMNS=str(width)).stdout
+    assert max(map(len, table.splitlines())) <= width
+    assert set(table.split()) <= set(whole.split())
+    assert "…" not in table
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -144,7 +144,7 @@ def test_explain_tells_value_origin_and_what_is_shadowed(tmp_path: Path) -> None
         flag_name={"train.learning_rate": "--learning-rate"},
     )
     told = explain(found, "train.learning-rate")
-    assert (told.path, told.value, told.bounds) == ("train.learning_rate", 5e-5, "a number, above 0")
+    assert (told.path, told.value, told.bounds) == ("train.learning_rate", 5e-5, "a number above 0")
     assert (told.origin.kind, str(told.origin.position)) == ("flag", "--learning-rate")
     assert [(given.kind, given.value) for given in told.shadowed] == [
         ("environment", 4e-5),

@@ -142,7 +142,7 @@ def summary(plan: RunPlan, client: Figures, seconds: float) -> Iterator[str]:
         lines.append(_line(f"{len(others)} other leaves", others))
     total = _line(f"all {len(plan.leaves)} leaves" if many else "all", plan.leaves)
     total[2] = f"{plan.total:6}"
-    yield columns(["leaf", "accepted", "wanted", "rejected", "  rows", ""], [*lines, total])
+    yield columns(["leaf", "accepted", "wanted", "rejected", "  rows", ""], [*lines, total], sys.stderr)
     for reason, number in plan.rejected.most_common():
         said = next((text for short, text in client.said.items() if text and reason.endswith(f": {short}")), "")
         yield f"rejected {number}: {reason}" + (f" ({said})" if said else "")

@@ -104,7 +104,7 @@ def test_programs_get_one_object(ilab: Ilab, mixable: Path) -> None:
     refused = ilab(*MIX, "--json")
     assert refused.returncode == 2
     told = json.loads(refused.stdout)
-    assert (told["status"], [finding["rule"] for finding in told["findings"]]) == ("refused", ["bad-value"])
+    assert (told["status"], told["findings"][0]["rule"]) == ("refused", "bad-value")
     assert "error[bad-value]" in refused.stderr
 
 
