@@ -86,8 +86,12 @@ def _named(folder: Path) -> dict[str, Path]:
     return {
         path.relative_to(folder).with_suffix("").as_posix().replace("-", "_"): path
         for path in paths
-        if path.suffix in _SUFFIXES and path.is_file()
+        if path.suffix in _SUFFIXES and path.is_file() and not _is_hidden(path.relative_to(folder))
     }
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def built_in_files() -> dict[str, Path]:

@@ -17,15 +17,29 @@ __all__ = ["Finding", "InputError", "Position", "Severity", "by_place", "counted
 Severity = Literal["error", "warning"]
 
 
+BUILT_IN = "profile "
+"""How the source of a place in a built-in profile begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place: a file with line and column (both from 1; 0 means unknown), or a variable or flag by name."""
+    """A place: a file with line and column (both from 1; 0 means unknown), or a variable or flag by name.
+
+    A profile that ships with the library is named ``profile NAME`` rather than by its file.
+    """
 
     source: str
     line: int = 0
     column: int = 0
 
+    @property
+    def is_file(self) -> bool:
+        """Whether the source is a file that the user may open."""
+        return not self.source.startswith(BUILT_IN)
+
     def __str__(self) -> str:
+        if not self.is_file and self.line:
+            return f"{self.source} (line {self.line})"
         place = [self.source]
         if self.line:
             place.append(str(self.line))

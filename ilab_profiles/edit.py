@@ -30,10 +30,11 @@ from ilab_profiles.yaml.edit import changed, refusal, splice
 from ilab_profiles.yaml.read import parse
 from ilab_profiles.yaml.write import dump, to_data
 
-__all__ = ["fix", "init", "set_in_text", "set_value"]
+__all__ = ["fix", "init", "put_schemas", "set_in_text", "set_value"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
-_SCHEMA = SCHEMA_FILES["profile"].as_uri()
+_SCHEMAS = ".ilab"
+"""Folder beside a file of settings in which its schemas lie."""
 _ENCODINGS = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
@@ -98,7 +99,7 @@ def fix(file: Path, *, unsafe: bool = False) -> list[Finding]:
 
 
 def init(
-    file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str = _SCHEMA
+    file: Path, base: str, settings: Mapping[str, object] = _NOTHING, *, schema: str | None = None
 ) -> tuple[Finding, ...]:
     """Write a new profile that extends another one.
 
@@ -106,7 +107,7 @@ def init(
         file: where to, in a folder that is made if need be; a name in ``.json`` makes it JSON, without comments.
         base: name or path of the profile that it extends; a relative path starts from the folder of ``file``.
         settings: values by dotted path, as :func:`set_value` takes them.
-        schema: path or address of the JSON Schema, for editors; by default the one that ships with the library.
+        schema: path or address of the JSON Schema, for editors; by default a copy that is put beside the file.
 
     Returns:
         the warnings about the new profile.
@@ -127,28 +128,52 @@ def init(
             findings.extend(error.findings)
     if findings:
         raise InputError(findings)
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n" if file.suffix == ".json" else _commented(data, schema)
+    text = (
+        json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        if file.suffix == ".json"
+        else _commented(data, schema or _beside("profile"))
+    )
     effective = merge(layers_of(parse(text, str(file)), file))
     files.make_folder(file)
     with files.exclusive(file):
         files.replace(file, text.encode(), expected=None)
+    if schema is None and file.suffix != ".json":
+        put_schemas(file.parent)
     return effective.warnings
 
 
+def put_schemas(folder: Path) -> None:
+    """Put the schemas that files of settings in a folder name for editors below it, where colleagues find them, too.
+
+    Raises:
+        InputError: if they cannot be written.
+    """
+    for source in SCHEMA_FILES.values():
+        copy = folder / _SCHEMAS / source.name
+        text = source.read_text(encoding="utf-8")
+        if not copy.is_file() or copy.read_text(encoding="utf-8") != text:
+            files.make_folder(copy)
+            files.write_atomically(copy, text)
+
+
+def _beside(kind: SchemaKind) -> str:
+    return f"{_SCHEMAS}/{SCHEMA_FILES[kind].name}"
+
+
 def render_config(profile: str = catalog.DEFAULT) -> str:
-    """The text of a commented ``config.yaml`` that chooses a profile.
+    """The text of a commented ``config.yaml`` that chooses a profile; :func:`put_schemas` puts what it names beside it.
 
     Raises:
         InputError: if there is no such profile, or it is refused.
     """
     merge(inheritance.chain(profile))
     model = Config(profile=profile)
-    return f"{schema_line('config')}# Settings of ilab.\n" + dump(to_data(model), _comment)
+    return f"{_schema_line(_beside('config'))}# Settings of ilab.\n" + dump(to_data(model), _comment)
 
 
-def schema_line(kind: SchemaKind) -> str:
-    """The comment that makes editors check a file against the schema that ships with the library."""
-    return f"# yaml-language-server: $schema={SCHEMA_FILES[kind].as_uri()}\n"
+def _schema_line(schema: str) -> str:
+    """The comment that makes editors check a file against a schema."""
+    return f"# yaml-language-server: $schema={schema}\n"
 
 
 def _comment(path: str) -> str:
@@ -251,8 +276,8 @@ def _commented(data: Mapping[str, object], schema: str) -> str:
         info = fields().get(path)
         return info.description or "" if info and "." in path else ""
 
-    head = f"# yaml-language-server: $schema={schema}\n"
-    return f"{head}# What is not set here is as in the profile that this one extends.\n{dump(data, comment)}"
+    head = "# What is not set here is as in the profile that this one extends.\n"
+    return f"{_schema_line(schema)}{head}{dump(data, comment)}"
 
 
 def _write(file: Path, raw: bytes, old: Document, new: Document) -> None:

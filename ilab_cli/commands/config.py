@@ -40,7 +40,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
     """Write a config.yaml that chooses a profile (cpu_only unless you name one)."""
-    from ilab_profiles.edit import render_config
+    from ilab_profiles.edit import put_schemas, render_config
     from ilab_profiles.yaml.files import make_folder, write_atomically
 
     path = config_path()
@@ -51,6 +51,7 @@ def init(
         _ask_to_overwrite(path)
     make_folder(path)
     write_atomically(path, text)
+    put_schemas(path.parent)
     output.say(f"wrote {path}")
 
 

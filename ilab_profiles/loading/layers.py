@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import SecretStr
 
-from ilab_profiles.catalog import in_catalogue
-from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.catalog import built_in_name, in_catalogue
+from ilab_profiles.diagnostics import BUILT_IN, Finding, InputError, Position
 from ilab_profiles.models.config import Config
 from ilab_profiles.models.fields import Section, is_path
 from ilab_profiles.models.paths import Shape, anchored, fields, is_secret, read_setting, shape_of, shapes, spellings
@@ -51,7 +51,11 @@ class Setting:
 
     def position(self, below: KeyPath = ()) -> Position:
         """Where the value, or a part of it, stands."""
-        return Position(self.source) if self.document is None else self.document.position(self._written(below))
+        if self.document is None:
+            return Position(self.source)
+        place = self.document.position(self._written(below))
+        name = built_in_name(Path(place.source)) if self.kind == "profile" else None
+        return replace(place, source=f"{BUILT_IN}{name}") if name else place
 
     def placed(self, finding: Finding, below: KeyPath = ()) -> Finding:
         """A finding about the value, or a part of it, with its place."""

@@ -85,7 +85,9 @@ class Explanation:
 
 
 def _source(given: Given) -> str:
-    return f"{given.kind} {given.position}" if given.position else given.kind
+    if given.position is None:
+        return given.kind
+    return f"{given.kind} {given.position}" if given.position.is_file else str(given.position)
 
 
 def find_key(effective: Effective, key: str, samples: int | None = None) -> str:

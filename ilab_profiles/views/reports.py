@@ -41,7 +41,7 @@ def _annotation(finding: Finding) -> str:
     """One workflow command; in properties ``:`` and ``,`` are escaped too, as GitHub's toolkit does."""
     place = finding.position
     properties = {"title": finding.rule}
-    if place and place.line:
+    if place and place.line and place.is_file:
         properties = {"file": place.source, "line": str(place.line), "col": str(place.column), **properties}
     written = ",".join(f"{name}={_escape(value, ':,')}" for name, value in properties.items())
     said = [_headline(finding), finding.why, finding.hint, finding.remedy]
@@ -83,12 +83,12 @@ def _result(finding: Finding, ids: list[str]) -> dict[str, Any]:
         "message": {"text": ". ".join(filter(None, said))},
     }
     place = finding.position
-    if place and place.line:
+    if place and place.line and place.is_file:
         region = {"startLine": place.line, "startColumn": max(1, place.column)}
         uri = quote(PurePath(place.source).as_posix())
         result["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": uri}, "region": region}}]
     elif place:
-        result["locations"] = [{"logicalLocations": [{"name": place.source}]}]
+        result["locations"] = [{"logicalLocations": [{"name": str(place)}]}]
     return result
 
 

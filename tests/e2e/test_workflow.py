@@ -54,7 +54,7 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     assert manifest["status"] == "complete"
     assert manifest["settings"]["num_epochs"] == 2
     assert manifest["origins"]["train.num_epochs"] == "--num-epochs"
-    assert "cpu_only.yaml:" in manifest["origins"]["train.max_batch_len"]
+    assert "profile cpu_only (line " in manifest["origins"]["train.max_batch_len"]
     assert manifest["versions"]["torch"]
 
     before = (work / "first" / "metrics.jsonl").read_bytes()

@@ -290,7 +290,7 @@ def test_explain_of_a_section_tells_each_of_its_settings_shortly(ilab: Ilab) -> 
     rows = ilab("profile", "explain", "train.lora", "--profile", "single_gpu").stdout.splitlines()
     assert [row.split()[0] for row in rows[1:]] == [path for path in fields() if path.startswith("train.lora.")]
     assert rows[2].split()[1] == "16"
-    assert "single_gpu.yaml:" in rows[2]
+    assert "profile single_gpu (line " in rows[2]
     found = json.loads(ilab("profile", "explain", "train", "--json").stdout)
     assert {"train.lora.lora_rank", "train.world_size"} <= {item["path"] for item in found}
 

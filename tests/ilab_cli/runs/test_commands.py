@@ -24,7 +24,7 @@ def test_a_dry_run_shows_settings_with_their_origin_and_writes_nothing(ilab: Ila
     assert comments["num_epochs"] == "--num-epochs"
     assert comments["seed"] == "config.yaml:3:17"
     assert comments["warmup_steps"] == "ILAB_TRAIN__WARMUP_STEPS"
-    assert "cpu_only.yaml:" in comments["gpus"]
+    assert comments["gpus"].startswith("profile cpu_only (line ")
     assert "ilab_cli.backends.train.worker" in shlex.split(command)
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
     assert "# world_size: 1 process  = num_gpus" in settings + command

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import referencing
 
 from ilab_profiles import InputError, check
 from ilab_profiles.catalog import SCHEMA_FILES, built_in_files
-from ilab_profiles.edit import render_config
+from ilab_profiles.edit import init, render_config
 from ilab_profiles.models.paths import fields
 from ilab_profiles.rules.checks import CHECKS
 from ilab_profiles.rules.table import RULES
@@ -52,12 +51,14 @@ def test_the_schema_of_config_files_that_ships_finds_the_one_beside_it(text: str
     assert (list(found) == []) is valid
 
 
-def test_files_that_we_write_name_their_schema() -> None:
-    first = render_config().splitlines()[0]
-    path = Path(urllib.request.url2pathname(first.partition("$schema=file://")[2]))
-    assert first.startswith("# yaml-language-server: $schema=file://")
-    assert path == SCHEMA_FILES["config"]
-    assert path.is_file()
+def test_files_that_we_write_name_their_schema_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(render_config())
+    init(tmp_path / "mine.yaml", "single_gpu")
+    for name, kind in (("config.yaml", "config"), ("mine.yaml", "profile")):
+        first = (tmp_path / name).read_text().splitlines()[0]
+        assert first == f"# yaml-language-server: $schema=.ilab/{kind}.schema.json"
+        assert json.loads((tmp_path / first.partition("$schema=")[2]).read_text()) == json_schema(kind)
+    assert str(tmp_path) not in (tmp_path / "config.yaml").read_text() + (tmp_path / "mine.yaml").read_text()
 
 
 @pytest.mark.parametrize("path", built_in_files().values(), ids=list(built_in_files()))
