@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import typer
 from ilab_cli import output
 from ilab_cli.commands import config_edit, config_migrate
 from ilab_cli.commands import validate as checking
-from ilab_cli.commands.prompts import confirm, on_terminal
+from ilab_cli.commands.prompts import ask, confirm, on_terminal
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.session import chosen, in_force, in_words, origin_of
@@ -34,16 +35,22 @@ def add_to(group: typer.Typer) -> None:
 
 def init(
     profile: Annotated[
-        str,
+        str | None,
         typer.Option("--profile", help="Name or path of a profile", metavar="NAME", autocompletion=completion.profiles),
-    ] = DEFAULT,
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a config file without asking")] = False,
 ) -> None:
-    """Write a config.yaml that chooses a profile (cpu_only unless you name one)."""
+    """Write a config.yaml that chooses a profile: the one you name or pick on a terminal, else cpu_only."""
     from ilab_profiles.edit import put_schemas, render_config
     from ilab_profiles.yaml.files import make_folder, write_atomically
 
     path = config_path()
+    if profile is None and on_terminal() and not force:
+        if os.path.exists(path):
+            _ask_to_overwrite(path)
+            force = True
+        profile = _pick()
+    profile = DEFAULT if profile is None else profile
     file = os.path.expanduser(profile)
     is_elsewhere = path.parent.resolve() != Path.cwd() and os.path.isfile(file)
     text = render_config(os.path.abspath(file) if is_elsewhere else profile)
@@ -53,6 +60,28 @@ def init(
     write_atomically(path, text)
     put_schemas(path.parent)
     output.say(f"wrote {path}")
+    output.say("next: ilab data generate, ilab model train or ilab model evaluate; each tells its settings with --help")
+
+
+def _pick() -> str:
+    """The profile that the person picks, of a table with the fitting one first."""
+    from ilab_cli.commands.system import fitting, gpus_here
+    from ilab_cli.flags.table import table
+    from ilab_profiles import InputError
+    from ilab_profiles.catalog import find
+
+    best = fitting(gpus_here()[0])
+    known = {name: item.description for name, item in table().profiles.items()}
+    rows = [(best, f"{known.pop(best)} (fits this machine)"), *known.items()]
+    output.warn([output.columns(("PROFILE", "FOR"), rows, sys.stderr)])
+    while True:
+        name = ask("Profile", best)
+        try:
+            find(name)
+        except InputError as error:
+            output.warn(error.findings)
+        else:
+            return name
 
 
 def _ask_to_overwrite(path: Path) -> None:

@@ -32,7 +32,7 @@ def info(
     """Print this machine's GPUs and engines, the profile in force, and the one made for this hardware."""
     from ilab_cli.extras import versions
 
-    gpus, trouble = _gpus()
+    gpus, trouble = gpus_here()
     engines = versions()
     found = _machine() | {
         "ilab": engines.pop("ilab-profiles"),
@@ -72,7 +72,7 @@ def _memory() -> float | None:
         return None
 
 
-def _gpus() -> tuple[list[dict[str, Any]], str]:
+def gpus_here() -> tuple[list[dict[str, Any]], str]:
     """NVIDIA GPUs, each with its name and its memory in MiB; and why there are none."""
     import subprocess
 
@@ -160,6 +160,13 @@ def match(gpus: list[dict[str, Any]]) -> dict[str, Any]:
     others = same or named
     told = ", ".join(f"{name} ({item.count} x {item.gpu}, {item.memory} GiB)" for name, item in others.items())
     return {"profile": None, "why": f"this machine: {here}; profiles exist for: {told}"}
+
+
+def fitting(gpus: list[dict[str, Any]]) -> str:
+    """The built-in profile to begin with on these GPUs: the one for exactly them, else the one for their number."""
+    if exact := match(gpus)["profile"]:
+        return str(exact)
+    return "cpu_only" if not gpus else "single_gpu" if len(gpus) == 1 else "multi_gpu"
 
 
 def _is_model(name: str, model: str | None) -> bool:

@@ -80,7 +80,7 @@ def test_results_go_to_stdout_and_all_else_to_stderr(ilab: Ilab, tmp_path: Path)
     assert parse(shown.stdout).data["train"]["num_epochs"] == 2
     said = ilab("config", "init")
     assert (said.returncode, said.stdout) == (0, "")
-    assert said.stderr == "wrote config.yaml\n"
+    assert said.stderr.startswith("wrote config.yaml\nnext: ")
     refused = ilab("model", "train", "--num-epochs", "many")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--num-epochs" in refused.stderr

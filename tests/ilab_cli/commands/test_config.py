@@ -40,6 +40,22 @@ def test_init_takes_cpu_only_where_no_profile_is_named(ilab: Ilab, tmp_path: Pat
     assert read(tmp_path / "config.yaml").data["profile"] == "cpu_only"
 
 
+def test_init_offers_the_profiles_at_a_terminal_the_fitting_one_first(tmp_path: Path) -> None:
+    dialogue = [("Profile [cpu_only]: ", "singel_gpu\n"), ("Profile [cpu_only]: ", "single_gpu\n")]
+    done = talk(tmp_path, ["config", "init"], dialogue, {"PATH": "/nowhere"})
+    assert done.returncode == 0
+    assert done.shown.splitlines()[1].startswith("cpu_only ")
+    assert "did you mean single_gpu?" in done.shown
+    assert "next: " in done.shown
+    assert parse((tmp_path / "config.yaml").read_text()).data["profile"] == "single_gpu"
+
+
+@pytest.mark.parametrize("flags", [["--profile", "multi_gpu"], ["--force"]])
+def test_init_with_a_flag_asks_nothing(tmp_path: Path, flags: list[str]) -> None:
+    done = talk(tmp_path, ["config", "init", *flags], [])
+    assert (done.returncode, "Profile [" in done.shown) == (0, False)
+
+
 def test_init_overwrites_only_when_told(ilab: Ilab, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("profile: mine\n")
     refused = ilab("config", "init")
@@ -53,7 +69,8 @@ def test_init_overwrites_only_when_told(ilab: Ilab, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("answer", "code", "profile"), [("n\n", 2, "mine"), ("y\n", 0, "cpu_only"), ("\n", 2, "mine")])
 def test_init_asks_at_a_terminal_before_it_overwrites(tmp_path: Path, answer: str, code: int, profile: str) -> None:
     (tmp_path / "config.yaml").write_text("profile: mine\n")
-    done = talk(tmp_path, ["config", "init"], [("? [y/N]: ", answer)])
+    more = [("Profile [cpu_only]: ", "\n")] if code == 0 else []
+    done = talk(tmp_path, ["config", "init"], [("? [y/N]: ", answer), *more], {"PATH": "/nowhere"})
     assert done.returncode == code
     assert read(tmp_path / "config.yaml").data["profile"] == profile
 

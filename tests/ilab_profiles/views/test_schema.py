@@ -54,10 +54,10 @@ def test_the_schema_of_config_files_that_ships_finds_the_one_beside_it(text: str
 def test_files_that_we_write_name_their_schema_beside_them(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(render_config())
     init(tmp_path / "mine.yaml", "single_gpu")
-    for name, kind in (("config.yaml", "config"), ("mine.yaml", "profile")):
+    for name, ours in (("config.yaml", SCHEMA_FILES["config"]), ("mine.yaml", SCHEMA_FILES["profile"])):
         first = (tmp_path / name).read_text().splitlines()[0]
-        assert first == f"# yaml-language-server: $schema=.ilab/{kind}.schema.json"
-        assert json.loads((tmp_path / first.partition("$schema=")[2]).read_text()) == json_schema(kind)
+        assert first == f"# yaml-language-server: $schema=.ilab/{ours.name}"
+        assert (tmp_path / first.partition("$schema=")[2]).read_text() == ours.read_text()
     assert str(tmp_path) not in (tmp_path / "config.yaml").read_text() + (tmp_path / "mine.yaml").read_text()
 
 
