@@ -140,6 +140,8 @@ def environment(train: Train) -> dict[str, str]:
         variables["OMP_NUM_THREADS"] = str(max(1, cores() // train.num_processes))
     if train.device == "cpu" or train.gpus == ():
         variables |= {name: value for name, value in _KEEP_MEMORY.items() if name not in os.environ}
+    elif "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
+        variables["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"  # else batches of many shapes break memory up
     if train.device == "cpu" or train.gpus is not None:
         gpus = () if train.device == "cpu" else train.gpus or ()
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))

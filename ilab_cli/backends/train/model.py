@@ -42,23 +42,29 @@ def _load(train: Train, source: str, device: Any) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
-    options: dict[str, Any] = {"dtype": torch.float32, "trust_remote_code": train.trust_remote_code}
+    dtype = _compute_type(train) if train.lora.enabled else torch.float32  # what is trained has its weights in fp32
+    options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": train.trust_remote_code}
     if train.deepspeed.quantize_dtype:
         options |= {"quantization_config": _nf4(train), "device_map": {"": device}}
     return AutoModelForCausalLM.from_pretrained(source, **options)
 
 
+def _compute_type(train: Train) -> Any:
+    """The type that the arithmetic is done in, which a frozen base is kept in, too."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[train.precision]
+
+
 def _nf4(train: Train) -> Any:
     """Four-bit NormalFloat with double quantization, as in QLoRA (Dettmers et al. 2023)."""
-    import torch
     from transformers import BitsAndBytesConfig
 
-    compute = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[train.precision]
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=compute,
+        bnb_4bit_compute_dtype=_compute_type(train),
     )
 
 

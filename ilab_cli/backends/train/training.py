@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.train import checkpoint, engine
 from ilab_cli.backends.train.dataset import Samples
 from ilab_cli.backends.train.files import temporary_name
-from ilab_cli.backends.train.loss import collate, token_loss
+from ilab_cli.backends.train.loss import Limits, collate, token_loss
 from ilab_cli.backends.train.model import merge
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_profiles import Train
@@ -78,6 +79,10 @@ class Training:
             "memory": engine.memory(),
         }
 
+    @cached_property
+    def _limits(self) -> Limits:
+        return Limits(self.train.max_batch_len, int(self.samples.lengths.max()))
+
     def _backward(self, step: int) -> float:
         """Gather the gradients of a global batch.
 
@@ -92,7 +97,7 @@ class Training:
         loss = torch.zeros((), device=device)
         for count, numbers in enumerate(share, start=1):
             with engine.microbatch(self.accelerator, self.network, last=count == len(share)):
-                part = token_loss(self.network, collate(self.samples, numbers, device)) / learned
+                part = token_loss(self.network, collate(self.samples, numbers, device, self._limits)) / learned
                 self.accelerator.backward(part * processes)  # gradients are averaged over processes: this adds them
             loss += part.detach()
         return float(self.accelerator.reduce(loss))

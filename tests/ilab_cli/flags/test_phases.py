@@ -41,7 +41,7 @@ def test_other_flags_hold_in_every_phase(ilab: Ilab) -> None:
     assert (first["num_epochs"], second["num_epochs"], second["effective_batch_size"]) == (3, 3, 3840)
     assert done.stdout.count("num_epochs: 3  # --num-epochs\n") == 3
     assert "tokens_per_batch: 15728640 tokens" in done.stdout
-    assert "multi_gpu.yaml:" in done.stderr.partition("error[data-not-found] train.phases.1.data_path")[0]
+    assert "profile multi_gpu (line " in done.stderr.partition("error[data-not-found] train.phases.1.data_path")[0]
     assert "phases-replaced" not in done.stderr
 
 
