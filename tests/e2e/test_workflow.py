@@ -95,6 +95,30 @@ def test_a_run_that_came_to_nothing_is_taken_over_and_a_constant_schedule_extend
     assert losses(work / "long") == pytest.approx(losses(work / "straight"), rel=1e-6)
 
 
+def test_the_first_run_of_the_readme(tmp_path: Path) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    lines = [
+        line.removeprefix("$ ") for line in readme.partition("A first run, ")[2].split("```")[1].split("\n") if line
+    ]
+    assert lines[0].startswith("python examples/offline_teacher.py --port 8000")
+    assert lines[-1].startswith("ilab model chat")
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    teacher = [sys.executable, "examples/offline_teacher.py", "--port", "0"]
+    with subprocess.Popen(teacher, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout
+        ilab = ilab_in(tmp_path, ILAB_GENERATE__MODEL_ENDPOINT_URL=serving.stdout.readline().strip())
+        for line in lines[1:-1]:
+            program, *arguments = shlex.split(line)
+            if program == "ilab":
+                done = ilab(*arguments)
+            else:
+                command = [sys.executable, *arguments]
+                done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, (line, done.stderr)
+        serving.terminate()
+    assert (tmp_path / "runs/evaluate/latest/scores.json").is_file()
+
+
 def test_what_a_dry_run_prints_does_the_same_run(work: Path, ilab: Ilab) -> None:
     shown = ilab(*TRAIN, "--lora", "--output-dir", "dry", "--dry-run")
     assert shown.returncode == 0, shown.stderr

@@ -60,6 +60,8 @@ def _nobody(chat: Chat, serve: Serve, generate: Generate, place: Place) -> Itera
         elif not address.listens(serve.host_port):
             hint = f"nobody serves at {serve.host_port} either; name an endpoint with --endpoint-url"
             for finding in launch.preflight(_serving(chat, serve), generate):
+                if finding.rule == "always-the-same-answer":
+                    continue  # in a chat one answer is what is wanted
                 path = "chat.model" if finding.path == "serve.model_path" else finding.path
                 yield replace(finding, path=path, hint=finding.hint or hint)
     except InputError as error:

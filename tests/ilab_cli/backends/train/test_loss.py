@@ -40,6 +40,6 @@ def test_the_loss_of_a_padded_batch_is_that_of_its_samples_alone(model_dir: Path
     assert len(set(samples.lengths.tolist())) > 1
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
     cpu = torch.device("cpu")
-    together = token_loss(model, collate(samples, range(6), cpu, limits))
-    alone = sum(token_loss(model, collate(samples, [number], cpu, limits)) for number in range(6))
-    assert together.item() == pytest.approx(float(alone), rel=1e-5)
+    together = token_loss(model, collate(samples, range(6), cpu, limits)).item()
+    alone = sum(token_loss(model, collate(samples, [number], cpu, limits)).item() for number in range(6))
+    assert together == pytest.approx(alone, rel=1e-5)
