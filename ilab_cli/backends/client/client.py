@@ -90,6 +90,16 @@ class Client:
         return min(self.line.most, sum(int(endpoint.capacity.limit) for endpoint in self.line.endpoints))
 
     @property
+    def troubles(self) -> list[str]:
+        """The endpoints that do not answer now: why, and when the next try is."""
+        now = monotonic()
+        return [
+            f"{each.url} does not answer: {each.trouble}; next try in {max(each.back_at - now, 0):.0f} s"
+            for each in self.line.endpoints
+            if each.pauses
+        ]
+
+    @property
     def calls_per_second(self) -> float:
         """Answered calls a second, over the last ten seconds."""
         now = monotonic()

@@ -79,7 +79,7 @@ def run(generate: Generate) -> int:
     """
     from ilab_cli.backends.client.requests import Stopped
     from ilab_cli.backends.generate.mixing import mix
-    from ilab_cli.backends.generate.run import generate_all, start
+    from ilab_cli.backends.generate.run import JOURNAL, generate_all, start
     from ilab_cli.backends.generate.teacher import advice, served
     from ilab_cli.backends.serve.launch import ServerFailed
 
@@ -93,12 +93,18 @@ def run(generate: Generate) -> int:
         print(error, file=sys.stderr)
         return 2
     except (Stopped, ServerFailed) as error:
-        hint = advice(generate)
-        print(f"generation failed: {error}" + (f"\n    hint: {hint}" if hint else ""), file=sys.stderr)
+        answers = Path(generate.output_dir) / JOURNAL
+        kept = "the same command continues from the answers so far" if _has_content(answers) else ""
+        hints = "".join(f"\n    hint: {hint}" for hint in (advice(generate), kept) if hint)
+        print(f"generation failed: {error}{hints}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the answers so far", file=sys.stderr)
         return interrupted()
+
+
+def _has_content(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
 
 
 def _checked(generate: Generate) -> int:

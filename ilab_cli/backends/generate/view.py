@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Figures", "View", "metrics", "summary"]
 
 _PAUSE = 0.25
-"""Seconds between two pictures."""
+"""Seconds between two pictures, and between two looks at what goes wrong."""
+_SILENCE = 15.0
+"""Most seconds without a line, where there is no live view."""
 _ROWS = 12
 """Most leaves in a picture."""
 _LINES = 30
@@ -52,6 +54,10 @@ class Figures(Protocol):
     def calls_per_second(self) -> float:
         """Answered calls a second, lately."""
 
+    @property
+    def troubles(self) -> list[str]:
+        """Endpoints that do not answer, in words."""
+
 
 class View(AbstractAsyncContextManager["View"]):
     """The view of a run while it lasts.
@@ -64,11 +70,12 @@ class View(AbstractAsyncContextManager["View"]):
     def __init__(self, plan: RunPlan, client: Figures) -> None:
         self._plan = plan
         self._client = client
-        self._begun = monotonic()
+        self._begun = self._said = monotonic()
         self._told: dict[str, int] = {}  # the share of each leaf when it was told of
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> View:
+        live = None
         if lively(sys.stderr):
             from rich.console import Console
             from rich.live import Live
@@ -76,8 +83,8 @@ class View(AbstractAsyncContextManager["View"]):
             console = Console(stderr=True, markup=False, emoji=False)  # a leaf may be called [b]
             live = Live(console=console, auto_refresh=False, transient=True)
             self._exits.enter_context(live)
-            task = asyncio.create_task(self._paint(live))
-            self._exits.callback(task.cancel)
+        task = asyncio.create_task(self._paint(live) if live else self._tell_now_and_then())
+        self._exits.callback(task.cancel)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -96,12 +103,26 @@ class View(AbstractAsyncContextManager["View"]):
             self._told[leaf.name] = leaf.share
             lost = f"; rejected: {_reasons(leaf.rejected)}" if leaf.rejected else ""
             pairs = f"no new pairs after {leaf.accepted}" if leaf.dry else f"{leaf.accepted} of {leaf.share} pairs"
-            say(f"{leaf.name}: {pairs} from {leaf.rows} row{'s' * (leaf.rows != 1)}{lost}")
+            self._say(f"{leaf.name}: {pairs} from {leaf.rows} row{'s' * (leaf.rows != 1)}{lost}")
 
     async def _paint(self, live: Any) -> None:
         while True:
             live.update(self._picture(), refresh=True)
             await asyncio.sleep(_PAUSE)
+
+    async def _tell_now_and_then(self) -> None:
+        """A line at once when an endpoint stops answering, and one at least every few seconds."""
+        in_trouble = False
+        while True:
+            troubles = self._client.troubles
+            if (troubles and not in_trouble) or monotonic() - self._said >= _SILENCE:
+                self._say("; ".join([self._pairs(), *(troubles or [self._calls()])]))
+            in_trouble = bool(troubles)
+            await asyncio.sleep(_PAUSE)
+
+    def _say(self, text: str) -> None:
+        self._said = monotonic()
+        say(text)
 
     def _picture(self) -> RenderableType:
         from rich.console import Group
@@ -118,6 +139,7 @@ class View(AbstractAsyncContextManager["View"]):
             table.add_row(leaf.name, *map(str, (leaf.accepted, leaf.share, leaf.rejected.total(), leaf.asked)))
         done = sum(leaf.over for leaf in self._plan.leaves)
         lines = [f"{done} of {len(self._plan.leaves)} leaves done; {self._pairs()}", self._calls()]
+        lines += self._client.troubles
         if rejected := self._plan.rejected:
             lines.append(f"rejected: {_reasons(rejected)}")
         return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))

@@ -305,3 +305,21 @@ def test_what_an_endpoint_says_becomes_one_short_line() -> None:
     assert message(b"<html><style>x</style><h1>Bad   Gateway</h1></html>") == "Bad Gateway"
     assert message(b"\x1b[31mred" + b"x" * 999).startswith("[31mredxx")
     assert len(message(b"x" * 999)) == 200
+
+
+def test_who_does_not_answer_is_known_with_the_next_try(tmp_path: Path) -> None:
+    stub = Stub()
+
+    async def work(client: Client) -> list[str]:
+        await client.ask(request())
+        assert client.troubles == []
+        await stub.__aexit__()
+        task = asyncio.create_task(client.ask(request(1)))
+        await asyncio.sleep(0.3)
+        troubles = client.troubles
+        task.cancel()
+        return troubles
+
+    (told,) = against(stub, tmp_path / "j", work, max_retries=3)[0]
+    assert "does not answer: no connection" in told
+    assert "next try in" in told

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ilab_cli.backends.generate import view
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.plan import LeafPlan, RunPlan
 from ilab_cli.backends.generate.view import View, summary
@@ -25,6 +26,7 @@ class Client:
     in_flight: int = 60
     limit: int = 64
     calls_per_second: float = 123.4
+    troubles: list[str] = field(default_factory=list)
 
 
 def finished(good: int, barren: int = 0) -> RunPlan:
@@ -109,3 +111,27 @@ def test_a_picture_fits_the_terminal_and_tells_how_long_it_takes(width: int) -> 
     assert max(map(len, lines)) <= width
     assert "left" in shown.get()
     assert "60 in flight (at most 64)" in shown.get()
+
+
+def test_an_endpoint_that_stops_answering_is_told_at_once_and_silence_is_short(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(view, "_PAUSE", 0.01)
+    monkeypatch.setattr(view, "_SILENCE", 0.3)
+    plan, client = RunPlan(10, [LeafPlan("leaf", lambda _: iter([{}]), 1)]), Client()
+
+    async def watch() -> tuple[str, str]:
+        async with View(plan, client):
+            await asyncio.sleep(0.05)
+            before = capsys.readouterr().err
+            client.troubles.append("http://there does not answer: no connection; next try in 4 s")
+            await asyncio.sleep(0.1)
+            at_once = capsys.readouterr().err
+            client.troubles.clear()
+            await asyncio.sleep(0.4)
+        return before, at_once
+
+    before, at_once = asyncio.run(watch())
+    assert before == ""
+    assert at_once.count("next try in 4 s") == 1
+    assert "calls/s" in capsys.readouterr().err
