@@ -28,6 +28,7 @@ __all__ = [
     "configure",
     "debugging",
     "detail",
+    "file_problem",
     "judge",
     "level",
     "lively",
@@ -220,11 +221,26 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             if "--json" in words():  # the same for a program
                 print_json({"status": "refused", "findings": [finding.to_dict() for finding in error.findings]})
             raise typer.Exit(BAD_INPUT) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if debugging():
+                raise
+            warn([file_problem(error)])
+            raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return call
+
+
+def file_problem(error: OSError) -> Finding:
+    """What the system refuses to do with a file, as a finding; what we expect it to refuse is told better elsewhere."""
+    from ilab_profiles.diagnostics import Finding, Position
+
+    place = Position(str(error.filename)) if error.filename else None
+    return Finding("unusable-file", f"cannot be used: {error.strerror or error}", position=place)
 
 
 def _check_folder() -> None:

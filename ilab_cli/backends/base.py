@@ -165,6 +165,13 @@ def output_folder(path: str, setting: str) -> Iterator[Finding]:
         path: the folder.
         setting: dotted path of the setting that names it.
     """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # a name that is too long, links in a circle, a folder that may not be looked into
+        yield Finding("not-writable", f"{path} cannot be used: {error.strerror}", setting, hint="choose another folder")
+        return
     existing = existing_part(Path(path))
     if not existing.is_dir():
         yield Finding("not-a-folder", f"{existing} is a file: no folder can be made there", setting)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ilab_cli.backends.lock import lock
-from ilab_profiles.yaml.files import make_folder, unwritable
+from ilab_profiles.yaml.files import unwritable
 
 __all__ = ["FILE", "held", "holder"]
 
@@ -35,11 +35,11 @@ def held(folder: Path) -> Iterator[str]:
         InputError: if nothing can be written there.
     """
     path = folder / FILE
-    make_folder(path)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise unwritable(path, error) from None
+        raise unwritable(folder, error) from None
     with open(handle, "r+b") as file:
         if not lock(handle):
             yield file.read().decode(errors="replace").strip() or "another process"

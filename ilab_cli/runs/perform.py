@@ -146,10 +146,22 @@ def _carry_out(backend: Backend, settings: Any, together: Sequence[Run], *, over
         for run in together:
             folders.enter_context(run.begun(overwrite=overwrite))
         output.share_level()
-        code = backend.run(settings)
+        code = _run(backend, settings)
         for run in together:
             run.code = code
     return code
+
+
+def _run(backend: Backend, settings: Any) -> int:
+    try:
+        return backend.run(settings)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # the run had begun: it failed, and nothing is wrong with what was typed
+        if output.debugging():
+            raise
+        output.warn([output.file_problem(error)])
+        return output.FAILED
 
 
 def _profile(named: str | None) -> str:

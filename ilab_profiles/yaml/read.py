@@ -8,6 +8,7 @@ mean is unknown here. Importing this module loads the YAML parser.
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from ilab_profiles.yaml.memory import kept
 
 __all__ = ["parse", "read"]
 
+_FROM_A_SHELL = ("/dev/", "/proc/")
+"""Where pipes lie that somebody writes to, such as those of `<(command)`; any other would be waited for in vain."""
 MAX_LENGTH = 1_000_000
 MAX_DEPTH = 100
 MAX_NODES = 10_000
@@ -52,6 +55,8 @@ def read(path: Path, source: str | None = None) -> Document:
         now = path.stat()
         key = (name, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
         if key not in documents:
+            if stat.S_ISFIFO(now.st_mode) and not str(path).startswith(_FROM_A_SHELL):
+                raise InputError(Finding("unreadable-file", "cannot be read: it is a pipe", position=Position(name)))
             documents[key] = parse(path.read_bytes(), name)
         return documents[key]
     except OSError as error:

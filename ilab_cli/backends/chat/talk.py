@@ -22,6 +22,7 @@ from ilab_cli.backends.client.settings import EndpointSettings
 from ilab_cli.output import say, warn
 from ilab_profiles import InputError
 from ilab_profiles.models.config import Chat
+from ilab_profiles.yaml.files import make_folder
 
 __all__ = ["COMMANDS", "talk"]
 
@@ -67,17 +68,19 @@ def talk(chat: Chat, settings: EndpointSettings, url: str) -> int:
         0 if the last question was answered, 1 if it was not.
 
     Raises:
-        InputError: if the session to go on with cannot be read.
+        InputError: if the session to go on with cannot be read, or no log can be written.
         EndpointFailed: if nobody answers there, or no model can be found.
         KeyboardInterrupt: if the person ends it with Ctrl-C.
     """
     conversation = Conversation.load(Path(chat.session)) if chat.session else Conversation(chat.context)
+    log = Path(chat.logs_dir) / f"chat-{datetime.now():%Y%m%d-%H%M%S}.json"
+    make_folder(log)
     with asyncio.Runner() as runner:
         exits = AsyncExitStack()
         try:
             model = runner.run(_open(exits, chat, settings, url))
             say(f"chatting with {model.name} at {url}")
-            return _Talk(chat, model, conversation, runner).run(open_screen(chat, list(COMMANDS)))
+            return _Talk(log, model, conversation, runner).run(open_screen(chat, list(COMMANDS)))
         finally:
             runner.run(exits.aclose())
 
@@ -89,11 +92,11 @@ async def _open(exits: AsyncExitStack, chat: Chat, settings: EndpointSettings, u
 
 
 class _Talk:
-    def __init__(self, chat: Chat, model: _Model, conversation: Conversation, runner: asyncio.Runner) -> None:
+    def __init__(self, log: Path, model: _Model, conversation: Conversation, runner: asyncio.Runner) -> None:
         self._model = model
         self._conversation = conversation
         self._runner = runner
-        self._log = Path(chat.logs_dir) / f"chat-{datetime.now():%Y%m%d-%H%M%S}.json"
+        self._log = log
 
     def run(self, screen: Screen) -> int:
         code = 0

@@ -98,6 +98,8 @@ def main() -> None:
 
 
 def _explain(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     text = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}"
     if "out of memory" in text or isinstance(error, MemoryError):
         text += "\n    fix: lower train.max_batch_len, or set train.gradient_checkpointing or train.lora.enabled"
