@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,6 +30,7 @@ __all__ = [
     "existing_part",
     "gpus_in_words",
     "interrupted",
+    "is_full",
     "main",
     "output_folder",
     "read_settings",
@@ -40,6 +42,7 @@ __all__ = [
 
 INTERRUPTED = 128 + signal.SIGINT
 _terminated = False
+_ROOM = 100_000  # bytes
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -156,6 +159,11 @@ def gpus_in_words(gpus: tuple[int, ...] | None, count: int) -> str:
 def existing_part(folder: Path) -> Path:
     """The folder, or the nearest one above it that is there."""
     return next((place for place in (folder, *folder.absolute().parents) if os.path.exists(place)), Path())
+
+
+def is_full(folder: Path) -> bool:
+    """Whether the disk that holds a folder has no room left worth speaking of."""
+    return shutil.disk_usage(existing_part(folder)).free < _ROOM
 
 
 def output_folder(path: str, setting: str) -> Iterator[Finding]:

@@ -243,9 +243,12 @@ def _syntax_finding(error: MarkedYAMLError, text: str, source: str) -> Finding:
     said = [error.problem or "syntax error", error.context or ""]
     if said[0].startswith("but "):
         said = [said[1] + ",", said[0]]
-    message = f"not valid YAML: {' '.join(said).strip()}"
+    message, hint = f"not valid YAML: {' '.join(said).strip()}", ""
+    written = Document(source, text, {}).lines[line - 1]
+    if "\t" in (indent := written[: len(written) - len(written.lstrip())]):
+        message, hint, column = "not valid YAML: a tab in the indentation", "use spaces", indent.index("\t") + 1
     shown = Document(source, text, {}).line(line)
-    return Finding("yaml-syntax", message, position=Position(source, line, column), line_text=shown)
+    return Finding("yaml-syntax", message, position=Position(source, line, column), hint=hint, line_text=shown)
 
 
 def _reader_finding(error: Exception, text: str, source: str) -> Finding:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, main, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores
 from ilab_cli.backends.outcome import Outcome
 from ilab_profiles import Finding, Train
@@ -196,7 +196,12 @@ def _launch(train: Train) -> int:
     try:
         reason = (folder / FAILURE).read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
     except FileNotFoundError:
-        reason = "a process ended without an error message, maybe killed for lack of memory"
+        full = is_full(folder)
+        reason = (
+            f"no space is left in {folder}"
+            if full
+            else "a process ended without an error message, maybe killed for lack of memory"
+        )
     print(f"training failed: {reason}\n    more in {folder / _LOG}", file=sys.stderr)
     return 1
 

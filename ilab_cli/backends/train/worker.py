@@ -14,7 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
-from ilab_cli.backends.base import read_settings
+from ilab_cli.backends.base import is_full, read_settings
 from ilab_cli.backends.train import checkpoint, dataset, engine, report
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
@@ -94,10 +94,12 @@ def main() -> None:
         _fail(train, str(error))
     except Exception as error:
         traceback.print_exc()
-        _fail(train, _explain(error))
+        _fail(train, _explain(error, Path(train.output_dir)))
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, folder: Path) -> str:
+    if is_full(folder) or "No space left" in str(error):
+        return f"no space is left in {folder}; the same command continues from the last checkpoint"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     text = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}"

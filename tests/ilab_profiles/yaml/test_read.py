@@ -70,6 +70,7 @@ def test_merge_keys_yield_to_the_keys_beside_them() -> None:
         ("a: 1\nb: 2\na: 3\n", "duplicate-key", (3, 1)),
         ("a: !!python/object:os.system x\n", "unknown-tag", (1, 4)),
         ("a: [1\nb: 2\n", "yaml-syntax", (2, 2)),
+        ("a:\n\tb: 2\n", "yaml-syntax", (2, 1)),
         ("a: &x [*x]\n", "alias-cycle", (1, 4)),
         ("- 1\n", "not-a-mapping", (1, 1)),
         ("a: !!int x\n", "bad-tagged-value", (1, 4)),

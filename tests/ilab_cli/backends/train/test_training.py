@@ -150,6 +150,17 @@ def test_a_run_that_fails_says_why_in_a_line(settings: Settings) -> None:
     assert not (Path(train.output_dir) / "model").exists()
 
 
+def test_a_full_disk_is_said_to_be_full(settings: Settings, small_disk: Path) -> None:
+    with (small_disk / "filler").open("wb") as file:
+        file.write(bytes(2**21 - 400_000))
+    train = settings(output_dir=str(small_disk / "run"))
+    _, err = (process := start(train)).communicate(timeout=120)
+    assert process.returncode == 1
+    assert "no space is left in" in err
+    assert "Traceback" not in err
+    (small_disk / "filler").unlink()
+
+
 def test_two_machines(settings: Settings) -> None:
     meeting = {"nnodes": 2, "rdzv_endpoint": "127.0.0.1:29731", "rdzv_id": "test"}
     machines = [settings(torchrun={**meeting, "node_rank": number}) for number in (0, 1)]
