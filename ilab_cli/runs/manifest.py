@@ -28,7 +28,7 @@ from ilab_cli.runs import lock
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.models.fields import affects_result
-from ilab_profiles.models.paths import section_of
+from ilab_profiles.models.paths import anchored, fields, section_of
 from ilab_profiles.views.explain import MASK
 from ilab_profiles.yaml.files import write_atomically
 from ilab_profiles.yaml.read import read
@@ -173,17 +173,28 @@ class Run:
         return [self._finding(f"it contains another run: {told}", hint=hint or _OVERWRITE)] if severity else []
 
     def _changes(self, earlier: dict[str, Any]) -> Changes:
+        here = os.getcwd()
         then, now = _flat(earlier.get("settings") or {}), _flat(self.settings)
+        meant_then = self._from(str(earlier.get("working_folder") or here), then)
+        meant_now = self._from(here, now)
         changes = {
             name: (then.get(name), now.get(name))
             for name in sorted({*then, *now})
-            if then.get(name) != now.get(name) and self._matters(name)
+            if meant_then.get(name) != meant_now.get(name) and self._matters(name)
         }
         inputs = earlier.get("inputs") or {}
         return changes | {
             f"{_DATA}{name}": (inputs.get(name), found)
             for name, found in self.inputs.items()
             if inputs.get(name) != found
+        }
+
+    def _from(self, folder: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings with every relative path in them made one from the folder in which it was meant."""
+        known = {path.removeprefix(f"{self.section}."): info for path, info in fields().items()}
+        known["generate.output_dir"] = fields()["generate.output_dir"]
+        return {
+            name: anchored(known[name], value, folder) if name in known else value for name, value in settings.items()
         }
 
     def _matters(self, name: str) -> bool:
@@ -243,6 +254,7 @@ class Run:
             "section": self.section,
             "status": status,
             "command": shlex.join(["ilab", *_without_secrets(sys.argv[1:])]),
+            "working_folder": os.getcwd(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "settings": self.settings,
             "origins": origins,

@@ -94,10 +94,12 @@ def _point_at(folder: Path) -> None:
 
 def outcome(evaluate: Evaluate) -> Outcome:
     """Where scores and answers lie, and the score; the table of all was printed already."""
+    from ilab_cli.backends.evaluate.model import find_model
+
     folder = Path(evaluate.output_dir)
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
     figures = {"overall": scores["overall"], "groups": scores["groups"], "tasks": scores["tasks"]}
-    next_command = ("ilab", "model", "chat", "--model", scores["model"])
+    next_command = ("ilab", "model", "chat", "--model", find_model(evaluate).base)
     return Outcome({"scores and answers": str(folder)}, figures, (), next_command)
 
 

@@ -171,6 +171,16 @@ def test_more_epochs_go_on_where_no_step_would_have_been_another(tmp_path: Path)
     assert "lr_schedule: constant" in refused.hint
 
 
+def test_the_same_run_is_known_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path)
+    begin(Path("run"), "checkpoints", data_path="d.jsonl", phases=[{"data_path": "p.jsonl"}])
+    monkeypatch.chdir(tmp_path / "below")
+    assert refusals(run_of(Path("../run"), data_path="../d.jsonl", phases=[{"data_path": "../p.jsonl"}])) == []
+    assert refusals(run_of(Path("../run"), data_path="d.jsonl", phases=[{"data_path": "../p.jsonl"}]))
+    assert refusals(run_of(Path("../run"), data_path="../d.jsonl", phases=[{"data_path": "p.jsonl"}]))
+
+
 def test_a_folder_of_another_program_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert refusals(run_of(tmp_path), overwrite=True)
