@@ -7,6 +7,7 @@ knowledge: a :class:`~ilab_profiles.yaml.document.Document` or a layer of settin
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ilab_profiles.yaml.document import Document, KeyPath
 
-__all__ = ["Problem", "checked", "kind_of", "known_names", "must_be", "problems", "unknown_key"]
+__all__ = ["WITHOUT_QUOTES", "Problem", "checked", "kind_of", "known_names", "must_be", "problems", "unknown_key"]
 
 
 M = TypeVar("M", bound="BaseModel")
@@ -199,6 +200,11 @@ _MUST_BE = {
 """What pydantic's kinds of errors come to, with what pydantic tells about them."""
 
 
+WITHOUT_QUOTES = "write it without quotes"
+_NO_TEXT = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|true|false")
+"""What would be a number, or true or false, without quotes."""
+
+
 def must_be(error: Any) -> str:
     """What one of pydantic's errors, an item of ``ValidationError.errors()``, says: for example ``must be text``."""
     said = _MUST_BE.get(error["type"])
@@ -212,8 +218,8 @@ def must_be(error: Any) -> str:
 
 def _hint(kind: str, given: Any) -> str:
     """What to write in place of a value."""
-    if kind in ("int_type", "float_type", "bool_type") and isinstance(given, str):
-        return "write it without quotes"
+    if kind in ("int_type", "float_type", "bool_type") and isinstance(given, str) and _NO_TEXT.fullmatch(given):
+        return WITHOUT_QUOTES
     if kind == "string_type" and isinstance(given, int | float):
         return "put it in quotes"
     if kind in ("list_type", "tuple_type"):

@@ -139,11 +139,14 @@ class _Reader:
         }
 
     def _unknown(self, key: str, model: type[Section], prefix: str, keys: KeyPath) -> None:
-        names = known_names(model.model_fields)
+        own = known_names(model.model_fields)
         if model is Profile:
-            names |= {name: name for name in (["extends"] if len(keys) > 1 else ["extends", "profile"])}
+            own |= {name: name for name in (["extends"] if len(keys) > 1 else ["extends", "profile"])}
+        further = known_names({path: info for path, info in fields(model).items() if "." in path})
+        names = {name.rpartition(".")[2]: path for name, path in further.items()} | own
         where = prefix[:-1] or ("a profile" if model is Profile else "config.yaml")
-        message, hint = unknown_key(key, names, where)
+        otherwise = f"known keys: {', '.join(dict.fromkeys(own.values()))}"
+        message, hint = unknown_key(key, names, where, otherwise)
         if not prefix and model is not Profile and key in (*spellings(Profile), "extends"):
             hint = "settings of the profile must be inside `profile:`"
         self.report("unknown-key", message, f"{prefix}{key}", keys, hint)

@@ -21,7 +21,7 @@ from ilab_profiles.loading.phases import PHASES, replaced, settled
 from ilab_profiles.models.fields import Section
 from ilab_profiles.models.paths import bounds_of, fields, is_secret, items_of
 from ilab_profiles.models.profile import Profile
-from ilab_profiles.problems import Problem, problems
+from ilab_profiles.problems import WITHOUT_QUOTES, Problem, problems
 from ilab_profiles.rules.language import show
 from ilab_profiles.rules.violations import Violation, violations
 from ilab_profiles.yaml.document import KeyPath
@@ -110,7 +110,9 @@ def _field_finding(problem: Problem, winners: Mapping[str, Setting], known: Mapp
     at = problem.at
     depth = next((n for n in range(len(at), 0, -1) if ".".join(map(str, at[:n])) in known), len(at))
     path, below = ".".join(map(str, at[:depth])), at[depth:]
-    hint = f"write {bounds_of(_field(known[path], below))}" if path in known else problem.hint
+    hint = problem.hint
+    if path in known and hint != WITHOUT_QUOTES:
+        hint = f"write {bounds_of(_field(known[path], below))}"
     finding = Finding(problem.rule, problem.message, ".".join(map(str, at)), hint=hint)
     if path not in winners:
         return finding
@@ -153,11 +155,15 @@ def _rule_finding(
 
 
 def _mends(way: Mapping[str, Any], violation: Violation, profile: Profile) -> bool:
-    """Whether settings mend a violation and break no other rule."""
-    before = {item.rule for item in violations(profile) if item.severity == "error"} - {violation.rule}
-    changed = _replaced(profile, way)
-    after = {item.rule for item in violations(changed) if item.severity == "error" or item.rule == violation.rule}
-    return after <= before
+    """Whether settings mend a violation and break no other rule, but one about what is wrong anyway."""
+    others = [item for item in violations(profile) if item.severity == "error" and item.rule != violation.rule]
+    wrong_anyway = {path for item in others for path in item.involved}
+    for item in violations(_replaced(profile, way)):
+        if item.rule == violation.rule:
+            return False
+        if item.severity == "error" and item not in others and wrong_anyway.isdisjoint(item.involved):
+            return False
+    return True
 
 
 def _replaced(section: SectionT, changes: Mapping[str, Any]) -> SectionT:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from ilab_profiles import check
 from ilab_profiles.diagnostics import Finding
 from ilab_profiles.problems import checked
 from ilab_profiles.yaml.read import parse
@@ -89,3 +91,30 @@ def test_what_is_right_beside_is_still_there() -> None:
     assert holder
     assert (holder.items[0].path, holder.lr) == ("a", 1.0)
     assert {finding.rule for finding in findings} == {"bad-value", "unknown-key"}
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("train: {lora_r: 3}", "did you mean lora.lora_rank?"),
+        ("train: {zero_stage: 3}", "did you mean deepspeed.zero_stage?"),
+        ("learning_rate: 3.0", "did you mean train.learning_rate?"),
+        ("train: {lr: 3.0}", "did you mean learning_rate?"),
+        ("train: {num_epochs: '3'}", "write it without quotes"),
+        ("train: {num_epochs: many}", "write a whole number at least 1"),
+        ("train: {fsdp: {enabled: 'true'}}", "write it without quotes"),
+    ],
+)
+def test_profiles_say_what_may_be_meant(tmp_path: Path, text: str, hint: str) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"{text}\n")
+    (finding,) = check(str(file))
+    assert finding.hint == hint
+
+
+def test_the_fix_of_one_mistake_is_offered_beside_another_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("train:\n  device: cpu\n  gpus: 0\n  precision: fp16\n")
+    fixes = {finding.rule: (finding.fix, finding.unsafe) for finding in check(str(file))}
+    assert fixes["train-on-cpu-has-no-gpus"] == ((("train.gpus", "-1"),), True)
+    assert fixes["fp16-needs-a-gpu"] == ((("train.precision", "bf16"),), True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_settings", "preflight"]
 
+_ENDS = {"lm_head", "embed_out", "embed_tokens", "word_embeddings", "wte"}
+"""What the first and the last layer of language models are called."""
 _FEW = 0.01
 """The share of conversations that may be left out for their length without a warning."""
 
@@ -154,6 +156,7 @@ def _samples(train: Train) -> Iterator[Finding]:
     except InputError as error:
         yield from (*error.findings, *_lines(train))
         return
+    yield from _tied(train, config)
     try:
         samples = dataset.examine(train)
     except InputError as error:
@@ -185,6 +188,17 @@ def _samples(train: Train) -> Iterator[Finding]:
             hint=f"set it to {plan.steps // 10}",
             severity="warning",
         )
+
+
+def _tied(train: Train, config: Any) -> Iterator[Finding]:
+    """Adapters on the head would change the embeddings, too, when they are merged into a model that ties the two."""
+    named = train.lora.target_modules or ()
+    ends = sorted({name for name in named if name.rpartition(".")[2] in _ENDS})
+    if train.lora.enabled and ends and getattr(config, "tie_word_embeddings", False):
+        message = f"{', '.join(ends)}: head and embeddings of this model are one and the same matrix"
+        why = "merged into it, adapters on one of them would change the other"
+        hint = "leave it out, or train the whole model"
+        yield Finding("tied-embeddings", message, "train.lora.target_modules", why=why, hint=hint)
 
 
 def _left_out(samples: Samples, train: Train) -> Iterator[Finding]:

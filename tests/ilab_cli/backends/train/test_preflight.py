@@ -210,6 +210,25 @@ def test_weights_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
     assert list(memory_findings([weights, tmp_path / "gone"], "train.model_path")) == []
 
 
+@pytest.mark.parametrize(
+    ("tied", "targets", "expected"),
+    [
+        (True, ["q_proj", "lm_head"], ["tied-embeddings"]),
+        (True, ["model.embed_tokens"], ["tied-embeddings"]),
+        (True, ["q_proj", "v_proj"], []),
+        (False, ["q_proj", "lm_head"], []),
+    ],
+)
+def test_adapters_on_a_matrix_that_is_head_and_embeddings_are_refused(
+    settings: Settings, model_dir: Path, tmp_path: Path, tied: bool, targets: list[str], expected: list[str]
+) -> None:
+    shutil.copytree(model_dir, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": tied}))
+    lora = {"enabled": True, "target_modules": targets}
+    assert rules(settings(model_path=str(tmp_path / "model"), lora=lora)) == expected
+
+
 def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
