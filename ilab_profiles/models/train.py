@@ -221,6 +221,15 @@ class Train(Section):
         ge=0,
         affects_result=False,
     )
+    keep_checkpoints: int | None = setting(
+        None,
+        "Checkpoints to keep, the newest ones; unset: all",
+        unit="checkpoints",
+        expertise="advanced",
+        mistaken=["save_total_limit"],
+        ge=1,
+        affects_result=False,
+    )
     resume: bool = setting(
         True, "Resume from the last checkpoint of the same run", expertise="advanced", affects_result=False
     )

@@ -25,6 +25,7 @@ __all__ = [
     "complete",
     "finished",
     "folder_of",
+    "forget_older",
     "forget_optimizers",
     "link_model",
     "newest",
@@ -145,6 +146,13 @@ def forget_optimizers(target: Path) -> None:
     for optimizer in target.parent.glob(f"samples_*/{OPTIMIZER}"):
         if optimizer.parent != target:
             shutil.rmtree(optimizer)
+
+
+def forget_older(target: Path, keep: int | None) -> None:
+    """Remove all checkpoints but the newest ones, of which ``target`` is the last."""
+    found = sorted(target.parent.glob("samples_*"), key=lambda folder: int(folder.name.removeprefix("samples_")))
+    for folder in found[:-keep] if keep else ():
+        shutil.rmtree(folder)
 
 
 def link_model(checkpoint: Path, folder: Path) -> None:

@@ -120,6 +120,7 @@ class Training:
         if main:
             checkpoint.complete(target, progress)
             checkpoint.forget_optimizers(target)
+            checkpoint.forget_older(target, self.train.keep_checkpoints)
         self.accelerator.wait_for_everyone()
 
     def export(self) -> None:

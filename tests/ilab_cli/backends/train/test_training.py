@@ -75,6 +75,13 @@ def test_one_process_started_by_hand(settings: Settings) -> None:
     }
 
 
+def test_only_as_many_checkpoints_stay_as_are_wanted(settings: Settings) -> None:
+    train = settings(save_samples=8, keep_checkpoints=2)
+    train_to_end(train)
+    assert names(train) == ["samples_0000038", "samples_0000044"]
+    assert (Path(train.output_dir) / "model" / "model.safetensors").is_file()
+
+
 def test_two_processes_interrupted_and_started_again(settings: Settings) -> None:
     train = settings(num_gpus=2, num_epochs=24, save_samples=40, learning_rate=1e-3)
     process = start(train)
