@@ -41,7 +41,8 @@ def train(
     effective = in_force(typed, profile, config)
     train = effective.profile.train.at_home()
     how = How(profile, overwrite, dry_run, as_json)
-    perform(launch, effective, "train", train, how, resume=train.resume)
+    fresh = train.model_copy(update={"resume": True}) if overwrite else train  # then nothing is there to resume from
+    perform(launch, effective, "train", fresh, how, resume=train.resume)
 
 
 def evaluate(

@@ -18,23 +18,27 @@ __all__ = ["FILE", "held", "holder"]
 FILE = ".lock"
 
 
-def holder(folder: Path) -> str:
-    """Who runs in a folder now, in words; empty if nobody does."""
+def holder(folder: Path, machine: str = "") -> str:
+    """Who runs in a folder now, in words; empty if nobody does. See :func:`held`."""
     try:
-        with (folder / FILE).open("rb") as file:
+        with (folder / f"{FILE}{machine}").open("rb") as file:
             return "" if lock(file.fileno(), shared=True) else file.read().decode(errors="replace").strip()
     except OSError:
         return ""
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[str]:
+def held(folder: Path, machine: str = "") -> Iterator[str]:
     """Hold a folder, which is made if need be, for the length of a block; gives who has it if another process does.
+
+    Args:
+        folder: the folder.
+        machine: name of this machine where several do one run in a folder that they share: each holds it for itself.
 
     Raises:
         InputError: if nothing can be written there.
     """
-    path = folder / FILE
+    path = folder / f"{FILE}{machine}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -57,6 +57,9 @@ class Keeper(Protocol):
     def folder(self, settings: Any, /) -> str:
         """The run folder."""
 
+    def machine(self, settings: Any, /) -> str:
+        """Name of this machine where several do one run in a folder that they share; else empty."""
+
     def results(self, settings: Any, /) -> list[Path]:
         """What is there of the results of a run; a folder without any may be taken over by another run."""
 
@@ -123,10 +126,10 @@ class Run:
         """Why this run must not use its folder; nothing if it may."""
         if os.path.isfile(self.folder):
             return [self._finding("it is a file, not a folder")]
-        if who := lock.holder(self.folder):
+        if who := lock.holder(self.folder, self.backend.machine(self.given)):
             return [self._in_use(who)]
         try:
-            if not os.path.isdir(self.folder) or not set(os.listdir(self.folder)) - {lock.FILE}:
+            if not os.path.isdir(self.folder) or all(name.startswith(lock.FILE) for name in os.listdir(self.folder)):
                 return []
         except OSError as error:
             return [self._finding(f"it cannot be read: {error.strerror}")]
@@ -229,7 +232,7 @@ class Run:
         Raises:
             InputError: if nothing can be written there, or another run holds it.
         """
-        with lock.held(self.folder) as other:
+        with lock.held(self.folder, self.backend.machine(self.given)) as other:
             if other:
                 raise InputError(self._in_use(other))
             for path in self.backend.results(self.given) if overwrite else ():

@@ -19,10 +19,10 @@ def tell(outcome: Outcome, *, before: bool) -> None:
 
     Args:
         outcome: what it came to.
-        before: whether it was finished before, and nothing was done now.
+        before: whether it was finished before.
     """
     if before:
-        output.say("this run was finished before; nothing was left to do")
+        output.say("this run was finished before")
     for line in outcome.lines:
         output.say(line)
     for what, where in outcome.made.items():

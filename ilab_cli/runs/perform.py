@@ -107,7 +107,7 @@ def perform(
         return
     output.say(f"{_profile(how.profile)}; {backend.where(settings)}")
     output.detail(f"running {_typed(backend, settings)}")
-    before = together[0].is_finished
+    before = together[0].is_finished and not how.overwrite
     with outputs_aside(how.as_json):
         code = _carry_out(backend, settings, together, overwrite=how.overwrite)
     outcome = backend.outcome(settings) if code == output.OK else Outcome()

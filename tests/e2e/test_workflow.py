@@ -90,9 +90,14 @@ def test_a_run_that_came_to_nothing_is_taken_over_and_a_constant_schedule_extend
     assert "profile cpu_only" in done.stderr.splitlines()[0]
     done = ilab(*lora, "--num-epochs=3")
     assert done.returncode == 0, done.stderr
+    refused = ilab(*lora, "--seed=3", "--no-resume")
+    assert (refused.returncode, "--overwrite" in refused.stderr) == (2, True)
     straight = ilab(*lora, "--num-epochs=3", "--output-dir=straight")
     assert straight.returncode == 0, straight.stderr
     assert losses(work / "long") == pytest.approx(losses(work / "straight"), rel=1e-6)
+    anew = ilab(*lora, "--seed=3", "--num-epochs=1", "--no-resume", "--overwrite")
+    assert anew.returncode == 0, anew.stderr
+    assert len(losses(work / "long")) == 3
 
 
 def test_the_first_run_of_the_readme(tmp_path: Path) -> None:

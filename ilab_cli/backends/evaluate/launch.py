@@ -32,6 +32,7 @@ __all__ = [
     "environment",
     "folder",
     "in_own_folder",
+    "machine",
     "outcome",
     "preflight",
     "results",
@@ -61,6 +62,11 @@ def in_own_folder(evaluate: Evaluate) -> Evaluate:
 def folder(evaluate: Evaluate) -> str:
     """The run folder."""
     return evaluate.output_dir
+
+
+def machine(evaluate: Evaluate) -> str:
+    """None: one machine does it all."""
+    return ""
 
 
 def results(evaluate: Evaluate) -> list[Path]:

@@ -14,7 +14,18 @@ from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, Generate, InputError
 from ilab_profiles.diagnostics import Severity, counted
 
-__all__ = ["command", "continues", "environment", "folder", "outcome", "preflight", "results", "run", "where"]
+__all__ = [
+    "command",
+    "continues",
+    "environment",
+    "folder",
+    "machine",
+    "outcome",
+    "preflight",
+    "results",
+    "run",
+    "where",
+]
 
 _KEY = "ILAB_GENERATE__API_KEY"
 
@@ -22,6 +33,11 @@ _KEY = "ILAB_GENERATE__API_KEY"
 def folder(generate: Generate) -> str:
     """The run folder."""
     return generate.output_dir
+
+
+def machine(generate: Generate) -> str:
+    """None: one machine does it all."""
+    return ""
 
 
 def results(generate: Generate) -> list[Path]:

@@ -20,7 +20,18 @@ from ilab_profiles.diagnostics import Severity, counted
 if TYPE_CHECKING:
     from ilab_cli.backends.mix.plan import MixPlan
 
-__all__ = ["command", "continues", "environment", "folder", "outcome", "preflight", "results", "run", "where"]
+__all__ = [
+    "command",
+    "continues",
+    "environment",
+    "folder",
+    "machine",
+    "outcome",
+    "preflight",
+    "results",
+    "run",
+    "where",
+]
 
 _OUTPUT = "generate.mix.output_dir"
 _SPACE = 2  # the output, and the same rows laid into buckets
@@ -29,6 +40,11 @@ _SPACE = 2  # the output, and the same rows laid into buckets
 def folder(generate: Generate) -> str:
     """The run folder."""
     return generate.mixed_dir
+
+
+def machine(generate: Generate) -> str:
+    """None: one machine does it all."""
+    return ""
 
 
 def results(generate: Generate) -> list[Path]:

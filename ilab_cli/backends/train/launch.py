@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -25,6 +26,7 @@ __all__ = [
     "continues",
     "environment",
     "folder",
+    "machine",
     "outcome",
     "preflight",
     "results",
@@ -46,6 +48,11 @@ vocabulary of 32,000 words that takes two thirds of the time. It keeps the memor
 def folder(train: Train) -> str:
     """The run folder."""
     return train.output_dir
+
+
+def machine(train: Train) -> str:
+    """Name of this machine in a training on several."""
+    return f"-{platform.node()}-{train.torchrun.node_rank}" if train.torchrun.nnodes > 1 else ""
 
 
 def results(train: Train) -> list[Path]:

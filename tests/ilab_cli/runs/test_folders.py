@@ -181,6 +181,16 @@ def test_the_same_run_is_known_from_another_folder(tmp_path: Path, monkeypatch: 
     assert refusals(run_of(Path("../run"), data_path="../d.jsonl", phases=[{"data_path": "p.jsonl"}]))
 
 
+def test_machines_that_train_together_share_a_folder(tmp_path: Path) -> None:
+    together = {"torchrun.nnodes": 2, "torchrun.rdzv_endpoint": "a:1"}
+    first, second = (run_of(tmp_path, **together, **{"torchrun.node_rank": rank}) for rank in (0, 1))
+    with first.begun():
+        assert refusals(second) == []
+        assert refusals(first)
+        with second.begun():
+            assert refusals(second)
+
+
 def test_a_folder_of_another_program_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     assert refusals(run_of(tmp_path), overwrite=True)
