@@ -20,7 +20,6 @@ from ilab_cli.backends.hardware import device_findings, memory_findings
 from ilab_cli.backends.model_folder import weight_files
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
-from ilab_cli.output import lively
 from ilab_profiles import Evaluate, Finding, InputError
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.rules.not_yet import not_yet
@@ -128,10 +127,9 @@ def command(evaluate: Evaluate) -> list[str]:
 def environment(evaluate: Evaluate) -> dict[str, str]:
     """The environment variables that the worker gets on top of this process's own."""
     variables = {"TOKENIZERS_PARALLELISM": "false"}
+    variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # there is one bar, which is ours
     if evaluate.gpus is not None or evaluate.device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
-    if not lively(sys.stderr):
-        variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     if _is_local(evaluate):
         variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return variables

@@ -100,6 +100,7 @@ def _ask(evaluate: Evaluate, model: Model, tasks: list[MmluTask]) -> dict[str, A
 
 def _load(evaluate: Evaluate, model: Model) -> HFLM:
     import torch
+    from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
 
     cuda = torch.cuda.is_available() and evaluate.device != "cpu"
@@ -116,7 +117,15 @@ def _load(evaluate: Evaluate, model: Model) -> HFLM:
         trust_remote_code=evaluate.trust_remote_code,
     )
     loaded.loglikelihood = partial(loaded.loglikelihood, disable_tqdm=not lively(sys.stderr))
+    huggingface.tqdm = _bar
     return loaded
+
+
+def _bar(*arguments: Any, **options: Any) -> Any:
+    """The one bar of an evaluation, in place of lm-eval's own: how many answers have been looked at."""
+    from tqdm import tqdm
+
+    return tqdm(*arguments, **{**options, "desc": "mmlu", "unit": " answers", "leave": False, "dynamic_ncols": True})
 
 
 def _score(task: MmluTask, result: dict[str, Any]) -> report.Scores:

@@ -83,7 +83,7 @@ class Progress:
         self._shown = shown
         self._last = 0.0
         bar = shown and lively(_stream())
-        self._bar = tqdm(total=total, initial=done, unit="step", file=_stream(), disable=not bar)
+        self._bar = tqdm(total=total, initial=done, unit="step", file=_stream(), disable=not bar, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         return self
