@@ -116,7 +116,11 @@ def _load(evaluate: Evaluate, model: Model) -> HFLM:
         batch_size=batch if cuda or batch != "auto" else _CPU_BATCH,
         trust_remote_code=evaluate.trust_remote_code,
     )
-    loaded.loglikelihood = partial(loaded.loglikelihood, disable_tqdm=not lively(sys.stderr))
+    answer, shown = loaded._loglikelihood_tokens, lively(sys.stderr)
+    loaded.loglikelihood = partial(loaded.loglikelihood, disable_tqdm=True)
+    loaded._loglikelihood_tokens = lambda *arguments, **options: answer(
+        *arguments, **{**options, "disable_tqdm": not shown}
+    )
     huggingface.tqdm = _bar
     return loaded
 
