@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ilab_cli.commands.validate import FormatOption
 from ilab_cli.flags.command import add, settings_command
 from ilab_cli.flags.options import DryRun, JsonOption, Overwrite, ProfileOption
 from ilab_cli.session import Typed, in_force
@@ -60,10 +61,16 @@ def mix(
 
 def validate(
     paths: Annotated[list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH")],
+    form: FormatOption = "text",
 ) -> None:
     """Check taxonomies without generating anything; exit code 2 if there are errors."""
     from ilab_cli import output
     from ilab_cli.backends.generate.qna import check
+    from ilab_profiles.views.reports import report
 
-    output.judge(check(paths))
+    findings = check(paths)
+    if form != "text":
+        print(report(findings, form))
+        raise typer.Exit(output.BAD_INPUT if any(item.severity == "error" for item in findings) else output.OK)
+    output.judge(findings)
     output.say(f"{', '.join(map(str, paths))}: valid")

@@ -17,6 +17,7 @@ from ilab_cli.backends.generate.qna import Example, check, read_taxonomy
 from ilab_cli.backends.generate.seeds import rows as rows_of
 from ilab_profiles import Generate, InputError
 from tests.ilab_cli.backends.generate.taxonomies import GROUNDED, SKILL, knowledge, put
+from tests.programs import ilab_in
 
 WRONG = Path(__file__).parent / "data" / "wrong"
 SHARED = Path(__file__).parents[5] / "shared" / "taxonomy"
@@ -267,3 +268,15 @@ def test_a_real_taxonomy() -> None:
     kinds = [leaf.kind for leaf in read_taxonomy(SHARED, "empty")]
     assert [kinds.count(kind) for kind in ("knowledge", "grounded", "freeform")] == [1, 1, 9]
     assert {(f.rule, f.severity) for f in check([SHARED])} == {("few-examples", "warning")}
+
+
+def test_other_programs_read_the_findings_in_their_own_form(tmp_path: Path) -> None:
+    ilab = ilab_in(tmp_path)
+    put(tmp_path, {SKILL_FILE: SKILL.replace("task_description", "task_descripton")})
+    done = ilab("data", "validate", ".", "--format", "json")
+    (finding,) = json.loads(done.stdout)
+    assert (done.returncode, finding["rule"], finding["position"]["line"]) == (2, "unknown-key", 3)
+    assert ilab("data", "validate", ".", "--format", "github").stdout.startswith("::error file=")
+    put(tmp_path, {SKILL_FILE: SKILL})
+    sound = ilab("data", "validate", ".", "--format", "json")
+    assert (sound.returncode, json.loads(sound.stdout)) == (0, [])
