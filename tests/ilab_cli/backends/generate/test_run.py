@@ -149,6 +149,8 @@ def test_a_second_run_leaves_the_first_alone(ilab: Ilab, flags: list[str], teach
 
 def test_a_run_that_cannot_be_is_not_said_to_be_running(ilab: Ilab, flags: list[str]) -> None:
     assert ilab("data", "generate", *flags, f"--mix-output-dir={'long' * 100}").returncode == 2
+    assert not GENERATED.exists()
+    assert ilab("data", "generate", *flags, "--mix-output-dir=/proc/below").returncode == 2
     assert status() == "failed"
 
 
