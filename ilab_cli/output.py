@@ -227,7 +227,7 @@ def reports(command: Callable[..., None]) -> Callable[..., None]:
             if debugging():
                 raise
             warn([file_problem(error)])
-            raise typer.Exit(BAD_INPUT) from None
+            raise typer.Exit(BAD_INPUT if error.filename else FAILED) from None
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
@@ -239,8 +239,10 @@ def file_problem(error: OSError) -> Finding:
     """What the system refuses to do with a file, as a finding; what we expect it to refuse is told better elsewhere."""
     from ilab_profiles.diagnostics import Finding, Position
 
-    place = Position(str(error.filename)) if error.filename else None
-    return Finding("unusable-file", f"cannot be used: {error.strerror or error}", position=place)
+    reason = error.strerror or str(error)
+    if not error.filename:  # a stream of ours, such as standard output on a full disk
+        return Finding("unusable-file", f"the output cannot be written: {reason}")
+    return Finding("unusable-file", f"cannot be used: {reason}", position=Position(str(error.filename)))
 
 
 def _check_folder() -> None:

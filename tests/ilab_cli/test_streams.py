@@ -229,14 +229,22 @@ def test_a_working_folder_that_is_gone_is_one_finding(tmp_path: Path, arguments:
     assert done.stderr.startswith("error[no-working-folder]")
 
 
-def test_an_interrupted_command_ends_with_130(start: Start, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "never.yaml")  # nobody writes to it, so that reading it waits
-    process = start("model", "train", "--config", "never.yaml")
-    time.sleep(2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
+def test_an_interrupted_command_ends_with_130(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ilab_cli", "model", "train", "--config", "/dev/stdin"]  # to which nobody writes
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        time.sleep(2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.stderr
+        said = process.stderr.read()
+        assert process.wait(30) == 130
     assert "interrupted" in said
     assert "Traceback" not in said
 
