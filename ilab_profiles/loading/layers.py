@@ -18,7 +18,17 @@ from ilab_profiles.catalog import built_in_name, in_catalogue
 from ilab_profiles.diagnostics import BUILT_IN, Finding, InputError, Position
 from ilab_profiles.models.config import Config
 from ilab_profiles.models.fields import Section, is_path
-from ilab_profiles.models.paths import Shape, anchored, fields, is_secret, read_setting, shape_of, shapes, spellings
+from ilab_profiles.models.paths import (
+    Shape,
+    anchored,
+    fields,
+    is_secret,
+    path_settings,
+    read_setting,
+    shape_of,
+    shapes,
+    spellings,
+)
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.problems import known_names, unknown_key
 from ilab_profiles.rules.language import show
@@ -199,20 +209,23 @@ def read_document(
     reader = _Reader(lambda keys, value: Setting(value, kind, source, document, keys), locate)
     reader.walk(model, data or {}, prefix, at)
     layer = Layer(_expand(reader.settings), tuple(reader.findings))
-    own_folder = None if in_catalogue(Path(document.source)) else os.path.dirname(document.source)
-    return from_folder(layer, own_folder, Config if model is Config else Profile)
+    root = Config if model is Config else Profile
+    if path_settings(root).keys().isdisjoint(layer.settings) or in_catalogue(Path(document.source)):
+        return layer
+    return from_folder(layer, os.path.dirname(document.source), root)
 
 
-def from_folder(layer: Layer, folder: str | os.PathLike[str] | None, model: type[Section] = Profile) -> Layer:
-    """A layer with every relative path in it made one from a folder; as it is if there is none, or we work there."""
+def from_folder(layer: Layer, folder: str | os.PathLike[str], model: type[Section] = Profile) -> Layer:
+    """A layer with every relative path in it made one from a folder; as it is if that is empty, or we work there."""
     if not folder or os.path.abspath(folder) == os.getcwd():
         return layer
-    known = fields(model)
-    settings = {
+    known = path_settings(model)
+    changed = {
         path: replace(setting, value=anchored(known[path], setting.value, os.fspath(folder)))
         for path, setting in layer.settings.items()
+        if path in known
     }
-    return Layer(settings, layer.findings)
+    return Layer({**layer.settings, **changed}, layer.findings)
 
 
 def defaults_from(folder: str | os.PathLike[str], source: str, model: type[Section] = Profile) -> Layer:

@@ -36,6 +36,7 @@ __all__ = [
     "limits_of",
     "list_item",
     "not_a_setting",
+    "path_settings",
     "paths_in",
     "read_setting",
     "read_text",
@@ -71,6 +72,12 @@ def anchored(info: FieldInfo, value: Any, folder: str) -> Any:
     if isinstance(value, list | tuple):
         return [_from(folder, item, info) for item in value]
     return _from(folder, value, info)
+
+
+@cache
+def path_settings(model: type[Section] = Profile) -> Mapping[str, FieldInfo]:
+    """The settings below a model, by dotted path, that hold paths, or items that may."""
+    return {path: info for path, info in fields(model).items() if is_path(info) or items_of(info.annotation)}
 
 
 def _anchored_item(model: type[Section], item: Any, folder: str) -> Any:
