@@ -12,6 +12,9 @@ import pytest
 
 from tests.programs import Ilab
 
+for module in ("aiohttp", "jinja2", "torch", "lm_eval", "prompt_toolkit"):
+    pytest.importorskip(module, reason="needs all extras")
+
 LONG = "x" * 300
 FILES = {"a pipe": "pipe", "links in a circle": "circle", "a long name": LONG, "a folder": "folder"}
 PLACES = {"a pipe": "pipe.yaml/below", "links in a circle": "circle/below", "a long name": LONG, "a file": "file/below"}

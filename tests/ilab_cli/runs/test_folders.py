@@ -38,6 +38,8 @@ def row(text: str) -> str:
 @pytest.fixture
 def mixable(tmp_path: Path) -> Path:
     """A folder with a recipe of two rows."""
+    for module in ("aiohttp", "jinja2", "numpy", "tqdm"):
+        pytest.importorskip(module, reason="needs the extra `generate`")
     (tmp_path / "a.jsonl").write_text(row("a") + row("b"))
     (tmp_path / "r.yaml").write_text("datasets: [{path: a.jsonl, sampling_size: 1.0}]\n")
     return tmp_path
