@@ -171,9 +171,4 @@ def values_with_origins(effective: Effective) -> dict[str, tuple[str, str]]:
 
     data = to_data(effective.profile)
     origins = {path: setting for path in fields() if (setting := effective.origin(path))}
-    return {path: (scalar(value_in(data, path)), _source(setting)) for path, setting in origins.items()}
-
-
-def _source(setting: Setting) -> str:
-    name = catalog.built_in_name(Path(setting.source)) if setting.kind == "profile" else None
-    return f"profile {name}" if name else str(setting.position())
+    return {path: (scalar(value_in(data, path)), setting.giver()) for path, setting in origins.items()}

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 from ilab_profiles.diagnostics import Finding, InputError, Position, nearest
 
 __all__ = [
+    "BESIDE_PROFILE",
     "CONFIG",
     "DEFAULT",
     "RESERVED",
@@ -39,7 +40,8 @@ Name: TypeAlias = str | os.PathLike[str]
 
 DEFAULT = "cpu_only"
 CONFIG = "config.yaml"
-_OUR_LINES = ("profile:", "general:", "chat:", "serve:")
+BESIDE_PROFILE = ("profile", "chat", "general", "serve")
+"""Sections of ``config.yaml``; what else stands in a file makes it a profile."""
 RESERVED = frozenset({"ILAB_CONFIG", "ILAB_PROFILE", "ILAB_PROFILE_DIR"})
 """Variables that choose files and profiles; every other one of the program's sets a value."""
 SchemaKind = Literal["profile", "config"]
@@ -134,9 +136,10 @@ def project_folder() -> Path | None:
 
 def _is_ours(path: str) -> bool:
     """Whether a file has a section of ``config.yaml`` at its top level."""
+    ours = tuple(f"{section}:" for section in BESIDE_PROFILE)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return any(line.startswith(_OUR_LINES) for line in file)
+            return any(line.startswith(ours) for line in file)
     except OSError:
         return False
 

@@ -19,13 +19,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ilab_cli.output import INTERRUPTED, TERMINATED
 from ilab_profiles import Finding, InputError, Profile
 from ilab_profiles.diagnostics import counted
 from ilab_profiles.gpus import format_gpus
 from ilab_profiles.models.fields import Section
 
 __all__ = [
-    "INTERRUPTED",
     "as_arguments",
     "existing_part",
     "gpus_in_words",
@@ -40,7 +40,6 @@ __all__ = [
     "wait",
 ]
 
-INTERRUPTED = 128 + signal.SIGINT
 _terminated = False
 _ROOM = 100_000  # bytes
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -101,7 +100,7 @@ def stoppable() -> Iterator[None]:
 
 def interrupted() -> int:
     """The exit code of a process that was asked to end: 143 after SIGTERM, 130 after Ctrl-C."""
-    return 128 + signal.SIGTERM if _terminated else INTERRUPTED
+    return TERMINATED if _terminated else INTERRUPTED
 
 
 def _interrupt(*_: object) -> None:

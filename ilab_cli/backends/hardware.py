@@ -10,8 +10,6 @@ from ilab_profiles import Finding
 
 __all__ = ["cores", "device_findings", "memory_findings"]
 
-_ON_CPU = "run on the CPU"
-
 
 def cores() -> int:
     """Processor cores that this process may use."""

@@ -123,6 +123,6 @@ def _in_its_place(path: Path, key: str) -> str:
 
 def _is_of_config(key: str) -> bool:
     """Whether a setting stands in config.yaml beside the profile, or chooses it."""
-    from ilab_profiles.loading.inheritance import BESIDE_PROFILE
+    from ilab_profiles.catalog import BESIDE_PROFILE
 
     return not key.startswith("profile.") and key.partition(".")[0] in BESIDE_PROFILE

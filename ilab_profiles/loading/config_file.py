@@ -60,7 +60,7 @@ def is_config(document: Document) -> bool:
     """Whether a document is a ``config.yaml``, not a profile: by its sections, or, if it is empty, by its name."""
     if not document.data:
         return Path(document.source).name == "config.yaml"
-    return not set(inheritance.BESIDE_PROFILE).isdisjoint(document.data)
+    return not set(catalog.BESIDE_PROFILE).isdisjoint(document.data)
 
 
 def layers_of(document: Document, path: Path) -> list[Layer]:

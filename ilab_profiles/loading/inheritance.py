@@ -10,16 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles.catalog import find, real
+from ilab_profiles.catalog import BESIDE_PROFILE, find, real
 from ilab_profiles.diagnostics import InputError
 from ilab_profiles.loading.layers import Kind, Layer, read_document
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
 
-__all__ = ["BESIDE_PROFILE", "chain", "extend", "named", "open_document"]
-
-BESIDE_PROFILE = ("profile", "chat", "general", "serve")
-"""Sections of ``config.yaml``; what else stands in a file makes it a profile."""
+__all__ = ["chain", "extend", "named", "open_document"]
 
 
 def chain(name: str) -> list[Layer]:

@@ -67,6 +67,11 @@ class Setting:
         name = built_in_name(Path(place.source)) if self.kind == "profile" else None
         return replace(place, source=f"{BUILT_IN}{name}") if name else place
 
+    def giver(self) -> str:
+        """Who gives the value: a built-in profile by its name alone, anything else with the place."""
+        place = self.position()
+        return str(place) if place.is_file else place.source
+
     def placed(self, finding: Finding, below: KeyPath = ()) -> Finding:
         """A finding about the value, or a part of it, with its place."""
         position = self.position(below)

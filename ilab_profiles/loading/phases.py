@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from ilab_profiles.catalog import built_in_name
 from ilab_profiles.diagnostics import Finding
 from ilab_profiles.loading.layers import Layer, Setting
 from ilab_profiles.models.profile import Profile
@@ -28,7 +26,7 @@ def replaced(layers: Sequence[Layer]) -> Iterator[Layer]:
     data = _said(_DATA, stronger)
     if given is None or not given.value or not data or not data[-1].value:
         return
-    message = f"takes the place of the phases that {_source(given)} has: the training is one, on these data"
+    message = f"takes the place of the phases that {given.giver()} has: the training is one, on these data"
     hint = "for phases on other data, set train.phases"
     warning = Finding("phases-replaced", message, _DATA, hint=hint, severity="warning")
     yield Layer({PHASES: replace(data[-1], value=[])}, (data[-1].placed(warning),))
@@ -61,8 +59,3 @@ def _split(layers: Sequence[Layer]) -> tuple[Setting | None, Sequence[Layer]]:
 
 def _said(path: str, layers: Sequence[Layer]) -> list[Setting]:
     return [layer.settings[path] for layer in layers if path in layer.settings]
-
-
-def _source(given: Setting) -> str:
-    name = built_in_name(Path(given.source)) if given.document else None
-    return f"profile {name}" if name else str(given.position())

@@ -19,7 +19,7 @@ from ilab_cli.backends.client.endpoint import Endpoint
 from ilab_cli.backends.client.failures import Failure
 from ilab_cli.backends.client.served_models import find_model
 from ilab_cli.backends.client.settings import EndpointSettings
-from ilab_cli.output import say, warn
+from ilab_cli.output import INTERRUPTED, say, warn
 from ilab_profiles import InputError
 from ilab_profiles.models.config import Chat
 from ilab_profiles.yaml.files import make_folder
@@ -118,7 +118,7 @@ class _Talk:
         try:
             self._runner.run(screen.show(self._model.answer(self._conversation.asked(text)), so_far))
         except KeyboardInterrupt:
-            if base.interrupted() != base.INTERRUPTED:  # somebody asked the program to end, not the answer
+            if base.interrupted() != INTERRUPTED:  # somebody asked the program to end, not the answer
                 raise
             say("\nstopped")
         except Failure as error:
