@@ -8,12 +8,19 @@ from pathlib import Path
 
 from ilab_profiles import Finding
 
-__all__ = ["cores", "device_findings", "memory_findings"]
+__all__ = ["cores", "device_findings", "memory_findings", "on_cpu"]
 
 
 def cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_cpu(device: str, gpus: tuple[int, ...] | None) -> bool:
+    """Whether a choice of a device comes to the CPU: because it says so, or because there is no CUDA; loads torch."""
+    import torch
+
+    return device == "cpu" or gpus == () or not torch.cuda.is_available()
 
 
 def device_findings(section: str, device: str, gpus: tuple[int, ...] | None) -> Iterator[Finding]:

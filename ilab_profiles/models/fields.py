@@ -33,6 +33,7 @@ from ilab_profiles.rules.violations import violations
 __all__ = [
     "Expertise",
     "GpuSelection",
+    "Packing",
     "Section",
     "StrList",
     "affects_result",
@@ -263,3 +264,16 @@ StrList = Annotated[
     ),
 ]
 """A list of names; one name, or several with commas between them, may stand for it."""
+
+
+def _packing(value: object) -> object:
+    """What true and false, which the setting once took, mean today."""
+    return {True: "batch", False: "none"}[value] if isinstance(value, bool) else value
+
+
+Packing = Annotated[
+    Literal["none", "batch", "full"],
+    BeforeValidator(_packing),
+    WithJsonSchema({"enum": ["none", "batch", "full", True, False]}),
+]
+"""How conversations are packed; ``true`` stands for ``batch``, ``false`` for ``none``."""

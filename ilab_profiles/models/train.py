@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from ilab_profiles.models.fields import GpuSelection, Section, StrList, as_tuple, section, setting
+from ilab_profiles.models.fields import GpuSelection, Packing, Section, StrList, as_tuple, section, setting
 
 __all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train"]
 
@@ -189,7 +189,7 @@ class Train(Section):
         expertise="advanced",
         mistaken=["lr_scheduler", "lr_scheduler_type", "scheduler"],
     )
-    weight_decay: float = setting(0.0, "Decoupled weight decay of AdamW", expertise="expert", ge=0)
+    weight_decay: float = setting(0.0, "Decoupled weight decay", expertise="expert", ge=0)
     max_grad_norm: float = setting(
         1.0,
         "Largest norm of the gradients; larger ones are scaled down",
@@ -206,7 +206,7 @@ class Train(Section):
     )
     max_batch_len: int = setting(
         5000,
-        "Most tokens in one batch of one process, padding included",
+        "Most tokens in one microbatch of one process, padding included",
         unit="tokens",
         expertise="advanced",
         ge=1,
@@ -236,9 +236,20 @@ class Train(Section):
     seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = setting(
         "fp32",
-        "Precision of the arithmetic; weights are always kept in fp32",
+        "Precision of the arithmetic, and of a base that is not trained",
         expertise="advanced",
         mistaken=["bf16", "fp16", "fp32", "dtype", "mixed_precision", "torch_dtype"],
+    )
+    master_weights: Literal["fp32", "bf16"] = setting(
+        "fp32",
+        "Precision that trained weights are kept in; bf16 takes half the memory and rounds at random",
+        expertise="expert",
+    )
+    optimizer: Literal["adamw", "adamw_fused", "adamw_8bit", "adafactor", "muon"] = setting(
+        "adamw",
+        "Optimizer; adamw_8bit and adafactor keep less state, muon takes larger steps on matrices",
+        expertise="expert",
+        mistaken=["optim"],
     )
     gradient_checkpointing: bool = setting(
         False,
@@ -246,7 +257,26 @@ class Train(Section):
         mistaken=["activation_checkpointing"],
         expertise="advanced",
     )
-    packing: bool = setting(False, "Pack several conversations into one row, counted in tokens", expertise="expert")
+    offload_activations: bool = setting(
+        False,
+        "Keep activations in main memory between forward and backward: less GPU memory, more traffic",
+        mistaken=["activation_offloading"],
+        expertise="expert",
+        affects_result=False,
+    )
+    compile: bool = setting(
+        False,
+        "Compile the layers with torch.compile: slow to start, then faster",
+        mistaken=["torch_compile"],
+        expertise="expert",
+        affects_result=False,
+    )
+    packing: Packing = setting(
+        "batch",
+        "Pack conversations without padding: each batch (batch), or all data into rows of max_seq_len (full)",
+        expertise="expert",
+        mistaken=["sample_packing", "padding_free", "is_padding_free"],
+    )
     chat_template: str | None = setting(
         None, "Jinja file to use instead of the tokenizer's chat template", expertise="expert", path=True
     )

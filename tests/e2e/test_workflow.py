@@ -151,7 +151,7 @@ GOOD = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "c
         (GOOD, ["--profile", "unknown-key.yaml"], "unknown-key.yaml:1:9: error[unknown-key]"),
         (GOOD, ["--profile", "contradiction.yaml"], "contradiction.yaml:1:37: error[quantize-needs-lora]"),
         (GOOD, ["--output-dir", "."], "output-folder-in-use"),
-        (GOOD, ["--packing"], "train.packing"),
+        (GOOD, ["--packing", "sideways"], "--packing"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_written(

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
-from ilab_cli.backends.hardware import device_findings, memory_findings
+from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import weight_files
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
@@ -80,9 +80,7 @@ def continues(changes: object, evaluate: Evaluate) -> tuple[Severity | None, str
 
 def where(evaluate: Evaluate) -> str:
     """The processor or the GPUs."""
-    import torch
-
-    if evaluate.device == "cpu" or evaluate.gpus == () or not torch.cuda.is_available():
+    if on_cpu(evaluate.device, evaluate.gpus):
         return "on the CPU"
     return f"on {gpus_in_words(evaluate.gpus, 1)}"
 

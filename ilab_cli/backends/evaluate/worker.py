@@ -20,7 +20,7 @@ from ilab_cli.backends.base import main
 from ilab_cli.backends.evaluate import report
 from ilab_cli.backends.evaluate.mmlu import MmluTask, prepare
 from ilab_cli.backends.evaluate.model import Model, find_model
-from ilab_cli.backends.hardware import device_findings
+from ilab_cli.backends.hardware import device_findings, on_cpu
 from ilab_cli.backends.jsonl import as_lines
 from ilab_cli.output import lively
 from ilab_profiles import Evaluate, InputError
@@ -99,11 +99,10 @@ def _ask(evaluate: Evaluate, model: Model, tasks: list[MmluTask]) -> dict[str, A
 
 
 def _load(evaluate: Evaluate, model: Model) -> HFLM:
-    import torch
     from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
 
-    cuda = torch.cuda.is_available() and evaluate.device != "cpu"
+    cuda = not on_cpu(evaluate.device, evaluate.gpus)
     if refused := list(device_findings("evaluate", evaluate.device, evaluate.gpus)):
         raise InputError(refused)
     batch = evaluate.mmlu.batch_size

@@ -1,4 +1,4 @@
-"""How processes train together: accelerate, set up for DDP or for DeepSpeed.
+"""How processes train together: accelerate, set up for DDP or for DeepSpeed, or torch's FSDP.
 
 The only file that knows which engine runs; the recipe in ``worker`` and ``training`` is the same for all of them.
 """
@@ -10,10 +10,24 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.hardware import on_cpu
+from ilab_cli.backends.train import fsdp, optimizers
+from ilab_cli.backends.train.loss import learner
+from ilab_cli.backends.train.model import layers
 from ilab_cli.backends.train.zero import configuration
 from ilab_profiles import Train
 
-__all__ = ["clip", "load_optimizer", "memory", "microbatch", "on_cpu", "save_optimizer", "start", "whole_weights"]
+__all__ = [
+    "backward",
+    "clip",
+    "load_optimizer",
+    "memory",
+    "microbatch",
+    "prepare",
+    "save_optimizer",
+    "start",
+    "whole_weights",
+]
 
 _PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, for example while one of them writes a large model."""
@@ -26,11 +40,10 @@ def _is_deepspeed(accelerator: Any) -> bool:
     return str(accelerator.distributed_type.value) == "DEEPSPEED"
 
 
-def on_cpu(train: Train) -> bool:
-    """Whether training runs on the CPU: because the settings say so, or because there is no CUDA."""
-    import torch
+def _is_fsdp(network: Any) -> bool:
+    from torch.distributed.fsdp import FSDPModule
 
-    return train.device == "cpu" or train.gpus == () or not torch.cuda.is_available()
+    return isinstance(network, FSDPModule)
 
 
 def start(train: Train) -> Any:
@@ -44,10 +57,10 @@ def start(train: Train) -> Any:
     """
     from accelerate import Accelerator, DeepSpeedPlugin, DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-    cpu, deepspeed = on_cpu(train), train.deepspeed.enabled
+    cpu, deepspeed = on_cpu(train.device, train.gpus), train.deepspeed.enabled
     accelerator = Accelerator(
         cpu=cpu and not deepspeed,  # with cpu=True accelerate would leave DeepSpeed out without a word
-        mixed_precision="no" if train.precision == "fp32" else train.precision,
+        mixed_precision="no" if train.precision == "fp32" or train.fsdp.enabled else train.precision,
         deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=configuration(train)) if deepspeed else None,
         kwargs_handlers=[
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),
@@ -59,10 +72,37 @@ def start(train: Train) -> Any:
     return accelerator
 
 
+def prepare(train: Train, accelerator: Any, model: Any) -> tuple[Any, Any]:
+    """Put a model and its loss onto the device of this process, shared out as the settings say.
+
+    Args:
+        train: the settings.
+        accelerator: what :func:`start` returned.
+        model: ``transformers.PreTrainedModel``, or ``peft.PeftModel``.
+
+    Returns:
+        the network, which :func:`~ilab_cli.backends.train.loss.learner` tells how to call, and its optimizer.
+    """
+    network = learner(model, offload=train.offload_activations)
+    if train.fsdp.enabled:
+        network = fsdp.shard(train, network, layers(model), accelerator.device)
+        return network, optimizers.make(train, model)
+    network, optimizer = accelerator.prepare(network, optimizers.make(train, model))
+    return network, optimizer
+
+
+def backward(accelerator: Any, network: Any, loss: Any) -> None:
+    """Do the backward pass of a microbatch; gradients are averaged over the processes."""
+    loss.backward() if _is_fsdp(network) else accelerator.backward(loss)
+
+
 def microbatch(accelerator: Any, network: Any, last: bool) -> AbstractContextManager[None]:
     """The context of one microbatch: gradients travel between the processes in the last one of a step only."""
     if _is_deepspeed(accelerator):
         accelerator.sync_gradients = last  # DeepSpeed does its optimizer step when the last backward pass ends
+        return nullcontext()
+    if _is_fsdp(network):
+        network.set_requires_gradient_sync(last)
         return nullcontext()
     return nullcontext() if last else accelerator.no_sync(network)
 
@@ -71,6 +111,8 @@ def clip(accelerator: Any, network: Any, norm: float) -> float:
     """Scale the gradient down to ``norm`` if it is larger; return its norm before."""
     if _is_deepspeed(accelerator):
         return float(network.get_global_grad_norm())  # clipped already, in the step
+    if _is_fsdp(network):
+        return fsdp.clip(network, norm)
     return float(accelerator.clip_grad_norm_(network.parameters(), norm))
 
 
@@ -86,7 +128,10 @@ def memory() -> int:
 
 def whole_weights(accelerator: Any, network: Any) -> dict[str, Any] | None:
     """The weights to save where the processes hold parts of them; ``None`` where each has the whole model."""
-    return accelerator.get_state_dict(network) if _is_deepspeed(accelerator) else None
+    if not (_is_deepspeed(accelerator) or _is_fsdp(network)):
+        return None
+    whole = fsdp.weights(network) if _is_fsdp(network) else accelerator.get_state_dict(network)
+    return {name.removeprefix("model."): weight for name, weight in (whole or {}).items()}
 
 
 def save_optimizer(accelerator: Any, network: Any, optimizer: Any, folder: Path) -> None:
@@ -95,6 +140,8 @@ def save_optimizer(accelerator: Any, network: Any, optimizer: Any, folder: Path)
 
     if _is_deepspeed(accelerator):
         network.save_checkpoint(str(folder), tag=_TAG, exclude_frozen_parameters=True)
+    elif _is_fsdp(network):
+        fsdp.save_optimizer(network, optimizer, folder)
     elif accelerator.is_main_process:
         folder.mkdir()
         scaler = accelerator.scaler.state_dict() if accelerator.scaler else None
@@ -107,6 +154,9 @@ def load_optimizer(accelerator: Any, network: Any, optimizer: Any, folder: Path)
 
     if _is_deepspeed(accelerator):
         network.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+        return
+    if _is_fsdp(network):
+        fsdp.load_optimizer(network, optimizer, folder)
         return
     state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
-from ilab_cli.backends.hardware import cores
+from ilab_cli.backends.hardware import cores, on_cpu
 from ilab_cli.backends.outcome import Outcome
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
@@ -76,9 +76,7 @@ def continues(changes: Mapping[str, tuple[Any, Any]], train: Train) -> tuple[Sev
 
 def where(train: Train) -> str:
     """The processor or the GPUs, and how many processes."""
-    from ilab_cli.backends.train.engine import on_cpu
-
-    if on_cpu(train):
+    if on_cpu(train.device, train.gpus):
         return f"on the CPU, {counted(train.num_processes, 'processes')}"
     return f"on {gpus_in_words(train.gpus, train.num_processes)}"
 

@@ -1,6 +1,7 @@
 """The model of a run: loaded, quantized and given adapters as the settings say, and merged again at the end.
 
-Weights are kept in fp32; only a base model that adapters are trained on may be quantized.
+Trained weights are kept in fp32 unless the settings say bf16; a base that adapters are trained on is kept in the type
+of the arithmetic, or quantized.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.train import attention
 from ilab_cli.backends.train.tokens import model_source
 from ilab_profiles import Train
 
-__all__ = ["build", "merge"]
+__all__ = ["build", "layers", "merge"]
 
 
 def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
@@ -35,25 +37,38 @@ def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
     if train.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
+    if train.compile:
+        for layer in layers(model):
+            layer.compile(dynamic=True)
     return model.train()
 
 
-def _load(train: Train, source: str, device: Any) -> Any:
+def layers(model: Any) -> list[Any]:
+    """The layers of a model's decoder: the modules that stand together in the longest list."""
     import torch
+
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return list(max(lists, key=len, default=()))
+
+
+def _load(train: Train, source: str, device: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
-    dtype = _compute_type(train) if train.lora.enabled else torch.float32  # what is trained has its weights in fp32
+    dtype = _type(train.precision if train.lora.enabled else train.master_weights)
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": train.trust_remote_code}
+    if train.packing != "none":
+        attention.register()
+        options["attn_implementation"] = attention.NAME
     if train.deepspeed.quantize_dtype:
         options |= {"quantization_config": _nf4(train), "device_map": {"": device}}
     return AutoModelForCausalLM.from_pretrained(source, **options)
 
 
-def _compute_type(train: Train) -> Any:
-    """The type that the arithmetic is done in, which a frozen base is kept in, too."""
+def _type(name: str) -> Any:
+    """The ``torch.dtype`` of a precision."""
     import torch
 
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[train.precision]
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 def _nf4(train: Train) -> Any:
@@ -64,17 +79,16 @@ def _nf4(train: Train) -> Any:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=_compute_type(train),
+        bnb_4bit_compute_dtype=_type(train.precision),
     )
 
 
 def _with_adapters(train: Train, base: Any, checkpoint: Path | None) -> Any:
     import peft
 
-    if train.deepspeed.quantize_dtype:
-        base = peft.prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
+    in_fp32 = train.master_weights == "fp32"
     if checkpoint:
-        return peft.PeftModel.from_pretrained(base, checkpoint, is_trainable=True)
+        return peft.PeftModel.from_pretrained(base, checkpoint, is_trainable=True, autocast_adapter_dtype=in_fp32)
     lora = train.lora
     targets = list(lora.target_modules) if lora.target_modules else ["all-linear"]
     return peft.get_peft_model(
@@ -86,6 +100,7 @@ def _with_adapters(train: Train, base: Any, checkpoint: Path | None) -> Any:
             target_modules="all-linear" if targets == ["all-linear"] else targets,
             task_type="CAUSAL_LM",
         ),
+        autocast_adapter_dtype=in_fp32,
     )
 
 

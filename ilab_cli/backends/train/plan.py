@@ -7,34 +7,59 @@ goes on after an interruption computes what it would have done. No torch, no I/O
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ilab_cli.backends.train.packing import Rows, fill_rows, microbatches
 from ilab_profiles import Train
 
-__all__ = ["BatchPlan", "microbatches"]
+__all__ = ["BatchPlan", "padded"]
+
+_HIDDEN = 4096
 
 
 @dataclass(frozen=True, eq=False)
 class BatchPlan:
     """The plan of one run.
 
+    What is drawn and dealt out are rows: with ``packing: full`` rows of several samples, else each sample by itself.
+
     Args:
         train: the settings.
         lengths: tokens of every sample, int64 ``[samples]``.
+        hidden: width of the model, by which the cost of long samples is weighed.
     """
 
     train: Train
     lengths: NDArray[np.int64]
+    hidden: int = _HIDDEN
 
-    @property
+    @cached_property
+    def _rows(self) -> Rows:
+        if self.train.packing == "full":
+            return fill_rows(self.lengths, self.train.max_seq_len)
+        return Rows.single(len(self.lengths))
+
+    @cached_property
+    def _tokens(self) -> NDArray[np.int64]:
+        """Tokens of every row."""
+        rows = self._rows
+        return np.add.reduceat(self.lengths[rows.samples], rows.offsets[:-1])
+
+    @cached_property
+    def _rows_per_step(self) -> int:
+        """Rows of a step: as many as hold ``effective_batch_size`` samples on average."""
+        return max(1, round(self.train.effective_batch_size * len(self._tokens) / len(self.lengths)))
+
+    @cached_property
     def steps_per_epoch(self) -> int:
         """Optimizer steps of an epoch; the last, smaller batch is a step too."""
-        return math.ceil(len(self.lengths) / self.train.effective_batch_size)
+        return math.ceil(len(self._tokens) / self._rows_per_step)
 
     @property
     def steps(self) -> int:
@@ -43,28 +68,47 @@ class BatchPlan:
 
     def samples_seen(self, steps: int) -> int:
         """Samples trained on in the first ``steps`` steps, repetitions counted."""
-        epochs, rest = divmod(steps, self.steps_per_epoch)
-        return epochs * len(self.lengths) + min(rest * self.train.effective_batch_size, len(self.lengths))
+        return self._seen(steps, len(self.lengths), lambda epoch: epoch.samples)
 
     def tokens_seen(self, steps: int) -> int:
         """Tokens of those samples, padding not counted."""
-        epochs, rest = divmod(self.samples_seen(steps), len(self.lengths))
-        order = _order(len(self.lengths), self.train.seed, epochs)
-        return epochs * int(self.lengths.sum()) + int(self.lengths[order[:rest]].sum())
+        return self._seen(steps, int(self._tokens.sum()), lambda epoch: epoch.tokens)
 
-    def batch(self, step: int) -> NDArray[np.int64]:
-        """The samples of a step (from 0); their order is drawn anew for every epoch, from ``(seed, epoch)``.
+    def _seen(self, steps: int, all_of_them: int, sums: Callable[[_Epoch], NDArray[np.int64]]) -> int:
+        epochs, rest = divmod(steps, self.steps_per_epoch)
+        begun = int(sums(self._epoch(epochs))[rest * self._rows_per_step - 1]) if rest else 0
+        return epochs * all_of_them + begun
 
-        Returns:
-            int64 ``[n]`` with ``1 <= n <= effective_batch_size``.
-        """
+    @lru_cache(maxsize=2)  # noqa: B019
+    def _epoch(self, number: int) -> _Epoch:
+        """The order of an epoch, drawn anew for each from ``(seed, epoch)``."""
+        order = np.random.default_rng([self.train.seed, number]).permutation(len(self._tokens))
+        samples = np.diff(self._rows.offsets)
+        return _Epoch(order, np.cumsum(samples[order]), np.cumsum(self._tokens[order]))
+
+    def _batch_rows(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
-        size = self.train.effective_batch_size
-        return _order(len(self.lengths), self.train.seed, epoch)[index * size : (index + 1) * size]
+        return self._epoch(epoch).order[index * self._rows_per_step : (index + 1) * self._rows_per_step]
+
+    def batch(self, step: int) -> list[int]:
+        """The samples of a step (from 0): at least one, and with ``packing: full`` only about as many as asked for."""
+        return self._samples(self._batch_rows(step))
+
+    def _samples(self, rows: Iterable[int]) -> list[int]:
+        samples, offsets = self._rows
+        return [int(sample) for row in rows for sample in samples[offsets[row] : offsets[row + 1]]]
 
     def shares(self, step: int) -> list[list[list[int]]]:
-        """The samples of a step as ``[rank][microbatch][sample]``, see :func:`microbatches`."""
-        return microbatches(self.batch(step), self.lengths, self.train.world_size, self.train.max_batch_len)
+        """The samples of a step as ``[rank][microbatch][sample]``.
+
+        Every rank has the same number of microbatches, of at most ``max_batch_len`` tokens each; some may be empty.
+        """
+        train = self.train
+        if train.packing == "none":
+            return padded(self.batch(step), self.lengths, train.world_size, train.max_batch_len)
+        rows = self._batch_rows(step)
+        shares = microbatches(self._tokens[rows], train.world_size, train.max_batch_len, self.hidden)
+        return [[self._samples(rows[part]) for part in share] for share in shares]
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
@@ -90,15 +134,16 @@ class BatchPlan:
         return int(np.random.SeedSequence([self.train.seed, step, rank]).generate_state(1)[0])
 
 
-@lru_cache(maxsize=2)
-def _order(samples: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    return np.random.default_rng([seed, epoch]).permutation(samples)
+class _Epoch(NamedTuple):
+    """The rows of an epoch in their order, and the samples and tokens of the first of them, summed up."""
+
+    order: NDArray[np.int64]
+    samples: NDArray[np.int64]
+    tokens: NDArray[np.int64]
 
 
-def microbatches(
-    batch: Iterable[int], lengths: NDArray[np.int64], world_size: int, max_tokens: int
-) -> list[list[list[int]]]:
-    """Split a global batch over the processes, and each share into microbatches of at most ``max_tokens``.
+def padded(batch: Iterable[int], lengths: NDArray[np.int64], world_size: int, max_tokens: int) -> list[list[list[int]]]:
+    """Split a global batch over the processes, for models that cannot tell packed samples from one another.
 
     The samples are dealt out from the longest to the shortest, so that the processes get about the same number of
     tokens and samples of like length lie together. Padding to the longest of a microbatch counts.

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.base import output_folder
-from ilab_cli.backends.hardware import cores, device_findings, memory_findings
+from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
 from ilab_cli.backends.train import conversations
+from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
-from ilab_cli.backends.train.engine import on_cpu
-from ilab_cli.backends.train.zero import configuration
+from ilab_cli.backends.train.zero import configuration as zero_configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 from ilab_profiles.diagnostics import counted
@@ -92,7 +92,7 @@ def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
 
 def _deepspeed_config(train: Train) -> Iterator[Finding]:
     try:
-        stage = configuration(train)["zero_optimization"].get("stage")
+        stage = zero_configuration(train)["zero_optimization"].get("stage")
     except InputError as error:
         yield from error.findings
         return
@@ -111,7 +111,7 @@ def _hardware(train: Train) -> Iterator[Finding]:
     missing = list(device_findings("train", train.device, train.gpus))
     yield from missing
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if on_cpu(train):
+    if on_cpu(train.device, train.gpus):
         if train.num_processes > cores() and not train.oversubscribe:
             message = f"{train.num_processes} processes on {counted(cores(), 'cores')}: they would wait for each other"
             hint = f"use at most {cores()}, or --oversubscribe"
@@ -152,11 +152,12 @@ def _samples(train: Train) -> Iterator[Finding]:
         yield from broken  # sound data first: looking for a model on the hub takes time
         return
     try:
-        config = _config(train)
+        config = configuration(train)
     except InputError as error:
         yield from (*error.findings, *_lines(train))
         return
     yield from _tied(train, config)
+    yield from _unpackable(train, config)
     try:
         samples = dataset.examine(train)
     except InputError as error:
@@ -179,7 +180,7 @@ def _samples(train: Train) -> Iterator[Finding]:
             "train.model_path",
             why="tokenizer and weights are not of one model",
         )
-    plan = BatchPlan(train, samples.lengths)
+    plan = BatchPlan(fitted(train, config), samples.lengths)
     if train.warmup_steps >= plan.steps:
         yield Finding(
             "warmup-too-long",
@@ -201,6 +202,14 @@ def _tied(train: Train, config: Any) -> Iterator[Finding]:
         yield Finding("tied-embeddings", message, "train.lora.target_modules", why=why, hint=hint)
 
 
+def _unpackable(train: Train, config: Any) -> Iterator[Finding]:
+    """A warning if the model cannot keep packed samples apart."""
+    if train.packing != "none" and (why := mixes_samples(config)):
+        message = f"samples cannot share a row in this model: {why}"
+        hint = "they are padded; set it to none"
+        yield Finding("not-packable", message, "train.packing", hint=hint, severity="warning")
+
+
 def _left_out(samples: Samples, train: Train) -> Iterator[Finding]:
     """A warning if more than a few conversations are too long."""
     total = samples.left_out + len(samples)
@@ -209,22 +218,3 @@ def _left_out(samples: Samples, train: Train) -> Iterator[Finding]:
         message = f"{samples.left_out} of {total} conversations ({share:.1%}) have more than {train.max_seq_len} tokens"
         hint = "they are left out; raise it, or shorten them"
         yield Finding("too-long-left-out", message, "train.max_seq_len", hint=hint, severity="warning")
-
-
-def _config(train: Train) -> Any:
-    """The model's configuration, of its language model where it has several parts.
-
-    Raises:
-        InputError: if transformers cannot read it.
-    """
-    from transformers import AutoConfig
-
-    from ilab_cli.backends.train.tokens import model_source
-
-    source = model_source(train)
-    try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        where = "train.model_path" if train.model_path else "train.model_repo"
-        raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error

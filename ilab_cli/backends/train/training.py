@@ -15,7 +15,7 @@ from typing import Any
 from ilab_cli.backends.train import checkpoint, engine
 from ilab_cli.backends.train.dataset import Samples
 from ilab_cli.backends.train.files import temporary_name
-from ilab_cli.backends.train.loss import Limits, collate, token_loss
+from ilab_cli.backends.train.loss import Limits, collate
 from ilab_cli.backends.train.model import merge
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_profiles import Train
@@ -64,6 +64,7 @@ class Training:
         norm = engine.clip(self.accelerator, self.network, self.train.max_grad_norm)
         if not math.isfinite(loss) or not (math.isfinite(norm) or self.train.precision == "fp16"):
             raise ArithmeticError(f"at step {step + 1} the loss is {loss} and the norm of its gradient {norm}")
+        torch.manual_seed(self.plan.seed(step, self.accelerator.num_processes))  # weights are rounded alike everywhere
         self.optimizer.step()
         self.optimizer.zero_grad()
         return {
@@ -81,7 +82,8 @@ class Training:
 
     @cached_property
     def _limits(self) -> Limits:
-        return Limits(self.train.max_batch_len, int(self.samples.lengths.max()))
+        train = self.plan.train
+        return Limits(train.max_batch_len, int(self.samples.lengths.max()), packed=train.packing != "none")
 
     def _backward(self, step: int) -> float:
         """Gather the gradients of a global batch.
@@ -97,8 +99,9 @@ class Training:
         loss = torch.zeros((), device=device)
         for count, numbers in enumerate(share, start=1):
             with engine.microbatch(self.accelerator, self.network, last=count == len(share)):
-                part = token_loss(self.network, collate(self.samples, numbers, device, self._limits)) / learned
-                self.accelerator.backward(part * processes)  # gradients are averaged over processes: this adds them
+                batch = collate(self.samples, numbers, device, self._limits)
+                part = self.network(batch.inputs, batch.positions, batch.targets) / learned
+                engine.backward(self.accelerator, self.network, part * processes)  # they are averaged: this adds them
             loss += part.detach()
         return float(self.accelerator.reduce(loss))
 

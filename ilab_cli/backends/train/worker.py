@@ -12,11 +12,14 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from ilab_cli.backends.base import is_full, read_settings
 from ilab_cli.backends.train import checkpoint, dataset, engine, report
+from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
+from ilab_cli.backends.train.loss import keeps_apart
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
@@ -35,7 +38,6 @@ def train_model(train: Train) -> None:
         ArithmeticError: if the loss is no longer a number.
         RuntimeError: if not all processes come together.
     """
-    import torch
     import transformers
 
     transformers.logging.disable_progress_bar()
@@ -45,7 +47,8 @@ def train_model(train: Train) -> None:
 
     with accelerator.main_process_first():
         samples = dataset.load(dataset.prepare(train))
-    plan = BatchPlan(train, samples.lengths)
+    config = configuration(train)
+    plan = BatchPlan(fitted(train, config), samples.lengths, config.hidden_size)
     if checkpoint.finished(run, plan.steps, samples.fingerprint):
         return
     resumed, done = checkpoint.to_resume(train, samples.fingerprint)
@@ -55,10 +58,10 @@ def train_model(train: Train) -> None:
         report.rewind(run / "metrics.jsonl", done.step)
         report.begin(len(samples), samples.left_out, plan.steps, done.step)
 
-    model = build(train, accelerator.device, resumed)
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=train.learning_rate, betas=(0.9, 0.95), weight_decay=train.weight_decay)
-    network, optimizer = accelerator.prepare(model, optimizer)
+    model = build(plan.train, accelerator.device, resumed)
+    network, optimizer = engine.prepare(train, accelerator, model)
+    if plan.train.packing != "none" and not keeps_apart(network, config.vocab_size, accelerator.device):
+        plan = replace(plan, train=unpacked(train))
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
     training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan)

@@ -13,41 +13,74 @@ from ilab_profiles import Train
 
 plan = pytest.importorskip("ilab_cli.backends.train.plan", reason="needs the train extra", exc_type=ImportError)
 
+PACKINGS = st.sampled_from(["none", "batch", "full"])
 LENGTHS = st.lists(st.integers(1, 50), min_size=1, max_size=60)
 
 
-@given(lengths=LENGTHS, epochs=st.integers(1, 3), size=st.integers(1, 70), seed=st.integers(0, 9))
-def test_every_sample_is_trained_on_once_an_epoch(lengths: list[int], epochs: int, size: int, seed: int) -> None:
-    train = Train(num_epochs=epochs, effective_batch_size=size, seed=seed)
+@given(lengths=LENGTHS, epochs=st.integers(1, 3), size=st.integers(1, 70), seed=st.integers(0, 9), packing=PACKINGS)
+def test_every_sample_is_trained_on_once_an_epoch(
+    lengths: list[int], epochs: int, size: int, seed: int, packing: str
+) -> None:
+    train = Train.model_validate(
+        {"num_epochs": epochs, "effective_batch_size": size, "seed": seed, "max_seq_len": 50, "packing": packing}
+    )
     made = plan.BatchPlan(train, np.array(lengths))
     for epoch in range(epochs):
         steps = range(epoch * made.steps_per_epoch, (epoch + 1) * made.steps_per_epoch)
         assert sorted(number for step in steps for number in made.batch(step)) == list(range(len(lengths)))
-        assert all(0 < len(made.batch(step)) <= size for step in steps)
+        assert all(len(made.batch(step)) > 0 for step in steps)
+        assert packing == "full" or all(len(made.batch(step)) <= size for step in steps)
     for steps_done in range(made.steps + 1):
         seen = [number for step in range(steps_done) for number in made.batch(step)]
         assert made.samples_seen(steps_done) == len(seen)
         assert made.tokens_seen(steps_done) == sum(lengths[number] for number in seen)
 
 
-@given(lengths=LENGTHS, world_size=st.integers(1, 5), budget=st.integers(50, 400))
+@given(lengths=LENGTHS, world_size=st.integers(1, 5), budget=st.integers(50, 400), packing=PACKINGS)
 def test_microbatches_keep_the_budget_and_every_rank_has_as_many(
-    lengths: list[int], world_size: int, budget: int
+    lengths: list[int], world_size: int, budget: int, packing: str
 ) -> None:
-    shares = plan.microbatches(range(len(lengths)), np.array(lengths), world_size, budget)
+    train = Train.model_validate(
+        {
+            "num_gpus": world_size,
+            "max_seq_len": 50,
+            "max_batch_len": budget,
+            "effective_batch_size": 99,
+            "packing": packing,
+        }
+    )
+    made = plan.BatchPlan(train, np.array(lengths))
+    shares = made.shares(0)
     assert len(shares) == world_size
     assert len({len(share) for share in shares}) == 1
     assert sorted(number for share in shares for part in share for number in part) == list(range(len(lengths)))
     for part in (part for share in shares for part in share if part):
-        assert len(part) * max(lengths[number] for number in part) <= budget
-    sizes = [sum(map(len, share)) for share in shares]
-    assert max(sizes) - min(sizes) <= 1
+        tokens = [lengths[number] for number in part]
+        assert (len(part) * max(tokens) if packing == "none" else sum(tokens)) <= budget
+    if packing == "none":
+        sizes = [sum(map(len, share)) for share in shares]
+        assert max(sizes) - min(sizes) <= 1
     assert any(share[-1] for share in shares), "no step is idle on every rank"
 
 
-def test_a_sample_over_budget_is_refused() -> None:
+@pytest.mark.parametrize("packing", ["none", "batch"])
+def test_a_sample_over_budget_is_refused(packing: str) -> None:
+    train = Train.model_validate({"num_gpus": 2, "max_seq_len": 9, "max_batch_len": 50, "packing": packing})
     with pytest.raises(ValueError, match="51 tokens does not fit a microbatch of 50"):
-        plan.microbatches([0, 1], np.array([3, 51]), 2, 50)
+        plan.BatchPlan(train, np.array([3, 51])).shares(0)
+
+
+def test_rows_of_a_whole_set_are_dealt_out_as_one() -> None:
+    """Rows are filled once; what differs from epoch to epoch is their order."""
+    train = Train(num_epochs=2, effective_batch_size=8, max_seq_len=100, max_batch_len=100, packing="full")
+    lengths = np.array([60, 40, 50, 50] * 8)
+    made = plan.BatchPlan(train, lengths)
+    assert made.steps_per_epoch == 4, "four rows of two samples on average"
+    epochs = [
+        {frozenset(part) for step in range(first, first + 4) for part in made.shares(step)[0]} for first in (0, 4)
+    ]
+    assert epochs[0] == epochs[1]
+    assert all(sum(lengths[number] for number in row) == 100 for row in epochs[0])
 
 
 def test_order_differs_by_epoch_and_seed_and_by_nothing_else() -> None:

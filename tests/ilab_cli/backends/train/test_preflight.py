@@ -129,8 +129,6 @@ def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"packing": True}, ["not-supported-yet"]),
-        ({"fsdp": {"enabled": True}}, ["not-supported-yet"]),
         ({"lora": {"enabled": True}, "deepspeed": {"quantize_dtype": "fp8"}}, ["not-supported-yet"]),
         ({"deepspeed": {"enabled": True, "zero_stage": 3, "ds_offload_strat": "nvme", "nvme_path": "/fast"}},
          ["not-supported-yet"]),
@@ -141,8 +139,8 @@ def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name:
         ({"warmup_steps": 6}, ["warmup-too-long"]),
         ({"data_path": "/nowhere"}, ["data-not-found"]),
         ({"model_path": "/nowhere"}, ["model-not-found"]),
-        ({"model_path": "/nowhere", "data_path": "/nowhere", "packing": True},
-         ["not-supported-yet", "model-not-found", "data-not-found"]),
+        ({"model_path": "/nowhere", "data_path": "/nowhere", "gpus": "0", "device": "auto"},
+         ["device", "model-not-found", "data-not-found"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused(settings: Settings, changes: dict[str, Any], expected: list[str]) -> None:

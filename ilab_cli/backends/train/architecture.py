@@ -1,0 +1,66 @@
+"""What can be known of a model from its ``config.json``, before any weight is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ilab_cli.backends.train.tokens import model_source
+from ilab_profiles import Finding, InputError, Train
+
+__all__ = ["configuration", "fitted", "mixes_samples", "unpacked"]
+
+_SEPARABLE = {"full_attention", "sliding_attention"}
+"""Kinds of layers in which a token looks at nothing but earlier tokens, through attention that we give to the model."""
+
+
+def configuration(train: Train) -> Any:
+    """The model's configuration, of its language model where it has several parts.
+
+    Returns:
+        ``transformers.PretrainedConfig``.
+
+    Raises:
+        InputError: if transformers cannot read it.
+    """
+    from transformers import AutoConfig
+
+    source = model_source(train)
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        where = "train.model_path" if train.model_path else "train.model_repo"
+        raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error
+
+
+def mixes_samples(config: Any) -> str:
+    """Why samples in one row would see each other in this model; empty if they would not.
+
+    Args:
+        config: ``transformers.PretrainedConfig``.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return "its code is not transformers' own"
+    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    kinds = set(getattr(config, "layer_types", None) or ()) - _SEPARABLE
+    if kinds:
+        return f"it has layers of the kind {', '.join(sorted(kinds))}"
+    if model._is_stateful:
+        return "it carries a state from token to token"
+    if not (model._supports_sdpa and model._supports_attention_backend):
+        return "its attention cannot be replaced"
+    if getattr(config, "attn_logit_softcapping", None):
+        return "its attention caps its scores"
+    return ""
+
+
+def fitted(train: Train, config: Any) -> Train:
+    """The settings, with packing off where this model cannot keep packed samples apart."""
+    return unpacked(train) if mixes_samples(config) else train
+
+
+def unpacked(train: Train) -> Train:
+    """The settings, with packing off."""
+    return train.model_copy(update={"packing": "none"})
