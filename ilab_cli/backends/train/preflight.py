@@ -59,6 +59,8 @@ def _missing_extras(train: Train) -> list[Finding]:
     missing = missing_extra("train", "ilab model train")
     if train.deepspeed.quantize_dtype:
         missing += missing_extra("quantize", "train.deepspeed.quantize_dtype")
+    if train.optimizer == "adamw_8bit":
+        missing += missing_extra("quantize", "train.optimizer: adamw_8bit")
     if train.deepspeed.enabled:
         missing += missing_extra("deepspeed", "train.deepspeed")
     return missing

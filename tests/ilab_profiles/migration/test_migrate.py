@@ -135,7 +135,7 @@ def test_what_was_wrong_in_the_older_programs_own_files() -> None:
     for path in nvidia.glob("*.yaml"):
         migration = migrate(path)
         assert found(migration)["train.deepspeed_cpu_offload_optimizer"] == "dead-offload"
-        assert "train.fsdp.enabled" not in new(migration)
+        assert new(migration)["train.fsdp.enabled"] is True
         profile = loaded(migration.profile_yaml()).profile
         assert profile.train.num_processes == profile.hardware.count
         assert [phase.num_epochs for phase in profile.train.phases] == [10, 10]
@@ -177,7 +177,7 @@ def test_a_system_profile_for_gpus() -> None:
     assert (train.num_gpus, train.seed, train.learning_rate, train.torchrun.rdzv_id) == (4, 7, 4e-5, "123")
     assert (train.lora.enabled, train.lora.lora_rank, train.lora.lora_alpha) == (True, 2, 16)
     assert train.lora.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj"), "the older default"
-    assert (train.deepspeed.quantize_dtype, train.deepspeed.enabled, train.fsdp.enabled) == ("nf4", False, False)
+    assert (train.deepspeed.quantize_dtype, train.deepspeed.enabled, train.fsdp.enabled) == ("nf4", False, True)
     assert loaded(migration.profile_yaml()).profile.evaluate.gpus == (0, 1, 2, 3)
     assert loaded(migration.profile_yaml()).profile.generate.gpus == (0,)
     assert [(finding.rule, str(finding.position).partition(".yaml:")[2]) for finding in migration.findings] == [
@@ -234,15 +234,10 @@ def test_offload_is_kept_under_its_own_backend_only() -> None:
     deepspeed, fsdp = of(old.format("deepspeed", "deepspeed")), of(old.format("fsdp", "fsdp"))
     assert new(deepspeed)["train.deepspeed.cpu_offload_optimizer"] is True
     assert found(deepspeed) == {}
-    assert found(fsdp) == {
-        "train.distributed_backend": "not-supported-yet",
-        "train.fsdp_cpu_offload_optimizer": "fsdp-offload-needs-fsdp",
-    }
+    assert new(fsdp)["train.fsdp.fsdp_cpu_offload"] is True
+    assert found(fsdp) == {}
     assert found(of(old.format("deepspeed", "fsdp"))) == {"train.fsdp_cpu_offload_optimizer": "dead-offload"}
-    assert found(of(old.format("fsdp", "deepspeed"))) == {
-        "train.distributed_backend": "not-supported-yet",
-        "train.deepspeed_cpu_offload_optimizer": "dead-offload",
-    }
+    assert found(of(old.format("fsdp", "deepspeed"))) == {"train.deepspeed_cpu_offload_optimizer": "dead-offload"}
 
 
 def test_what_the_rules_refuse_together_is_left_out_and_found() -> None:

@@ -96,6 +96,34 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.fsdp.fsdp_cpu_offload": True},
         {"train.fsdp.fsdp_cpu_offload": True, "train.fsdp.enabled": True},
     ),
+    "fsdp-precision": (
+        {"train.fsdp.enabled": True, "train.precision": "fp16"},
+        {"train.fsdp.enabled": True, "train.precision": "bf16"},
+    ),
+    "fsdp-optimizer": (
+        {"train.fsdp.enabled": True, "train.optimizer": "adafactor"},
+        {"train.fsdp.enabled": True, "train.optimizer": "adamw_fused"},
+    ),
+    "deepspeed-optimizer": (
+        {"train.deepspeed.enabled": True, "train.optimizer": "muon"},
+        {"train.deepspeed.enabled": True, "train.optimizer": "adamw_fused"},
+    ),
+    "deepspeed-master-weights": (
+        {"train.deepspeed.enabled": True, "train.master_weights": "bf16", "train.precision": "bf16"},
+        {"train.master_weights": "bf16", "train.precision": "bf16"},
+    ),
+    "bf16-weights-need-adamw": (
+        {"train.master_weights": "bf16", "train.precision": "bf16", "train.optimizer": "adamw_8bit"},
+        {"train.precision": "bf16", "train.optimizer": "adamw_8bit"},
+    ),
+    "bf16-weights-need-bf16": (
+        {"train.master_weights": "bf16"},
+        {"train.master_weights": "bf16", "train.precision": "bf16"},
+    ),
+    "offload-of-activations-needs-a-gpu": (
+        {"train.offload_activations": True, "train.device": "cpu"},
+        {"train.offload_activations": True, "train.device": "cuda"},
+    ),
     "optimizer-offload-needs-zero": (
         {
             "train.deepspeed.enabled": True,
