@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ilab_cli.backends.mix.rows import Chunk, check, chunks, is_plain, rows_of, with_system_prompt
+from ilab_cli.backends.jsonl import Chunk, chunks
+from ilab_cli.backends.mix.rows import check, is_plain, rows_of, with_system_prompt
 from ilab_cli.backends.train.conversations import read
 from tests.ilab_cli.backends.mix.recipes import row
 
