@@ -1,8 +1,9 @@
 """Tokenised conversations on disk: written in shards as they come, mapped into memory by every process of a run.
 
 A folder holds ``00000.tokens``, ``00001.tokens``, …: the samples end to end, int32 ``[tokens]``, little-endian, where a
-token ``t`` that is not learned is kept as ``~t``, which is negative; ``lengths.npy``, the tokens of each sample, int32
-``[samples]``; and ``samples.json``, written last: what else there is to know. No sample goes over the end of a shard.
+token ``t`` that is not learned is kept as ``~t``, which is negative; ``samples.lengths``, the tokens of each sample,
+int32 ``[samples]``; and ``samples.json``, written last: what else there is to know. No sample goes over the end of a
+shard.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 __all__ = ["Facts", "Samples", "Writer", "joined", "load"]
 
 _ABOUT = "samples.json"
-_LENGTHS = "lengths.npy"
+_LENGTHS = "samples.lengths"
 _DTYPE = np.dtype("<i4")
 _SHARD = 2**29
 """Bytes after which a shard ends."""
@@ -59,7 +60,7 @@ class Samples:
 
     def __init__(self, folder: Path, facts: Facts) -> None:
         self.facts = facts
-        self.lengths: NDArray[np.int64] = np.load(folder / _LENGTHS, allow_pickle=False).astype(np.int64)
+        self.lengths: NDArray[np.int64] = np.fromfile(folder / _LENGTHS, _DTYPE).astype(np.int64)
         if len(self.lengths) != sum(facts.shards):
             raise ValueError(f"{folder / _LENGTHS} is not whole")
         self._offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
@@ -177,10 +178,10 @@ class Writer:
         self._lengths.append(lengths)
 
     def end(self, facts: Facts) -> None:
-        """Write what is known of the samples; the number of samples in each shard is filled in."""
+        """Write what is known of the samples, of which there is one at least; ``shards`` is filled in."""
         if self._file:
             self._file.close()
-        np.save(self._folder / _LENGTHS, np.concatenate([np.zeros(0, np.int32), *self._lengths]), allow_pickle=False)
+        np.concatenate(self._lengths).astype(_DTYPE, copy=False).tofile(self._folder / _LENGTHS)
         about = asdict(facts) | {"shards": self._shards}
         (self._folder / _ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
 
