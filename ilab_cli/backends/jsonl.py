@@ -41,7 +41,7 @@ def lines_of(chunk: Chunk) -> list[bytes]:
     with chunk.file.open("rb") as stream:
         stream.seek(max(chunk.start - 1, 0))
         if chunk.start:
-            stream.readline(_LONGEST_LINE)  # the rest of the line before, or only its end
+            stream.readline(chunk.end - chunk.start + 1)  # the rest of the line before, or only its end
         first = stream.tell()
         if first >= chunk.end:
             return []

@@ -60,7 +60,10 @@ def measure(folder: Path, conversations: int, model: str | None) -> int:
         if wanted:
             rates[step] = wanted / seconds
         speed = f"{rates[step]:9,.0f} conversations/s" if wanted else f"{BATCHES:9,.0f} batches"
-        print(f"{step:10} {seconds:7.1f} s {speed:26} {memory / 2**20:7,.0f} MiB, {before / 2**20:,.0f} without data")
+        print(
+            f"{step:10} {seconds:7.1f} s {speed:26} {memory / 2**20:7,.0f} MiB, {before / 2**20:,.0f} without data",
+            flush=True,
+        )
     print(f"of the floor: {rates['tokenise'] / rates['floor']:.2f}; within 2 GiB: {most < LIMIT}")
     return int(most >= LIMIT)
 

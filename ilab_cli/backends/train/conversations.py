@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +31,12 @@ __all__ = [
     "read_chunk",
 ]
 
-_GZIP = b"\x1f\x8b"
+_NO_LINES = {
+    re.compile(rb"\x1f\x8b"): ("it is a gzip file", "gunzip {}"),
+    re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*(\{|$)"): ("it is one JSON array", "jq -c '.[]' {} > NEW.jsonl"),
+}
+"""What files begin with that do not hold a conversation on each line, what they are, and what makes lines of them."""
+_BEGINNING = 100
 _CHUNK = 2**20
 """Bytes of text that are read at once; no result depends on it."""
 
@@ -122,20 +128,27 @@ def files_of(data_path: str) -> list[Path]:
 
 
 def chunks_of(file: Path) -> Iterator[Chunk]:
-    """The chunks of a file, in order; of a packed one only the beginning."""
+    """The chunks of a file, in order; of one that holds no lines only the beginning."""
     with file.open("rb") as stream:
-        packed = stream.read(len(_GZIP)) == _GZIP
-    yield from [Chunk(file, 0, len(_GZIP))] if packed else chunks(file, file.stat().st_size, _CHUNK)
+        no_lines = _no_lines(file, stream.read(_BEGINNING))
+    yield from [Chunk(file, 0, _BEGINNING)] if no_lines else chunks(file, file.stat().st_size, _CHUNK)
+
+
+def _no_lines(file: Path, beginning: bytes) -> list[Finding]:
+    """The finding that a file is not made of lines, by its first bytes."""
+    return [
+        Finding("data-line", what, "train.data_path", Position(str(file)), hint=hint.format(file))
+        for pattern, (what, hint) in _NO_LINES.items()
+        if pattern.match(beginning)
+    ]
 
 
 def read_chunk(chunk: Chunk, before: int = 0) -> Read:
     """Read the conversations of a chunk that comes after so many lines; empty lines are passed over."""
     lines = lines_of(chunk)
     read = Read(len(lines), [], Findings())
-    if chunk.start == 0 and lines and lines[0].startswith(_GZIP):
-        hint = f"gunzip {chunk.file}"
-        finding = Finding("data-line", "it is a gzip file", "train.data_path", Position(str(chunk.file)), hint=hint)
-        read.findings.add([finding])
+    if chunk.start == 0 and (no_lines := _no_lines(chunk.file, b"\n".join(lines)[:_BEGINNING])):
+        read.findings.add(no_lines)
         return read
     for number, line in enumerate(lines, start=before + 1):
         if line.strip():

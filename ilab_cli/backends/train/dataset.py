@@ -13,12 +13,13 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 from ilab_cli.backends.base import existing_part
+from ilab_cli.backends.lock import lock
 from ilab_cli.backends.train.conversations import check, files_of
 from ilab_cli.backends.train.files import link_or_copy, temporary_name
 from ilab_cli.backends.train.shards import Samples, load
@@ -31,6 +32,7 @@ __all__ = ["Samples", "examine", "load", "prepare"]
 
 _FORMAT = "2"
 _NAME, _HASH = "tokens-", 16
+_OWN = ".ilab-tokens-"
 _made: dict[str, Path] = {}
 """By fingerprint, where this process made samples: the check before a run and the run itself ask for the same."""
 
@@ -96,20 +98,32 @@ def _whole(folder: Path, fingerprint: str) -> Samples | None:
 
 
 def _make(train: Train, tokenizer: Any, fingerprint: str) -> Path:
-    """Tokenise all data into a folder that is removed when this process ends: large data where the run will be.
+    """Tokenise all data into a folder of this process alone: large data where the run will be.
 
     Elsewhere there might be no room, and to bring them from there would be to copy them.
     """
     beside = existing_part(Path(train.output_dir).absolute().parent)
-    place = beside if is_large(train) and os.access(beside, os.W_OK) else None
-    folder = Path(mkdtemp(dir=place, prefix=".ilab-tokens-", suffix=".tmp"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = _own_folder(beside if is_large(train) and os.access(beside, os.W_OK) else Path(gettempdir()))
     try:
         tokenise(tokenizer, train, folder, fingerprint)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _made[fingerprint] = folder
+    return folder
+
+
+def _own_folder(place: Path) -> Path:
+    """A new folder that is removed when this process ends; those of processes that were killed are removed now."""
+    for other in place.glob(f"{_OWN}*"):
+        with suppress(OSError):
+            handle = os.open(other, os.O_RDONLY)
+            if lock(handle) and any(other.iterdir()):  # one that is empty may have been made at this moment
+                shutil.rmtree(other, ignore_errors=True)
+            os.close(handle)
+    folder = Path(mkdtemp(dir=place, prefix=_OWN))
+    lock(os.open(folder, os.O_RDONLY))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
@@ -139,7 +153,9 @@ def _writing(train: Train) -> Iterator[None]:
         yield
     except OSError as error:
         place = Position(str(error.filename or train.output_dir))
-        finding = Finding("unwritable-file", f"cannot be written: {error.strerror or error}", "train.output_dir", place)
+        finding = Finding(
+            "unwritable-file", f"cannot be read or written: {error.strerror or error}", "train.output_dir", place
+        )
         raise InputError(finding) from error
 
 

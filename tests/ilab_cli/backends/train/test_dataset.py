@@ -16,6 +16,7 @@ from ilab_profiles import Finding, InputError, Train
 from tests.ilab_cli.backends.train.conftest import conversation, write_jsonl
 
 pytest.importorskip("accelerate", reason="needs the train extra")
+from ilab_cli.backends.lock import lock
 from ilab_cli.backends.train import conversations, dataset, shards, tokenise
 from ilab_cli.backends.train.launch import preflight
 
@@ -135,6 +136,18 @@ def test_files_without_a_conversation_are_told(settings: Settings, tmp_path: Pat
     assert conversations.check([file]) == [finding]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_as_such_data_are_often_published_is_told_once(
+    settings: Settings, tmp_path: Path, at_once: Callable[[int, int], None], indent: int | None
+) -> None:
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps([conversation(number) for number in range(40)], indent=indent))
+    at_once(200, 200)
+    (finding,) = refused(settings(data_path=str(file)))
+    assert (finding.message, str(finding.position)) == ("it is one JSON array", str(file))
+    assert finding.hint.startswith(f"jq -c '.[]' {file} ")
+
+
 def test_a_conversation_that_is_too_long_is_left_out_or_truncated(settings: Settings, tmp_path: Path) -> None:
     rows = [conversation(number) for number in range(40)]
     rows[7]["messages"][0]["content"] = "very " * 50 + "long question"
@@ -239,6 +252,18 @@ def test_a_tokenising_that_ends_early_leaves_nothing(
             dataset.prepare(settings())
     assert [*tmp_path.iterdir()] == []
     assert len(dataset.load(dataset.prepare(settings()))) == 22
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(settings: Settings, tmp_path: Path, alone: None) -> None:
+    for name in ("dead", "alive", "new"):
+        (tmp_path / f".ilab-tokens-{name}").mkdir()
+    for name in ("dead", "alive"):
+        (tmp_path / f".ilab-tokens-{name}" / "00000.tokens").write_bytes(b"half of them")
+    handle = os.open(tmp_path / ".ilab-tokens-alive", os.O_RDONLY)
+    assert lock(handle)
+    dataset.prepare(settings())
+    os.close(handle)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ilab-tokens-alive", ".ilab-tokens-new", "run"]
 
 
 def test_another_launcher_may_be_faster(settings: Settings, monkeypatch: Patch) -> None:
