@@ -203,7 +203,7 @@ def _message(turn: dict[str, Any], where: str, problems: list[str], content: str
     if not isinstance(message.get("reasoning_content", ""), str):
         problems.append(f"{where}.reasoning_content is not text")
     for key, item in message.items():
-        if _holds_half(item):
+        if key != "tool_calls" and _holds_half(item):
             problems.append(f"{where}.{content if key == 'content' else key} {_HALF}")
     return message
 

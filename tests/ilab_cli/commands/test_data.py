@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.ilab_cli.conftest import Ilab
+from tests.programs import Ilab
 
 GOOD = {"conversations": [{"from": "human", "value": "One?"}, {"from": "gpt", "value": "Two."}]}
 

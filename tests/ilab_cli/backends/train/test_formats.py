@@ -149,6 +149,8 @@ def answer(**more: Any) -> dict[str, Any]:
          ['messages[0].tool_calls[0] is not a call like {"name": "…", "arguments": {…}}']),
         (answer(tool_calls=[{"name": "add", "arguments": "1, 2"}]),
          ["messages[0].tool_calls[0] has arguments that are no JSON object"]),
+        (answer(tool_calls=[{"name": "add", "arguments": '{"a": "\\ud800"}'}]),
+         ["messages[0].tool_calls holds half of a surrogate pair, \\ud800 to \\udfff"]),
         (answer(role="user", tool_calls=[CALL]),
          ["messages[0].tool_calls stand in a turn that is not the assistant's", "no assistant turn: nothing to learn"]),
         (answer(name=["\udfff"]), ["messages[0].name holds half of a surrogate pair, \\ud800 to \\udfff"]),
