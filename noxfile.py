@@ -111,9 +111,9 @@ def editor(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Speed, as ratios to a floor or a peer in the same run: ``nox -s bench [-- NAME [its options]]``."""
-    install(session, "generate", "bench")
     name, *options = session.posargs or [""]
-    for benchmark in ("startup", "library", "generation", "mixing"):
+    install(session, "generate,train" if name in ("", "data") else "generate", "bench")
+    for benchmark in ("startup", "library", "generation", "mixing", "data"):
         if name in ("", benchmark):
             session.run("python", "-m", f"tests.benchmarks.{benchmark}", *options)
 

@@ -1,7 +1,9 @@
-"""``ilab data``: check a taxonomy, generate data from it, and mix data."""
+"""``ilab data``: check taxonomies and data, generate data, and mix them."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -60,15 +62,23 @@ def mix(
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(help="Taxonomies, folders in them, or qna.yaml files", metavar="PATH")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Taxonomies, folders in them, qna.yaml files, or *.jsonl files of conversations", metavar="PATH"
+        ),
+    ],
     form: FormatOption = "text",
 ) -> None:
-    """Check taxonomies without generating anything; exit code 2 if there are errors."""
+    """Check taxonomies and training data without doing anything with them; exit code 2 if there are errors."""
     from ilab_cli import output
-    from ilab_cli.backends.generate.qna import check
+    from ilab_cli.backends.generate import qna
+    from ilab_cli.backends.train import conversations
     from ilab_profiles.views.reports import report
 
-    findings = check(paths)
+    data = [path for path in paths if path.suffix == ".jsonl" and os.path.isfile(path)]
+    wrong = [replace(finding, path="") for path in data for finding in conversations.check([path])]
+    findings = [*qna.check([path for path in paths if path not in data]), *wrong]
     if form != "text":
         print(report(findings, form))
         raise typer.Exit(output.BAD_INPUT if any(item.severity == "error" for item in findings) else output.OK)

@@ -132,7 +132,7 @@ class Train(Section):
     )
     data_path: str = setting(
         "generated/mixed",
-        "JSONL file of conversations (`messages`), or a folder of such files",
+        "JSONL file of conversations (messages, ShareGPT or Alpaca), or a folder of such files",
         aliases=["data_dir"],
         mistaken=["data", "dataset", "dataset_path", "train_file"],
         path=True,
@@ -199,10 +199,16 @@ class Train(Section):
     )
     max_seq_len: int = setting(
         4096,
-        "Longest conversation; longer ones are left out",
+        "Longest conversation; what happens to longer ones, too_long says",
         unit="tokens",
         mistaken=["max_length", "max_seq_length", "seq_len", "cutoff_len"],
         ge=1,
+    )
+    too_long: Literal["drop", "truncate"] = setting(
+        "drop",
+        "Conversations longer than max_seq_len: drop leaves them out, truncate keeps their beginning",
+        expertise="advanced",
+        mistaken=["truncation", "overlong", "sample_too_long"],
     )
     max_batch_len: int = setting(
         5000,

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ilab_cli.backends.mix.plan import MEMORY, MixPlan, Share
-from ilab_cli.backends.mix.processes import Apply, processes
 from ilab_cli.backends.mix.recipes import KINDS, Kind
 from ilab_cli.backends.mix.sampling import passes, seed_of
 from ilab_cli.backends.mix.shuffle import Deal, Gather, deal, gather
+from ilab_cli.backends.processes import Apply, processes
 from ilab_cli.output import lively
 from ilab_profiles import Generate
 from ilab_profiles.yaml.files import exclusive, sync

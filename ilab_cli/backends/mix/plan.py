@@ -11,10 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ilab_cli.backends.mix.processes import processes
+from ilab_cli.backends.jsonl import MOST_FINDINGS, Chunk, chunks
 from ilab_cli.backends.mix.recipes import DataSet, read_recipes
-from ilab_cli.backends.mix.rows import MOST_FINDINGS, Checked, Chunk, check, chunks
+from ilab_cli.backends.mix.rows import Checked, check
 from ilab_cli.backends.mix.sampling import rows_taken
+from ilab_cli.backends.processes import processes
 from ilab_cli.output import lively
 from ilab_profiles import Finding, Generate, InputError, Position
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.mix.rows import Chunk, rows_of, with_system_prompt
+from ilab_cli.backends.jsonl import Chunk
+from ilab_cli.backends.mix.rows import rows_of, with_system_prompt
 from ilab_cli.backends.mix.sampling import Pass, keys
 
 __all__ = ["DataChangedError", "Deal", "Gather", "deal", "gather"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ilab_cli.backends.train.tokens import model_source
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = ["configuration", "fitted", "mixes_samples", "unpacked"]
@@ -23,6 +22,8 @@ def configuration(train: Train) -> Any:
         InputError: if transformers cannot read it.
     """
     from transformers import AutoConfig
+
+    from ilab_cli.backends.train.tokens import model_source
 
     source = model_source(train)
     try:

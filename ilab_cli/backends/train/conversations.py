@@ -1,7 +1,7 @@
-"""Training data as they lie on disk: JSONL files of conversations, read and checked line by line.
+"""Training data as they lie on disk: JSONL files of conversations, read and checked chunk by chunk.
 
-A line is ``{"messages": [{"role": …, "content": …}, …]}``; other keys are carried along or ignored. Nothing here
-knows of tokenizers or templates.
+What a line may look like is said in :mod:`ilab_cli.backends.train.formats`. Nothing here knows of tokenizers or
+templates.
 """
 
 from __future__ import annotations
@@ -9,29 +9,88 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.jsonl import first, not_json
+from ilab_cli.backends.jsonl import MOST_FINDINGS, Chunk, chunks, first, lines_of, not_json
+from ilab_cli.backends.train.formats import MESSAGES, Message, parse
 from ilab_profiles import Finding, InputError, Position
 
-__all__ = ["Conversation", "Message", "files_of", "problems_of", "read"]
+__all__ = [
+    "Conversation",
+    "Findings",
+    "Message",
+    "Read",
+    "check",
+    "chunks_of",
+    "empty",
+    "files_of",
+    "read",
+    "read_chunk",
+]
 
-Message = dict[str, Any]
-
-_GZIP = b"\x1f\x8b"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_EXAMPLE = '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}'
+_NO_LINES = {
+    re.compile(rb"\x1f\x8b"): ("it is a gzip file", "gunzip {}"),
+    re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*(\{|$)"): ("it is one JSON array", "jq -c '.[]' {} > NEW.jsonl"),
+}
+"""What files begin with that do not hold a conversation on each line, what they are, and what makes lines of them."""
+_BEGINNING = 100
+_CHUNK = 2**20
+"""Bytes of text that are read at once; no result depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One conversation and the line that it stands on."""
+    """One conversation, the line that it stands on, and the tools that it offers, as JSON objects."""
 
     messages: list[Message]
     position: Position
+    tools: list[dict[str, Any]] | None = None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is wrong with many lines: the first findings, and how many there are."""
+
+    first: list[Finding] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, findings: Iterable[Finding], total: int | None = None, after: int = 0) -> None:
+        """Take up more of them.
+
+        Args:
+            findings: the next ones, or the first of these.
+            total: how many these are.
+            after: lines before those from which their positions are counted.
+        """
+        found = list(findings)
+        self.total += len(found) if total is None else total
+        for finding in found[: MOST_FINDINGS - len(self.first)]:
+            if after and finding.position and finding.position.line:
+                place = replace(finding.position, line=finding.position.line + after)
+                finding = replace(finding, position=place)
+            self.first.append(finding)
+
+    def told(self, path: Path) -> list[Finding]:
+        """What is shown of them, for the data at a path."""
+        return first(self.first, path, self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a chunk of a file holds.
+
+    Args:
+        lines: its lines, empty ones included.
+        conversations: the sound conversations.
+        findings: what is wrong with the other lines.
+    """
+
+    lines: int
+    conversations: list[Conversation]
+    findings: Findings
 
 
 def files_of(data_path: str) -> list[Path]:
@@ -68,74 +127,86 @@ def files_of(data_path: str) -> list[Path]:
     return [file for file in files if file.name.startswith("train")] or files
 
 
+def chunks_of(file: Path) -> Iterator[Chunk]:
+    """The chunks of a file, in order; of one that holds no lines only the beginning."""
+    with file.open("rb") as stream:
+        no_lines = _no_lines(file, stream.read(_BEGINNING))
+    yield from [Chunk(file, 0, _BEGINNING)] if no_lines else chunks(file, file.stat().st_size, _CHUNK)
+
+
+def _no_lines(file: Path, beginning: bytes) -> list[Finding]:
+    """The finding that a file is not made of lines, by its first bytes."""
+    return [
+        Finding("data-line", what, "train.data_path", Position(str(file)), hint=hint.format(file))
+        for pattern, (what, hint) in _NO_LINES.items()
+        if pattern.match(beginning)
+    ]
+
+
+def read_chunk(chunk: Chunk, before: int = 0) -> Read:
+    """Read the conversations of a chunk that comes after so many lines; empty lines are passed over."""
+    lines = lines_of(chunk)
+    read = Read(len(lines), [], Findings())
+    if chunk.start == 0 and (no_lines := _no_lines(chunk.file, b"\n".join(lines)[:_BEGINNING])):
+        read.findings.add(no_lines)
+        return read
+    for number, line in enumerate(lines, start=before + 1):
+        if line.strip():
+            item = _read_line(line, Position(str(chunk.file), number))
+            read.conversations.append(item) if isinstance(item, Conversation) else read.findings.add(item)
+    return read
+
+
+def _read_line(line: bytes, position: Position) -> Conversation | list[Finding]:
+    """The conversation on a line, or all that is wrong with it."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        message, position = not_json(error, position)
+        return [Finding("data-line", message, "train.data_path", position, hint=f"a line looks like {MESSAGES}")]
+    parsed = parse(value)
+    if not parsed.problems:
+        return Conversation(parsed.messages, position, parsed.tools)
+    hint = f"a line looks like {parsed.example}"
+    return [Finding("data-line", problem, "train.data_path", position, hint=hint) for problem in parsed.problems]
+
+
 def read(files: Sequence[Path]) -> tuple[list[Conversation], list[Finding]]:
-    """Read all conversations; empty lines are passed over.
+    """Read all conversations into memory.
 
     Returns:
-        the sound conversations, and a finding for each thing that is wrong with another line, or with all of it; of a
-        file with many wrong lines the first ones, and how many there are more.
+        the sound conversations, and what :func:`check` finds.
     """
     conversations: list[Conversation] = []
+    return conversations, check(files, conversations.extend)
+
+
+def check(files: Sequence[Path], take: Callable[[list[Conversation]], None] | None = None) -> list[Finding]:
+    """A finding for each thing that is wrong with a line, or with all of it.
+
+    Of a file with many wrong lines these are the first ones, and how many there are more.
+
+    Args:
+        files: the files.
+        take: is given the sound conversations, of one chunk after the other.
+    """
     findings: list[Finding] = []
+    found = False
     for file in files:
-        items = list(_read_lines(file))
-        conversations += [item for item in items if isinstance(item, Conversation)]
-        findings += first([item for item in items if isinstance(item, Finding)], file)
-    if not conversations and not findings:
-        findings.append(
-            Finding(
-                "data-empty",
-                "no conversation in it",
-                "train.data_path",
-                Position(str(files[0])),
-                hint=f"a line looks like {_EXAMPLE}",
-            )
-        )
-    return conversations, findings
+        wrong, lines = Findings(), 0
+        for chunk in chunks_of(file):
+            read = read_chunk(chunk, lines)
+            lines += read.lines
+            wrong.add(read.findings.first, read.findings.total)
+            found = found or bool(read.conversations)
+            if take:
+                take(read.conversations)
+        findings += wrong.told(file)
+    return findings if found or findings else [empty(files)]
 
 
-def _read_lines(file: Path) -> Iterator[Conversation | Finding]:
-    """Each line of a file that is not empty: its conversation, or a finding for each thing that is wrong with it."""
-    raw = file.read_bytes()
-    if raw.startswith(_GZIP):
-        yield Finding("data-line", "it is a gzip file", "train.data_path", Position(str(file)), hint=f"gunzip {file}")
-        return
-    for number, line in enumerate(raw.splitlines(), start=1):
-        if not line.strip():
-            continue
-        position = Position(str(file), number)
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            message, position = not_json(error, position)
-            yield Finding("data-line", message, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
-            continue
-        problems = list(problems_of(value))
-        for problem in problems:
-            yield Finding("data-line", problem, "train.data_path", position, hint=f"a line looks like {_EXAMPLE}")
-        if not problems:
-            yield Conversation(value["messages"], position)
-
-
-def problems_of(value: object) -> Iterator[str]:
-    """What keeps a line's value from being a conversation to learn from."""
-    if not isinstance(value, dict):
-        yield "not a JSON object"
-        return
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not messages:
-        what = "not a list of messages" if messages else "empty"
-        yield f"`messages` is {what}" if "messages" in value else "`messages` is missing"
-        return
-    for number, message in enumerate(messages):
-        if not isinstance(message, dict):
-            yield f"messages[{number}] is not an object with role and content"
-            continue
-        for key in ("role", "content"):
-            text = message.get(key)
-            if not isinstance(text, str):
-                yield f"messages[{number}].{key} is {'missing' if key not in message else 'not text'}"
-            elif not text.isascii() and _SURROGATE.search(text):
-                yield f"messages[{number}].{key} holds half of a surrogate pair, \\ud800 to \\udfff"
-    if not any(isinstance(message, dict) and message.get("role") == "assistant" for message in messages):
-        yield "no assistant turn: nothing to learn"
+def empty(files: Sequence[Path]) -> Finding:
+    """The finding about files without any conversation."""
+    place = Position(str(files[0]))
+    hint = f"a line looks like {MESSAGES}"
+    return Finding("data-empty", "no conversation in it", "train.data_path", place, hint=hint)

@@ -1,165 +1,162 @@
-"""The tokenised data of a run: made once, kept in the run folder, and mapped into memory by every process.
+"""The samples of a run: made once, kept in the run folder, and mapped into memory by every process.
 
-One safetensors file, ``tokens.safetensors``, with all samples end to end; its metadata hold the fingerprint of all
-that went into it, so that it is made anew when data, tokenizer, template or length limit change.
+They lie in ``tokens-HASH``, named by the fingerprint of all that went into them, so that they are made anew when data,
+tokenizer, template or length limit change. How they are made is told in :mod:`ilab_cli.backends.train.tokenise`, how
+they are written in :mod:`ilab_cli.backends.train.shards`.
 """
 
 from __future__ import annotations
 
+import atexit
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ilab_cli.backends.jsonl import first
-from ilab_cli.backends.train.conversations import files_of, read
-from ilab_cli.backends.train.files import replace_file
-from ilab_cli.backends.train.tokens import encode, load_tokenizer
+from ilab_cli.backends.base import existing_part
+from ilab_cli.backends.lock import lock
+from ilab_cli.backends.train.conversations import check, files_of
+from ilab_cli.backends.train.files import link_or_copy, temporary_name
+from ilab_cli.backends.train.shards import Samples, load
+from ilab_cli.backends.train.tokenise import is_large, tokenise
+from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_profiles import Finding, InputError, Position, Train
+from ilab_profiles.yaml.files import sync
 
 __all__ = ["Samples", "examine", "load", "prepare"]
 
-_FORMAT = "1"
-_FILE = "tokens.safetensors"
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """All samples of a run, end to end.
-
-    Args:
-        input_ids: int32 ``[tokens]``.
-        learned: bool ``[tokens]``, true where the loss counts the prediction of the token.
-        offsets: int64 ``[samples + 1]``; sample ``i`` is ``offsets[i]:offsets[i + 1]``.
-        left_out: number of conversations longer than ``max_seq_len``.
-        fingerprint: hash of data, tokenizer, template and length limit.
-    """
-
-    input_ids: NDArray[np.int32]
-    learned: NDArray[np.bool_]
-    offsets: NDArray[np.int64]
-    left_out: int
-    fingerprint: str
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        part = slice(self.offsets[index], self.offsets[index + 1])
-        return self.input_ids[part], self.learned[part]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each sample, int64 ``[samples]``."""
-        return np.diff(self.offsets)
+_FORMAT = "2"
+_NAME, _HASH = "tokens-", 16
+_OWN = ".ilab-tokens-"
+_made: dict[str, Path] = {}
+"""By fingerprint, where this process made samples: the check before a run and the run itself ask for the same."""
 
 
 def examine(train: Train) -> Samples:
-    """The samples of ``train``: those kept in its run folder if they still fit, else made now. Writes nothing.
+    """The samples of ``train``: those in its run folder if they still fit, else made now. Writes nothing there.
 
     Raises:
-        InputError: with all that is wrong with data, tokenizer and template, or if every conversation is too long.
+        InputError: with all that is wrong with data, tokenizer and template, if every conversation is too long, or if
+            there is no room to make samples.
     """
     try:
         tokenizer = load_tokenizer(train)
     except InputError as error:
         raise InputError([*error.findings, *_data_findings(train)]) from error
     fingerprint = _fingerprint(train, tokenizer)
-    kept = Path(train.output_dir) / _FILE
-    return load(kept) if _fingerprint_of(kept) == fingerprint else _tokenise(train, fingerprint)
-
-
-def _data_findings(train: Train) -> Iterable[Finding]:
-    try:
-        return read(files_of(train.data_path))[1]
-    except InputError as error:
-        return error.findings
-
-
-@lru_cache(maxsize=1)  # the check before a run and the run itself ask for the same
-def _tokenise(train: Train, fingerprint: str) -> Samples:
-    conversations, findings = read(files_of(train.data_path))
-    refused: list[Finding] = []
-    samples: list[tuple[NDArray[np.int32], NDArray[np.bool_]]] = []
-    shortest = left_out = 0
-    for item in encode(load_tokenizer(train), conversations):
-        if isinstance(item, Finding):
-            refused.append(item)
-        elif len(item[0]) > train.max_seq_len:
-            left_out += 1
-            shortest = min(shortest or len(item[0]), len(item[0]))
-        else:
-            samples.append(item)
-    findings += first(refused, Path(train.data_path))
-    if left_out and not samples and not findings:
-        message = (
-            f"all {left_out} conversations are longer than {train.max_seq_len} tokens; the shortest has {shortest}"
-        )
-        findings.append(Finding("all-too-long", message, "train.max_seq_len", hint=f"set it to {shortest} or more"))
-    if findings:
-        raise InputError(findings)
-    return Samples(
-        input_ids=np.concatenate([ids for ids, _ in samples]),
-        learned=np.concatenate([learned for _, learned in samples]),
-        offsets=np.cumsum([0, *(len(ids) for ids, _ in samples)], dtype=np.int64),
-        left_out=left_out,
-        fingerprint=fingerprint,
-    )
+    for folder in (_place(train, fingerprint), _made.get(fingerprint)):
+        if folder and (samples := _whole(folder, fingerprint)):
+            return samples
+    with _writing(train):
+        return load(_make(train, tokenizer, fingerprint))
 
 
 def prepare(train: Train) -> Path:
     """Keep the samples of ``train`` in its run folder, unless they are there already.
 
     Returns:
-        the file to :func:`load`.
+        the folder to :func:`load`.
 
     Raises:
-        InputError: as :func:`examine`, or if the file cannot be written; then nothing is.
+        InputError: as :func:`examine`, or if nothing can be written there; then nothing is.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    fingerprint = examine(train).fingerprint
+    place = _place(train, fingerprint)
+    if not _whole(place, fingerprint):
+        with _writing(train):
+            made = _made[fingerprint]
+            _put(made, place, fingerprint)
+            _made[fingerprint] = place
+            if not made.name.startswith(_NAME):  # else the run folder of an earlier phase keeps them
+                shutil.rmtree(made, ignore_errors=True)
+    return place
 
-    samples = examine(train)
-    _tokenise.cache_clear()
-    path = Path(train.output_dir) / _FILE
-    if _fingerprint_of(path) == samples.fingerprint:
-        return path
-    tensors = {"input_ids": samples.input_ids, "learned": samples.learned, "offsets": samples.offsets}
-    metadata = {"fingerprint": samples.fingerprint, "left_out": str(samples.left_out)}
+
+def _data_findings(train: Train) -> Iterable[Finding]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_file(path) as temporary:
-            save_file(tensors, temporary, metadata)
-    except (OSError, SafetensorError) as error:
-        finding = Finding("unwritable-file", f"cannot be written: {error}", "train.output_dir", Position(str(path)))
-        raise InputError(finding) from error
-    return path
+        return check(files_of(train.data_path))
+    except InputError as error:
+        return error.findings
 
 
-def load(path: Path) -> Samples:
-    """Map the samples that :func:`prepare` kept; their pages are read from disk as they are needed."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
-    with safe_open(path, "np") as file:
-        metadata = file.metadata()
-    arrays = {name: tensor.numpy() for name, tensor in load_file(path).items()}
-    return Samples(**arrays, left_out=int(metadata["left_out"]), fingerprint=metadata["fingerprint"])
+def _place(train: Train, fingerprint: str) -> Path:
+    return Path(train.output_dir) / f"{_NAME}{fingerprint[:_HASH]}"
 
 
-def _fingerprint_of(path: Path) -> str | None:
-    from safetensors import SafetensorError, safe_open
-
+def _whole(folder: Path, fingerprint: str) -> Samples | None:
+    """The samples in a folder, if they are there, whole, and those that are meant."""
     try:
-        with safe_open(path, "np") as file:
-            return str((file.metadata() or {}).get("fingerprint"))
-    except (FileNotFoundError, SafetensorError):
+        samples = load(folder)
+    except (OSError, ValueError):
         return None
+    return samples if samples.fingerprint == fingerprint else None
+
+
+def _make(train: Train, tokenizer: Any, fingerprint: str) -> Path:
+    """Tokenise all data into a folder of this process alone: large data where the run will be.
+
+    Elsewhere there might be no room, and to bring them from there would be to copy them.
+    """
+    beside = existing_part(Path(train.output_dir).absolute().parent)
+    folder = _own_folder(beside if is_large(train) and os.access(beside, os.W_OK) else Path(gettempdir()))
+    try:
+        tokenise(tokenizer, train, folder, fingerprint)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _made[fingerprint] = folder
+    return folder
+
+
+def _own_folder(place: Path) -> Path:
+    """A new folder that is removed when this process ends; those of processes that were killed are removed now."""
+    for other in place.glob(f"{_OWN}*"):
+        with suppress(OSError):
+            handle = os.open(other, os.O_RDONLY)
+            if lock(handle) and any(other.iterdir()):  # one that is empty may have been made at this moment
+                shutil.rmtree(other, ignore_errors=True)
+            os.close(handle)
+    folder = Path(mkdtemp(dir=place, prefix=_OWN))
+    lock(os.open(folder, os.O_RDONLY))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _put(made: Path, place: Path, fingerprint: str) -> None:
+    """Let samples appear at a place, whole or not at all, and no others stay beside them."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(place.with_name(f"{secrets.token_hex(4)}-{place.name}"))
+    temporary.mkdir()
+    try:
+        for file in made.iterdir():
+            link_or_copy(file, temporary / file.name)
+        for path in (*temporary.iterdir(), temporary):
+            sync(path)
+        for other in place.parent.glob(f"{_NAME}{'[0-9a-f]' * _HASH}"):
+            if other != place or not _whole(other, fingerprint):
+                shutil.rmtree(other)
+        if not place.exists():  # else another launcher, on a machine that shares the folder, was faster
+            temporary.rename(place)
+        sync(place.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _writing(train: Train) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = Position(str(error.filename or train.output_dir))
+        finding = Finding(
+            "unwritable-file", f"cannot be read or written: {error.strerror or error}", "train.output_dir", place
+        )
+        raise InputError(finding) from error
 
 
 def _fingerprint(train: Train, tokenizer: Any) -> str:
@@ -167,7 +164,8 @@ def _fingerprint(train: Train, tokenizer: Any) -> str:
     for file in files_of(train.data_path):
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    settings = (_FORMAT, tokenizer.get_chat_template(), sorted(tokenizer.special_tokens_map.items()), train.max_seq_len)
+    specials = sorted(tokenizer.special_tokens_map.items())
+    settings = (_FORMAT, tokenizer.get_chat_template(), specials, train.max_seq_len, train.too_long)
     digest.update(tokenizer.backend_tokenizer.to_str().encode())
     digest.update(repr(settings).encode())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from ilab_profiles.yaml.files import sync
 
-__all__ = ["remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
+__all__ = ["link_or_copy", "remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
 
 _PREFIX, _SUFFIX = ".writing-", ".tmp"
 
@@ -24,6 +25,14 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what writers left in ``folder`` that were killed."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Let a file appear under another name as well: no second copy where the disk has hard links."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
 
 
 @contextmanager

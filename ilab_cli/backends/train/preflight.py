@@ -140,7 +140,7 @@ def _model(train: Train) -> Iterator[Finding]:
 def _lines(train: Train) -> Iterable[Finding]:
     """What is wrong with the data, looked at without tokenizer."""
     try:
-        return conversations.read(conversations.files_of(train.data_path))[1]
+        return conversations.check(conversations.files_of(train.data_path))
     except InputError as error:
         return error.findings
 
@@ -166,7 +166,7 @@ def _samples(train: Train) -> Iterator[Finding]:
         yield from error.findings
         return
     yield from _left_out(samples, train)
-    longest, highest = int(samples.lengths.max()), int(samples.input_ids.max())
+    longest, highest = int(samples.lengths.max()), samples.highest
     limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
     if limit and longest > limit:
         yield Finding(
@@ -180,7 +180,8 @@ def _samples(train: Train) -> Iterator[Finding]:
             "vocabulary",
             f"the data hold token {highest}, the model knows {words} tokens",
             "train.model_path",
-            why="tokenizer and weights are not of one model",
+            why="tokenizer and weights are not of one model, or tokens were added to the tokenizer alone",
+            hint="take the tokenizer that came with the weights, or resize the model's embeddings and save it first",
         )
     plan = BatchPlan(fitted(train, config), samples.lengths)
     if train.warmup_steps >= plan.steps:
@@ -215,8 +216,15 @@ def _unpackable(train: Train, config: Any) -> Iterator[Finding]:
 def _left_out(samples: Samples, train: Train) -> Iterator[Finding]:
     """A warning if more than a few conversations are too long."""
     total = samples.left_out + len(samples)
-    if samples.left_out > _FEW * total:
-        share = samples.left_out / total
-        message = f"{samples.left_out} of {total} conversations ({share:.1%}) have more than {train.max_seq_len} tokens"
-        hint = "they are left out; raise it, or shorten them"
+    too_long = samples.left_out + samples.truncated
+    if too_long <= _FEW * total:
+        return
+    message = f"{too_long} of {total} conversations ({too_long / total:.1%}) have more than {train.max_seq_len} tokens"
+    if not samples.truncated:
+        hint = "they are left out; raise it, shorten them, or set train.too_long: truncate"
         yield Finding("too-long-left-out", message, "train.max_seq_len", hint=hint, severity="warning")
+        return
+    hint = f"{samples.truncated} are truncated to their beginning"
+    if samples.left_out:
+        hint += f", {samples.left_out} left out: nothing is learned there"
+    yield Finding("too-long-truncated", message, "train.max_seq_len", hint=f"{hint}; raise it", severity="warning")

@@ -9,8 +9,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ilab_cli.backends.mix.rows import Chunk, check, chunks, is_plain, rows_of, with_system_prompt
+from ilab_cli.backends.jsonl import Chunk, chunks
+from ilab_cli.backends.mix.rows import check, is_plain, rows_of, with_system_prompt
 from ilab_cli.backends.train.conversations import read
+from ilab_cli.backends.train.formats import parse
 from tests.ilab_cli.backends.mix.recipes import row
 
 LINES = st.lists(st.sampled_from([row(1), row(22, "ä€😀"), b"", b"  \t", b"{}", row(3) + b"\r", b" " + row(4)]))
@@ -79,3 +81,18 @@ def test_one_system_message_at_the_beginning() -> None:
         assert value["messages"][0]["content"] == "new"
         assert value["messages"][2]["content"] == text
         assert value["id"] == 7
+
+
+def test_rows_of_other_shapes_are_mixed_and_get_a_system_message_as_well(tmp_path: Path) -> None:
+    rows: list[object] = [
+        {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}], "system": "old"},
+        {"instruction": "a", "output": "b"},
+    ]
+    file = tmp_path / "data.jsonl"
+    file.write_text("".join(json.dumps(value) + "\n" for value in rows))
+    assert check(Chunk(file, 0, file.stat().st_size)).bad == 0
+    roles = ["system", "user", "assistant"]
+    messages = [{"role": role, "content": text} for role, text in zip(roles, ["new", "a", "b"], strict=True)]
+    assert [parse(json.loads(with_system_prompt(json.dumps(value).encode(), "new"))).messages for value in rows] == [
+        messages
+    ] * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -52,14 +52,25 @@ def config(name: str, **more: Any) -> Any:
     return getattr(transformers, f"{name}Config")(**{**TINY, **more})
 
 
-def samples_of(*lengths: int) -> Samples:
+class Given:
     """Samples of random tokens, of which about two thirds are learned."""
-    draw = np.random.default_rng(0)
-    tokens = sum(lengths)
-    learned = draw.random(tokens) < 0.7
-    offsets = np.cumsum([0, *lengths], dtype=np.int64)
-    learned[offsets[:-1]] = False
-    return Samples(draw.integers(3, WORDS, tokens).astype(np.int32), learned, offsets, 0, "")
+
+    def __init__(self, *lengths: int) -> None:
+        draw = np.random.default_rng(0)
+        self.lengths = np.array(lengths)
+        self._samples = [(draw.integers(3, WORDS, n).astype(np.int32), draw.random(n) < 0.7) for n in lengths]
+        for _, learned in self._samples:
+            learned[0] = False
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, number: int) -> Any:
+        return self._samples[number]
+
+
+def samples_of(*lengths: int) -> Samples:
+    return cast(Samples, Given(*lengths))
 
 
 def summed(network: Any, samples: Samples, *, packed: bool) -> Any:

@@ -259,9 +259,11 @@ def test_kept_tokens_are_used_until_something_changes(settings: Settings, tmp_pa
     assert prepare(train).stat().st_mtime_ns == made
     assert len(load(path)) == 5
     write_jsonl(data, [conversation(number) for number in range(4)])
-    assert len(load(prepare(train))) == 4
+    path = prepare(train)
+    assert len(load(path)) == 4
     longest = int(load(path).lengths.max())
-    shorter = load(prepare(settings(data_path=str(data), max_seq_len=longest - 1)))
+    path = prepare(settings(data_path=str(data), max_seq_len=longest - 1))
+    shorter = load(path)
     assert (len(shorter), shorter.left_out) == (3, 1)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -20,6 +21,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Apply = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Like the built-in ``map``: ``apply(function, tasks)`` yields the results in the order of the tasks."""
+_AHEAD = 4
+"""Tasks of each process that are begun before their results are asked for: more results would pile up in memory."""
 
 
 @contextmanager
@@ -35,8 +38,14 @@ def processes(number: int) -> Iterator[Apply]:
     pool = ProcessPoolExecutor(number, context, initializer=_follow_parent)
 
     def apply(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        with _interrupts_held():  # processes are started here, and inherit what is held
-            return pool.map(function, tasks)
+        begun: deque[Future[Any]] = deque()
+        for task in tasks:
+            with _interrupts_held():  # processes are started here, and inherit what is held
+                begun.append(pool.submit(function, task))
+            if len(begun) > _AHEAD * number:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
 
     try:
         yield apply
