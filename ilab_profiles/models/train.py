@@ -230,6 +230,15 @@ class Train(Section):
         ge=1,
         affects_result=False,
     )
+    max_hours: float | None = setting(
+        None,
+        "Hours after which this start saves a checkpoint and ends; the same command goes on",
+        unit="hours",
+        expertise="advanced",
+        mistaken=["max_time", "time_limit", "deadline"],
+        gt=0,
+        affects_result=False,
+    )
     resume: bool = setting(
         True, "Resume from the last checkpoint of the same run", expertise="advanced", affects_result=False
     )

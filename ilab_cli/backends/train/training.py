@@ -18,6 +18,7 @@ from ilab_cli.backends.train.files import temporary_name
 from ilab_cli.backends.train.loss import Limits, collate, token_loss
 from ilab_cli.backends.train.model import merge
 from ilab_cli.backends.train.plan import BatchPlan
+from ilab_cli.backends.train.stop import Stop
 from ilab_profiles import Train
 
 __all__ = ["Training"]
@@ -36,6 +37,7 @@ class Training:
         tokenizer: what is saved beside the model.
         samples: the data.
         plan: what is trained on when.
+        stop: whether somebody asked for an end.
     """
 
     train: Train
@@ -46,6 +48,7 @@ class Training:
     tokenizer: Any
     samples: Samples
     plan: BatchPlan
+    stop: Stop
 
     def step(self, step: int) -> dict[str, Any]:
         """Do one optimizer step (numbered from 0) and return its row of metrics.
@@ -100,7 +103,15 @@ class Training:
                 part = token_loss(self.network, collate(self.samples, numbers, device, self._limits)) / learned
                 self.accelerator.backward(part * processes)  # gradients are averaged over processes: this adds them
             loss += part.detach()
-        return float(self.accelerator.reduce(loss))
+        return self._agree(loss)
+
+    def _agree(self, loss: Any) -> float:
+        """The sum of the losses of all processes; whether one of them was asked to stop travels along."""
+        import torch
+
+        total, asked = self.accelerator.reduce(torch.stack([loss, loss.new_tensor(float(self.stop.asked))])).tolist()
+        self.stop.agreed = asked > 0
+        return float(total)
 
     def save(self, steps: int) -> None:
         """Write a checkpoint after the first ``steps`` steps."""

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from ilab_cli.backends.base import is_full, read_settings
 from ilab_cli.backends.train import checkpoint, dataset, engine, report
@@ -20,15 +21,24 @@ from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
+from ilab_cli.backends.train.stop import Stop, note, read_note
 from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_cli.backends.train.training import Training
+from ilab_cli.output import UNFINISHED
 from ilab_profiles import InputError, Train
 
 __all__ = ["main", "train_model"]
 
 
-def train_model(train: Train) -> None:
+def train_model(train: Train, stop: Stop) -> bool:
     """Train as the settings say, on from the newest checkpoint in the run folder, to the final model.
+
+    Args:
+        train: the settings.
+        stop: whether somebody asks for a checkpoint and an end before that.
+
+    Returns:
+        whether it came to the final model.
 
     Raises:
         InputError: if settings, model or data cannot be used.
@@ -47,7 +57,7 @@ def train_model(train: Train) -> None:
         samples = dataset.load(dataset.prepare(train))
     plan = BatchPlan(train, samples.lengths)
     if checkpoint.finished(run, plan.steps, samples.fingerprint):
-        return
+        return True
     resumed, done = checkpoint.to_resume(train, samples.fingerprint)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -61,20 +71,28 @@ def train_model(train: Train) -> None:
     network, optimizer = accelerator.prepare(model, optimizer)
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
-    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan)
+    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, stop)
 
-    saved = done.samples
+    saved, stopped = done.samples, False
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
             row = training.step(step)
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)
-            if step + 1 == plan.steps or 0 < train.save_samples <= row["samples"] - saved:
+            last = step + 1 == plan.steps
+            stopped = stop.agreed and not last
+            if last or stopped or 0 < train.save_samples <= row["samples"] - saved:
                 training.save(step + 1)
                 saved = row["samples"]
-    training.export()
+            if stopped:
+                break
+    if not stopped:
+        training.export()
+    elif accelerator.is_local_main_process:
+        note(run, f"step {row['step']} of {plan.steps}")
     accelerator.end_training()
+    return not stopped
 
 
 def main() -> None:
@@ -87,9 +105,13 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
         del os.environ[name]  # the settings alone say how to train
     sys.stdout = sys.stderr  # what libraries print is no result
-    threading.Thread(target=_end_with_parents, daemon=True).start()
+    launched = LAUNCHED in os.environ
+    stop = Stop(None if launched else train.max_hours)
+    stop.listen(Path(train.output_dir) / FAILURE)
+    threading.Thread(target=_end_with_parents, args=(stop,), daemon=True).start()
     try:
-        train_model(train)
+        if not train_model(train, stop) and not launched:
+            _tell_stop(train)
     except InputError as error:
         _fail(train, str(error))
     except Exception as error:
@@ -121,10 +143,18 @@ def _fail(train: Train, reason: str) -> None:
     os._exit(1)  # an orderly end would wait for processes that wait for this one
 
 
-def _end_with_parents() -> None:
+def _tell_stop(train: Train) -> NoReturn:
+    """End a run that was started by hand and stopped; otherwise the launcher tells of that."""
+    if text := read_note(Path(train.output_dir)):
+        print(f"stopped at {text}; the same command goes on", file=sys.stderr)
+    sys.exit(UNFINISHED)
+
+
+def _end_with_parents(stop: Stop) -> None:
     """End this process when the launcher or torchrun is gone: an orphan would go on writing to the run folder."""
     if LAUNCHED in os.environ:
-        os.read(0, 1)  # the launcher holds the other end and writes nothing: this waits until it is gone
+        while os.read(0, 1):  # what the launcher writes asks for a stop; when it is gone, this reads nothing
+            stop.ask()
     else:
         parent = os.getppid()
         while os.getppid() == parent:
