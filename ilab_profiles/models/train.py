@@ -223,7 +223,7 @@ class Train(Section):
     )
     keep_checkpoints: int | None = setting(
         None,
-        "Checkpoints to keep, the newest ones; unset: all",
+        "Checkpoints to keep, the newest ones, and the one with the lowest validation loss; unset: all",
         unit="checkpoints",
         expertise="advanced",
         mistaken=["save_total_limit"],

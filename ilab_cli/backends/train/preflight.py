@@ -21,6 +21,7 @@ from ilab_profiles.rules.not_yet import not_yet
 
 if TYPE_CHECKING:
     from ilab_cli.backends.train.dataset import Samples
+    from ilab_cli.backends.train.plan import BatchPlan
 
 __all__ = ["check_settings", "preflight"]
 
@@ -35,14 +36,15 @@ def preflight(train: Train) -> list[Finding]:
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
     model = list(_model(train))
-    look = _lines if missing or model else _samples
+    plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
         replace(finding, path=train.path_in_run(number, finding.path))
         for number, run in enumerate(runs)
-        for finding in look(run)
+        for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
-    return list(dict.fromkeys([*missing, *settings, *model, *data]))
+    space = _space(train, plans) if len(plans) == len(runs) else ()
+    return list(dict.fromkeys([*missing, *settings, *model, *data, *space]))
 
 
 def check_settings(train: Train) -> None:
@@ -143,8 +145,8 @@ def _lines(train: Train) -> Iterable[Finding]:
         return error.findings
 
 
-def _samples(train: Train) -> Iterator[Finding]:
-    """What is wrong with the data for this model, and with the plan that follows from them."""
+def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
+    """What is wrong with the data for this model, and with the plan that follows from them, which joins the others."""
     from ilab_cli.backends.train import dataset
     from ilab_cli.backends.train.plan import BatchPlan
 
@@ -180,6 +182,7 @@ def _samples(train: Train) -> Iterator[Finding]:
             why="tokenizer and weights are not of one model",
         )
     plan = BatchPlan(train, samples.lengths)
+    plans.append(plan)
     if train.warmup_steps >= plan.steps:
         yield Finding(
             "warmup-too-long",
@@ -188,6 +191,13 @@ def _samples(train: Train) -> Iterator[Finding]:
             hint=f"set it to {plan.steps // 10}",
             severity="warning",
         )
+
+
+def _space(train: Train, plans: list[BatchPlan]) -> Iterable[Finding]:
+    """Whether the disk has room for the run."""
+    from ilab_cli.backends.train import disk
+
+    return disk.findings(train, plans)
 
 
 def _tied(train: Train, config: Any) -> Iterator[Finding]:
@@ -224,7 +234,7 @@ def _config(train: Train) -> Any:
     source = model_source(train)
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what checks a configuration raises errors of many kinds
         reason = str(error).strip().partition("\n")[0]
         where = "train.model_path" if train.model_path else "train.model_repo"
         raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error
