@@ -138,6 +138,15 @@ class Train(Section):
         path=True,
         min_length=1,
     )
+    valid_path: str | None = setting(
+        None,
+        "Data for the validation loss, as data_path; unset: the test_*.jsonl that were generated beside data_path",
+        mistaken=["validation_path", "eval_path", "valid_data", "validation_data", "eval_dataset"],
+        expertise="advanced",
+        path=True,
+        min_length=1,
+        affects_result=False,
+    )
     output_dir: str = setting(
         "runs/train",
         "Folder of the run: metrics, checkpoints and the trained model",
@@ -217,6 +226,15 @@ class Train(Section):
         "Samples between checkpoints; 0 saves only at the end",
         unit="samples",
         mistaken=["save_steps", "save_every"],
+        expertise="advanced",
+        ge=0,
+        affects_result=False,
+    )
+    validate_samples: int | None = setting(
+        None,
+        "Samples between validations, besides one at each checkpoint; 0 switches validation off",
+        unit="samples",
+        mistaken=["eval_steps", "eval_samples", "validate_steps"],
         expertise="advanced",
         ge=0,
         affects_result=False,

@@ -159,7 +159,7 @@ def forget_optimizers(target: Path) -> None:
 def forget_older(target: Path, keep: int | None) -> None:
     """Remove all checkpoints but the newest ones, of which ``target`` is the last, and the best one."""
     found = sorted(target.parent.glob("samples_*"), key=lambda folder: int(folder.name.removeprefix("samples_")))
-    best = found and _best(found)
+    best = _best(found)
     for folder in found[:-keep] if keep else ():
         if folder != best:
             shutil.rmtree(folder)

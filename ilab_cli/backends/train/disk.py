@@ -17,6 +17,7 @@ from ilab_cli.backends.base import existing_part
 from ilab_cli.backends.train.checkpoint import finished
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.tokens import model_source
+from ilab_cli.backends.train.validation import settings_of
 from ilab_profiles import Finding, Position, Train
 from ilab_profiles.diagnostics import counted
 
@@ -95,7 +96,7 @@ class Room:
         plan: the steps.
         parameters: the model's.
         tokenizer: bytes of its tokenizer, which every checkpoint holds.
-        keep: checkpoints that stay; ``None`` for all.
+        keep: ``keep_checkpoints``.
     """
 
     plan: BatchPlan
@@ -127,16 +128,14 @@ class Room:
     @cached_property
     def saves(self) -> int:
         """How many checkpoints the run writes, if nothing stops it."""
-        every, saved, count = self.plan.train.save_samples, 0, 0
-        for step in range(1, self.plan.steps):
-            if 0 < every <= (samples := self.plan.samples_seen(step)) - saved:
-                count, saved = count + 1, samples
-        return count + 1
+        every = self.plan.train.save_samples
+        return 1 + sum(self.plan.due(step, every) for step in range(self.plan.steps - 1))
 
-    @property
+    @cached_property
     def kept(self) -> int:
-        """How many of them stay."""
-        return min(self.saves, self.keep or self.saves)
+        """How many of them stay: with a validation the best one, too."""
+        best = bool(settings_of(self.plan.train))
+        return min(self.saves, self.keep + best if self.keep else self.saves)
 
     @property
     def at_end(self) -> int:

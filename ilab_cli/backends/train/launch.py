@@ -19,6 +19,7 @@ from typing import Any
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores
 from ilab_cli.backends.outcome import Outcome
+from ilab_cli.backends.train.checkpoint import BEST
 from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
@@ -102,8 +103,21 @@ def outcome(train: Train) -> Outcome:
         }
         steps = counted(f"{len(rows):,}", "steps")
         lines = (f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f} in {steps}, {speed:,.0f} tokens/s",)
+    last = Path(train.runs()[-1].output_dir)
+    if held := [row for row in _rows(last / "metrics.jsonl") if row.get("valid_loss") is not None]:
+        lowest = min(held, key=lambda row: row["valid_loss"])
+        figures |= {
+            "last_valid_loss": held[-1]["valid_loss"],
+            "best_valid_loss": lowest["valid_loss"],
+            "best_step": lowest["step"],
+        }
+        best = f", the lowest {lowest['valid_loss']:.4f} at step {lowest['step']:,}" if lowest != held[-1] else ""
+        lines += (f"validation loss {held[0]['valid_loss']:.4f} -> {held[-1]['valid_loss']:.4f}{best}",)
     command = ("ilab", "model", "evaluate", "--benchmarks", "mmlu", "--model", train.trained_model)
-    return Outcome({"model": train.trained_model}, figures, lines, command)
+    made = {"model": train.trained_model}
+    if (best_checkpoint := last / "checkpoints" / BEST).exists():
+        made["best checkpoint"] = str(best_checkpoint)
+    return Outcome(made, figures, lines, command)
 
 
 def _rows(metrics: Path) -> list[dict[str, Any]]:

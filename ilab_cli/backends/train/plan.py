@@ -66,6 +66,13 @@ class BatchPlan:
         """The samples of a step as ``[rank][microbatch][sample]``, see :func:`microbatches`."""
         return microbatches(self.batch(step), self.lengths, self.train.world_size, self.train.max_batch_len)
 
+    def due(self, step: int, every: int) -> bool:
+        """Whether what is done every so many samples is due after a step (from 0), in which a multiple was reached.
+
+        It does not depend on when it was done before, so that a run that was stopped does it where it would have.
+        """
+        return every > 0 and self.samples_seen(step + 1) // every > self.samples_seen(step) // every
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
 

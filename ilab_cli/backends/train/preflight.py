@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import cores, device_findings, memory_findings
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import conversations
+from ilab_cli.backends.train import conversations, validation
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.engine import on_cpu
 from ilab_cli.backends.train.zero import configuration
@@ -159,12 +159,28 @@ def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
         yield from (*error.findings, *_lines(train))
         return
     yield from _tied(train, config)
+    yield from validation.findings(train, lambda samples: _beyond(samples, config))
     try:
         samples = dataset.examine(train)
     except InputError as error:
         yield from error.findings
         return
     yield from _left_out(samples, train)
+    yield from _beyond(samples, config)
+    plan = BatchPlan(train, samples.lengths)
+    plans.append(plan)
+    if train.warmup_steps >= plan.steps:
+        yield Finding(
+            "warmup-too-long",
+            f"the run has {plan.steps} steps: it ends before the learning rate is reached",
+            "train.warmup_steps",
+            hint=f"set it to {plan.steps // 10}",
+            severity="warning",
+        )
+
+
+def _beyond(samples: Samples, config: Any) -> Iterator[Finding]:
+    """What in the samples is beyond the model."""
     longest, highest = int(samples.lengths.max()), int(samples.input_ids.max())
     limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
     if limit and longest > limit:
@@ -180,16 +196,6 @@ def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
             f"the data hold token {highest}, the model knows {words} tokens",
             "train.model_path",
             why="tokenizer and weights are not of one model",
-        )
-    plan = BatchPlan(train, samples.lengths)
-    plans.append(plan)
-    if train.warmup_steps >= plan.steps:
-        yield Finding(
-            "warmup-too-long",
-            f"the run has {plan.steps} steps: it ends before the learning rate is reached",
-            "train.warmup_steps",
-            hint=f"set it to {plan.steps // 10}",
-            severity="warning",
         )
 
 

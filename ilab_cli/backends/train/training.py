@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ilab_cli.backends.train.loss import Limits, collate, token_loss
 from ilab_cli.backends.train.model import merge
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.stop import Stop
+from ilab_cli.backends.train.validation import Validation
 from ilab_profiles import Train
 
 __all__ = ["Training"]
@@ -37,6 +39,7 @@ class Training:
         tokenizer: what is saved beside the model.
         samples: the data.
         plan: what is trained on when.
+        validation: what is validated when.
         stop: whether somebody asked for an end.
     """
 
@@ -48,6 +51,7 @@ class Training:
     tokenizer: Any
     samples: Samples
     plan: BatchPlan
+    validation: Validation
     stop: Stop
 
     def step(self, step: int) -> dict[str, Any]:
@@ -82,9 +86,14 @@ class Training:
             "memory": engine.memory(),
         }
 
-    @cached_property
-    def _limits(self) -> Limits:
-        return Limits(self.train.max_batch_len, int(self.samples.lengths.max()))
+    def validate(self) -> float | None:
+        """The validation loss; ``None`` if it is not a finite number."""
+        return self.validation.loss(self.accelerator, self.network, self._token_loss)
+
+    def _token_loss(self, samples: Samples, numbers: Sequence[int]) -> Any:
+        """The sum of the losses of the learned tokens of some samples, a scalar in fp32 on the device."""
+        limits = _limits(samples, self.train.max_batch_len)
+        return token_loss(self.network, collate(samples, numbers, self.accelerator.device, limits))
 
     def _backward(self, step: int) -> float:
         """Gather the gradients of a global batch.
@@ -100,7 +109,7 @@ class Training:
         loss = torch.zeros((), device=device)
         for count, numbers in enumerate(share, start=1):
             with engine.microbatch(self.accelerator, self.network, last=count == len(share)):
-                part = token_loss(self.network, collate(self.samples, numbers, device, self._limits)) / learned
+                part = self._token_loss(self.samples, numbers) / learned
                 self.accelerator.backward(part * processes)  # gradients are averaged over processes: this adds them
             loss += part.detach()
         return self._agree(loss)
@@ -113,9 +122,9 @@ class Training:
         self.stop.agreed = asked > 0
         return float(total)
 
-    def save(self, steps: int) -> None:
-        """Write a checkpoint after the first ``steps`` steps."""
-        progress = self._progress(steps)
+    def save(self, steps: int, valid_loss: float | None) -> None:
+        """Write a checkpoint after the first ``steps`` steps, with the validation loss if there is one."""
+        progress = replace(self._progress(steps), valid_loss=valid_loss)
         target = checkpoint.folder_of(Path(self.train.output_dir), progress.samples)
         main = self.accelerator.is_main_process
         if main:
@@ -151,3 +160,8 @@ class Training:
 
     def _progress(self, steps: int) -> checkpoint.Progress:
         return checkpoint.Progress(steps, self.plan.samples_seen(steps), self.samples.fingerprint)
+
+
+@lru_cache(maxsize=16)
+def _limits(samples: Samples, tokens: int) -> Limits:
+    return Limits(tokens, int(samples.lengths.max()))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ilab_cli.backends.base import is_full, read_settings
-from ilab_cli.backends.train import checkpoint, dataset, engine, report
+from ilab_cli.backends.train import checkpoint, dataset, engine, report, validation
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
@@ -55,6 +55,7 @@ def train_model(train: Train, stop: Stop) -> bool:
 
     with accelerator.main_process_first():
         samples = dataset.load(dataset.prepare(train))
+        held_out = validation.load(train)
     plan = BatchPlan(train, samples.lengths)
     if checkpoint.finished(run, plan.steps, samples.fingerprint):
         return True
@@ -71,20 +72,23 @@ def train_model(train: Train, stop: Stop) -> bool:
     network, optimizer = accelerator.prepare(model, optimizer)
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
-    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, stop)
+    held = validation.Validation(train, plan, held_out)
+    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, held, stop)
 
-    saved, stopped = done.samples, False
+    stopped = False
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
             row = training.step(step)
+            last = step + 1 == plan.steps
+            stopped = stop.agreed and not last
+            saved = last or plan.due(step, train.save_samples)
+            if held.due(step, saved=saved):  # not before a stop, for which there may be little time
+                row["valid_loss"] = training.validate()
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)
-            last = step + 1 == plan.steps
-            stopped = stop.agreed and not last
-            if last or stopped or 0 < train.save_samples <= row["samples"] - saved:
-                training.save(step + 1)
-                saved = row["samples"]
+            if saved or stopped:
+                training.save(step + 1, row.get("valid_loss"))
             if stopped:
                 break
     if not stopped:
