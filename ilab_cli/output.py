@@ -21,8 +21,9 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "NOT_READ",
-    "TERMINATED",
     "OK",
+    "TERMINATED",
+    "UNFINISHED",
     "cell",
     "columns",
     "configure",
@@ -44,6 +45,8 @@ FAILED = 1
 BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
+UNFINISHED = 75
+"""A training saved a checkpoint and ended early, at SIGUSR1 or its deadline: EX_TEMPFAIL of sysexits.h, try again."""
 NOT_READ = 141
 """Who read our output went away, as ``head`` does: the code of a program that SIGPIPE ends."""
 

@@ -123,27 +123,28 @@ def start(command: list[str], variables: Mapping[str, str], **streams: Any) -> s
     return subprocess.Popen(command, env={**os.environ, **variables}, start_new_session=True, **streams)
 
 
-def wait(process: subprocess.Popen[bytes], patience: float) -> int:
+def wait(process: subprocess.Popen[bytes], patience: float, by: int = signal.SIGTERM) -> int:
     """Wait for a process and return its exit code; Ctrl-C stops it and goes on as ``KeyboardInterrupt``."""
     try:
         return process.wait()
     except KeyboardInterrupt:
-        stop(process, patience)
+        stop(process, patience, by)
         raise
 
 
-def stop(process: subprocess.Popen[bytes], patience: float | None = None) -> None:
+def stop(process: subprocess.Popen[bytes], patience: float | None = None, by: int = signal.SIGTERM) -> None:
     """End a process: ask it once, and again on Ctrl-C or after ``patience`` seconds, then by force if it takes that.
 
     Args:
         process: the process.
         patience: seconds that it has; without a limit it is never ended by force.
+        by: the signal that asks.
     """
-    process.terminate()
+    process.send_signal(by)
     with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
         process.wait(patience)
         return
-    process.terminate() if patience is None else process.kill()
+    process.send_signal(by) if patience is None else process.kill()
     process.wait()
 
 

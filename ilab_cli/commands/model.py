@@ -34,7 +34,11 @@ def train(
     dry_run: DryRun = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a model on conversations."""
+    """Train a model on conversations.
+
+    Ctrl-C stops at once. SIGTERM, SIGUSR1 and the end of --max-hours save a checkpoint first and end with exit code 143
+    after SIGTERM, else 75. After any of them the same command goes on.
+    """
     import ilab_cli.backends.train.launch as launch
     from ilab_cli.runs.perform import How, perform
 

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 from ilab_cli.command_line import dashed
 from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
-from ilab_cli.output import FAILED, INTERRUPTED, OK, TERMINATED
+from ilab_cli.output import FAILED, INTERRUPTED, OK, TERMINATED, UNFINISHED
 from ilab_cli.runs import lock
 from ilab_profiles import Effective, Finding, InputError, Position
 from ilab_profiles.diagnostics import Severity
@@ -37,7 +37,7 @@ from ilab_profiles.yaml.write import dump, scalar, to_data
 __all__ = ["Changes", "Keeper", "Run"]
 
 MANIFEST = "run.yaml"
-_STATUS = {OK: "complete", INTERRUPTED: "interrupted", TERMINATED: "interrupted"}
+_STATUS = {OK: "complete"} | dict.fromkeys((INTERRUPTED, TERMINATED, UNFINISHED), "interrupted")
 _OVERWRITE = "replace it with --overwrite, or choose another folder"
 _INPUTS = {
     "train": ("data_path", "chat_template"),

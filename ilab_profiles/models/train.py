@@ -138,6 +138,15 @@ class Train(Section):
         path=True,
         min_length=1,
     )
+    valid_path: str | None = setting(
+        None,
+        "Data for the validation loss, as data_path; unset: the test_*.jsonl that were generated beside data_path",
+        mistaken=["validation_path", "eval_path", "valid_data", "validation_data", "eval_dataset"],
+        expertise="advanced",
+        path=True,
+        min_length=1,
+        affects_result=False,
+    )
     output_dir: str = setting(
         "runs/train",
         "Folder of the run: metrics, checkpoints and the trained model",
@@ -227,13 +236,31 @@ class Train(Section):
         ge=0,
         affects_result=False,
     )
+    validate_samples: int | None = setting(
+        None,
+        "Samples between validations, besides one at each checkpoint; 0 switches validation off",
+        unit="samples",
+        mistaken=["eval_steps", "eval_samples", "validate_steps"],
+        expertise="advanced",
+        ge=0,
+        affects_result=False,
+    )
     keep_checkpoints: int | None = setting(
         None,
-        "Checkpoints to keep, the newest ones; unset: all",
+        "Checkpoints to keep, the newest ones, and the one with the lowest validation loss; unset: all",
         unit="checkpoints",
         expertise="advanced",
         mistaken=["save_total_limit"],
         ge=1,
+        affects_result=False,
+    )
+    max_hours: float | None = setting(
+        None,
+        "Hours after which this start saves a checkpoint and ends; the same command goes on",
+        unit="hours",
+        expertise="advanced",
+        mistaken=["max_time", "time_limit", "deadline"],
+        gt=0,
         affects_result=False,
     )
     resume: bool = setting(

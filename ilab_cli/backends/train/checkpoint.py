@@ -1,7 +1,8 @@
 """Checkpoints of a run and its final model: where they lie, which is the newest, how they get there whole.
 
 ``checkpoints/samples_0000064`` holds a model (or adapters) and tokenizer that ``transformers`` loads, ``training.json``
-(how far the run was) and, in the newest only, the optimizer's state. ``model`` is the final model.
+(how far the run was) and, in the newest only, the optimizer's state. ``best`` leads to the one with the lowest
+validation loss. ``model`` is the final model.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from ilab_cli.backends.train.files import remove_leftovers, replace_folder, temp
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = [
+    "BEST",
     "OPTIMIZER",
     "Progress",
     "begin",
@@ -32,6 +36,8 @@ __all__ = [
     "to_resume",
 ]
 
+BEST = "best"
+"""Name of the symbolic link, beside the checkpoints, to the one with the lowest validation loss."""
 OPTIMIZER = "optimizer"
 """Name of the folder, inside a checkpoint, of the optimizer's state."""
 _PROGRESS = "training.json"
@@ -45,11 +51,13 @@ class Progress:
         step: optimizer steps done.
         samples: samples trained on, repetitions counted.
         data: fingerprint of the tokenised data.
+        valid_loss: the validation loss, where there is a validation.
     """
 
     step: int
     samples: int
     data: str
+    valid_loss: float | None = None
 
 
 def _read_progress(folder: Path) -> Progress:
@@ -108,13 +116,13 @@ def to_resume(train: Train, data: str) -> tuple[Path | None, Progress]:
     return found
 
 
-def finished(run: Path, step: int, data: str) -> bool:
-    """Whether the final model is there and is the outcome of ``step`` steps on these data."""
+def finished(run: Path, step: int, data: str | None = None) -> bool:
+    """Whether the final model is there and is the outcome of ``step`` steps on these data, or on any."""
     try:
         progress = _read_progress(run / "model")
     except InputError:  # not there, or not whole: it is made again
         return False
-    return (progress.step, progress.data) == (step, data)
+    return progress.step == step and data in (None, progress.data)
 
 
 def folder_of(run: Path, samples: int) -> Path:
@@ -149,10 +157,31 @@ def forget_optimizers(target: Path) -> None:
 
 
 def forget_older(target: Path, keep: int | None) -> None:
-    """Remove all checkpoints but the newest ones, of which ``target`` is the last."""
+    """Remove all checkpoints but the newest ones, of which ``target`` is the last, and the best one."""
     found = sorted(target.parent.glob("samples_*"), key=lambda folder: int(folder.name.removeprefix("samples_")))
+    best = _best(found)
     for folder in found[:-keep] if keep else ():
-        shutil.rmtree(folder)
+        if folder != best:
+            shutil.rmtree(folder)
+    _lead_to(best, target.parent / BEST)
+
+
+def _best(folders: Sequence[Path]) -> Path | None:
+    """The checkpoint with the lowest validation loss, the newest of several; ``None`` if there was no validation."""
+    losses = [(_read_progress(folder).valid_loss, folder) for folder in folders]
+    found = [(loss, folder) for loss, folder in reversed(losses) if loss is not None]
+    return min(found, key=lambda item: item[0])[1] if found else None
+
+
+def _lead_to(best: Path | None, link: Path) -> None:
+    """Let a symbolic link lead to the best checkpoint, where the system has such."""
+    if best is None:
+        return
+    temporary = temporary_name(link)
+    with suppress(OSError, NotImplementedError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(best.name)
+        temporary.replace(link)
 
 
 def link_model(checkpoint: Path, folder: Path) -> None:

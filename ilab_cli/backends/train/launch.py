@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores, on_cpu
 from ilab_cli.backends.outcome import Outcome
+from ilab_cli.backends.train.checkpoint import BEST
+from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
 
@@ -96,8 +101,21 @@ def outcome(train: Train) -> Outcome:
         }
         steps = counted(f"{len(rows):,}", "steps")
         lines = (f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f} in {steps}, {speed:,.0f} tokens/s",)
+    last = Path(train.runs()[-1].output_dir)
+    if held := [row for row in _rows(last / "metrics.jsonl") if row.get("valid_loss") is not None]:
+        lowest = min(held, key=lambda row: row["valid_loss"])
+        figures |= {
+            "last_valid_loss": held[-1]["valid_loss"],
+            "best_valid_loss": lowest["valid_loss"],
+            "best_step": lowest["step"],
+        }
+        best = f", the lowest {lowest['valid_loss']:.4f} at step {lowest['step']:,}" if lowest != held[-1] else ""
+        lines += (f"validation loss {held[0]['valid_loss']:.4f} -> {held[-1]['valid_loss']:.4f}{best}",)
     command = ("ilab", "model", "evaluate", "--benchmarks", "mmlu", "--model", train.trained_model)
-    return Outcome({"model": train.trained_model}, figures, lines, command)
+    made = {"model": train.trained_model}
+    if (best_checkpoint := last / "checkpoints" / BEST).exists():
+        made["best checkpoint"] = str(best_checkpoint)
+    return Outcome(made, figures, lines, command)
 
 
 def _rows(metrics: Path) -> list[dict[str, Any]]:
@@ -157,18 +175,19 @@ def run(train: Train) -> int:
     """Do a training, phase after phase; one that was interrupted goes on where it was.
 
     Returns:
-        0 if it is done, 1 if it failed (one line on stderr says why), 130 or 143 if it was interrupted.
+        0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted, 143 or 75 if it was
+        stopped, see :mod:`~ilab_cli.backends.train.stop`.
 
     Raises:
         InputError: if the data or the model cannot be used; then nothing was started.
     """
     from ilab_cli.backends.train.dataset import prepare
 
-    with stoppable():
+    with stoppable(), StopOfAll(train.max_hours) as stop:
         try:
             for phase in train.runs():
                 prepare(phase)
-                if code := _launch(phase):
+                if code := _launch(phase, stop):
                     return code
             _link_last_model(train)
         except KeyboardInterrupt:
@@ -187,15 +206,21 @@ def _link_last_model(train: Train) -> None:
             link.symlink_to(os.path.relpath(last, train.output_dir))
 
 
-def _launch(train: Train) -> int:
+def _launch(train: Train, stop: StopOfAll) -> int:
     """Run the workers of one phase to their end; their messages go to our stderr, their noise to a log."""
+    began = time.monotonic()
     folder = Path(train.output_dir)
     (folder / FAILURE).unlink(missing_ok=True)
+    read_note(folder)
     variables = environment(train) | {LAUNCHED: "1"}
-    with (folder / _LOG).open("ab") as log:
+    with (folder / _LOG).open("ab") as log, deaf():
         process = start(command(train), variables, stdin=subprocess.PIPE, stdout=2, stderr=log)
-    with process:  # at its end the pipe to the workers is closed, and with it workers that torchrun left
-        code = wait(process, _PATIENCE)
+    with process, stop.passed_on(process):  # then the pipe to the workers is closed, and ends those torchrun left
+        code = wait(process, _PATIENCE, signal.SIGHUP)
+    if code == 0 and (stopped := read_note(folder)):
+        after = timedelta(seconds=round(time.monotonic() - began))
+        print(f"stopped at {stopped} after {after}; the same command goes on", file=sys.stderr)
+        return stop.code
     if code == 0:
         return 0
     try:

@@ -110,6 +110,13 @@ class BatchPlan:
         shares = microbatches(self._tokens[rows], train.world_size, train.max_batch_len, self.hidden)
         return [[self._samples(rows[part]) for part in share] for share in shares]
 
+    def due(self, step: int, every: int) -> bool:
+        """Whether what is done every so many samples is due after a step (from 0), in which a multiple was reached.
+
+        It does not depend on when it was done before, so that a run that was stopped does it where it would have.
+        """
+        return every > 0 and self.samples_seen(step + 1) // every > self.samples_seen(step) // every
+
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step (from 0).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import conversations
+from ilab_cli.backends.train import conversations, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.zero import configuration as zero_configuration
@@ -21,6 +21,7 @@ from ilab_profiles.rules.not_yet import not_yet
 
 if TYPE_CHECKING:
     from ilab_cli.backends.train.dataset import Samples
+    from ilab_cli.backends.train.plan import BatchPlan
 
 __all__ = ["check_settings", "preflight"]
 
@@ -35,14 +36,15 @@ def preflight(train: Train) -> list[Finding]:
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
     model = list(_model(train))
-    look = _lines if missing or model else _samples
+    plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
         replace(finding, path=train.path_in_run(number, finding.path))
         for number, run in enumerate(runs)
-        for finding in look(run)
+        for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
-    return list(dict.fromkeys([*missing, *settings, *model, *data]))
+    space = _space(train, plans) if len(plans) == len(runs) else ()
+    return list(dict.fromkeys([*missing, *settings, *model, *data, *space]))
 
 
 def check_settings(train: Train) -> None:
@@ -145,8 +147,8 @@ def _lines(train: Train) -> Iterable[Finding]:
         return error.findings
 
 
-def _samples(train: Train) -> Iterator[Finding]:
-    """What is wrong with the data for this model, and with the plan that follows from them."""
+def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
+    """What is wrong with the data for this model, and with the plan that follows from them, which joins the others."""
     from ilab_cli.backends.train import dataset
     from ilab_cli.backends.train.plan import BatchPlan
 
@@ -160,12 +162,28 @@ def _samples(train: Train) -> Iterator[Finding]:
         return
     yield from _tied(train, config)
     yield from _unpackable(train, config)
+    yield from validation.findings(train, lambda samples: _beyond(samples, config))
     try:
         samples = dataset.examine(train)
     except InputError as error:
         yield from error.findings
         return
     yield from _left_out(samples, train)
+    yield from _beyond(samples, config)
+    plan = BatchPlan(fitted(train, config), samples.lengths, config.hidden_size)
+    plans.append(plan)
+    if train.warmup_steps >= plan.steps:
+        yield Finding(
+            "warmup-too-long",
+            f"the run has {plan.steps} steps: it ends before the learning rate is reached",
+            "train.warmup_steps",
+            hint=f"set it to {plan.steps // 10}",
+            severity="warning",
+        )
+
+
+def _beyond(samples: Samples, config: Any) -> Iterator[Finding]:
+    """What in the samples is beyond the model."""
     longest, highest = int(samples.lengths.max()), samples.highest
     limit, words = getattr(config, "max_position_embeddings", None), getattr(config, "vocab_size", None)
     if limit and longest > limit:
@@ -183,15 +201,13 @@ def _samples(train: Train) -> Iterator[Finding]:
             why="tokenizer and weights are not of one model, or tokens were added to the tokenizer alone",
             hint="take the tokenizer that came with the weights, or resize the model's embeddings and save it first",
         )
-    plan = BatchPlan(fitted(train, config), samples.lengths)
-    if train.warmup_steps >= plan.steps:
-        yield Finding(
-            "warmup-too-long",
-            f"the run has {plan.steps} steps: it ends before the learning rate is reached",
-            "train.warmup_steps",
-            hint=f"set it to {plan.steps // 10}",
-            severity="warning",
-        )
+
+
+def _space(train: Train, plans: list[BatchPlan]) -> Iterable[Finding]:
+    """Whether the disk has room for the run."""
+    from ilab_cli.backends.train import disk
+
+    return disk.findings(train, plans)
 
 
 def _tied(train: Train, config: Any) -> Iterator[Finding]:

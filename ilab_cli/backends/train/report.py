@@ -82,6 +82,7 @@ class Progress:
 
         self._shown = shown
         self._last = 0.0
+        self._held: dict[str, str] = {}
         bar = shown and lively(_stream())
         self._bar = tqdm(total=total, initial=done, unit="step", file=_stream(), disable=not bar, dynamic_ncols=True)
 
@@ -96,13 +97,17 @@ class Progress:
     def show(self, row: dict[str, Any]) -> None:
         """Show a row of metrics, if it is time for that."""
         if not self._bar.disable:
-            self._bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+            self._held |= {"valid": f"{row['valid_loss']:.4f}"} if row.get("valid_loss") is not None else {}
+            self._bar.set_postfix(loss=f"{row['loss']:.4f}", **self._held, refresh=False)
             self._bar.update()
         elif self._shown and (
-            row["step"] == self._bar.total or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES
+            row["step"] == self._bar.total
+            or row.get("valid_loss") is not None
+            or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES
         ):
             self._last = time.monotonic()
+            valid = f"  validation loss {row['valid_loss']:.4f}" if row.get("valid_loss") is not None else ""
             _say(
-                f"step {row['step']}/{self._bar.total}  epoch {row['epoch']}  loss {row['loss']:.4f}  "
+                f"step {row['step']}/{self._bar.total}  epoch {row['epoch']}  loss {row['loss']:.4f}{valid}  "
                 f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s"
             )

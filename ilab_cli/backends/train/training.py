@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ilab_cli.backends.train.files import temporary_name
 from ilab_cli.backends.train.loss import Limits, collate
 from ilab_cli.backends.train.model import merge
 from ilab_cli.backends.train.plan import BatchPlan
+from ilab_cli.backends.train.stop import Stop
+from ilab_cli.backends.train.validation import Validation
 from ilab_profiles import Train
 
 __all__ = ["Training"]
@@ -36,6 +39,8 @@ class Training:
         tokenizer: what is saved beside the model.
         samples: the data.
         plan: what is trained on when.
+        validation: what is validated when.
+        stop: whether somebody asked for an end.
     """
 
     train: Train
@@ -46,6 +51,8 @@ class Training:
     tokenizer: Any
     samples: Samples
     plan: BatchPlan
+    validation: Validation
+    stop: Stop
 
     def step(self, step: int) -> dict[str, Any]:
         """Do one optimizer step (numbered from 0) and return its row of metrics.
@@ -80,10 +87,14 @@ class Training:
             "memory": engine.memory(),
         }
 
-    @cached_property
-    def _limits(self) -> Limits:
-        train = self.plan.train
-        return Limits(train.max_batch_len, int(self.samples.lengths.max()), packed=train.packing != "none")
+    def validate(self) -> float | None:
+        """The validation loss; ``None`` if it is not a finite number."""
+        return self.validation.loss(self.accelerator, self.network, self._token_loss)
+
+    def _token_loss(self, samples: Samples, numbers: Sequence[int]) -> Any:
+        """The sum of the losses of the learned tokens of some samples, a scalar in fp32 on the device."""
+        batch = collate(samples, numbers, self.accelerator.device, _limits(samples, self.plan.train))
+        return self.network(batch.inputs, batch.positions, batch.targets)
 
     def _backward(self, step: int) -> float:
         """Gather the gradients of a global batch.
@@ -99,15 +110,22 @@ class Training:
         loss = torch.zeros((), device=device)
         for count, numbers in enumerate(share, start=1):
             with engine.microbatch(self.accelerator, self.network, last=count == len(share)):
-                batch = collate(self.samples, numbers, device, self._limits)
-                part = self.network(batch.inputs, batch.positions, batch.targets) / learned
+                part = self._token_loss(self.samples, numbers) / learned
                 engine.backward(self.accelerator, self.network, part * processes)  # they are averaged: this adds them
             loss += part.detach()
-        return float(self.accelerator.reduce(loss))
+        return self._agree(loss)
 
-    def save(self, steps: int) -> None:
-        """Write a checkpoint after the first ``steps`` steps."""
-        progress = self._progress(steps)
+    def _agree(self, loss: Any) -> float:
+        """The sum of the losses of all processes; whether one of them was asked to stop travels along."""
+        import torch
+
+        total, asked = self.accelerator.reduce(torch.stack([loss, loss.new_tensor(float(self.stop.asked))])).tolist()
+        self.stop.agreed = asked > 0
+        return float(total)
+
+    def save(self, steps: int, valid_loss: float | None) -> None:
+        """Write a checkpoint after the first ``steps`` steps, with the validation loss if there is one."""
+        progress = replace(self._progress(steps), valid_loss=valid_loss)
         target = checkpoint.folder_of(Path(self.train.output_dir), progress.samples)
         main = self.accelerator.is_main_process
         if main:
@@ -143,3 +161,8 @@ class Training:
 
     def _progress(self, steps: int) -> checkpoint.Progress:
         return checkpoint.Progress(steps, self.plan.samples_seen(steps), self.samples.fingerprint)
+
+
+@lru_cache(maxsize=16)
+def _limits(samples: Samples, train: Train) -> Limits:
+    return Limits(train.max_batch_len, int(samples.lengths.max()), packed=train.packing != "none")

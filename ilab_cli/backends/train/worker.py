@@ -14,24 +14,34 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from ilab_cli.backends.base import is_full, read_settings
-from ilab_cli.backends.train import checkpoint, dataset, engine, report
+from ilab_cli.backends.train import checkpoint, dataset, engine, report, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.loss import keeps_apart
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
+from ilab_cli.backends.train.stop import Stop, note, read_note
 from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_cli.backends.train.training import Training
+from ilab_cli.output import UNFINISHED
 from ilab_profiles import InputError, Train
 
 __all__ = ["main", "train_model"]
 
 
-def train_model(train: Train) -> None:
+def train_model(train: Train, stop: Stop) -> bool:
     """Train as the settings say, on from the newest checkpoint in the run folder, to the final model.
+
+    Args:
+        train: the settings.
+        stop: whether somebody asks for a checkpoint and an end before that.
+
+    Returns:
+        whether it came to the final model.
 
     Raises:
         InputError: if settings, model or data cannot be used.
@@ -47,10 +57,11 @@ def train_model(train: Train) -> None:
 
     with accelerator.main_process_first():
         samples = dataset.load(dataset.prepare(train))
+        held_out = validation.load(train)
     config = configuration(train)
     plan = BatchPlan(fitted(train, config), samples.lengths, config.hidden_size)
     if checkpoint.finished(run, plan.steps, samples.fingerprint):
-        return
+        return True
     resumed, done = checkpoint.to_resume(train, samples.fingerprint)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
@@ -64,20 +75,31 @@ def train_model(train: Train) -> None:
         plan = replace(plan, train=unpacked(train))
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
-    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan)
+    held = validation.Validation(train, plan, held_out)
+    training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, held, stop)
 
-    saved = done.samples
+    stopped = False
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
             row = training.step(step)
+            last = step + 1 == plan.steps
+            stopped = stop.agreed and not last
+            saved = last or plan.due(step, train.save_samples)
+            if held.due(step, saved=saved):  # not before a stop, for which there may be little time
+                row["valid_loss"] = training.validate()
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)
-            if step + 1 == plan.steps or 0 < train.save_samples <= row["samples"] - saved:
-                training.save(step + 1)
-                saved = row["samples"]
-    training.export()
+            if saved or stopped:
+                training.save(step + 1, row.get("valid_loss"))
+            if stopped:
+                break
+    if not stopped:
+        training.export()
+    elif accelerator.is_local_main_process:
+        note(run, f"step {row['step']} of {plan.steps}")
     accelerator.end_training()
+    return not stopped
 
 
 def main() -> None:
@@ -90,9 +112,13 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith("ACCELERATE_")]:
         del os.environ[name]  # the settings alone say how to train
     sys.stdout = sys.stderr  # what libraries print is no result
-    threading.Thread(target=_end_with_parents, daemon=True).start()
+    launched = LAUNCHED in os.environ
+    stop = Stop(None if launched else train.max_hours)
+    stop.listen(Path(train.output_dir) / FAILURE)
+    threading.Thread(target=_end_with_parents, args=(stop,), daemon=True).start()
     try:
-        train_model(train)
+        if not train_model(train, stop) and not launched:
+            _tell_stop(train)
     except InputError as error:
         _fail(train, str(error))
     except Exception as error:
@@ -124,10 +150,18 @@ def _fail(train: Train, reason: str) -> None:
     os._exit(1)  # an orderly end would wait for processes that wait for this one
 
 
-def _end_with_parents() -> None:
+def _tell_stop(train: Train) -> NoReturn:
+    """End a run that was started by hand and stopped; otherwise the launcher tells of that."""
+    if text := read_note(Path(train.output_dir)):
+        print(f"stopped at {text}; the same command goes on", file=sys.stderr)
+    sys.exit(UNFINISHED)
+
+
+def _end_with_parents(stop: Stop) -> None:
     """End this process when the launcher or torchrun is gone: an orphan would go on writing to the run folder."""
     if LAUNCHED in os.environ:
-        os.read(0, 1)  # the launcher holds the other end and writes nothing: this waits until it is gone
+        while os.read(0, 1):  # what the launcher writes asks for a stop; when it is gone, this reads nothing
+            stop.ask()
     else:
         parent = os.getppid()
         while os.getppid() == parent:
