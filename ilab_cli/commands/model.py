@@ -37,12 +37,12 @@ def train(
     """Train a model on conversations."""
     import ilab_cli.backends.train.launch as launch
     from ilab_cli.runs.perform import How, perform
+    from ilab_cli.runs.train import to_run
 
     effective = in_force(typed, profile, config)
-    train = effective.profile.train.at_home()
+    settings = effective.profile.train
     how = How(profile, overwrite, dry_run, as_json)
-    fresh = train.model_copy(update={"resume": True}) if overwrite else train  # then nothing is there to resume from
-    perform(launch, effective, "train", fresh, how, resume=train.resume)
+    perform(launch, effective, "train", to_run(settings, overwrite=overwrite), how, resume=settings.resume)
 
 
 def evaluate(
