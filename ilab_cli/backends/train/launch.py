@@ -16,6 +16,7 @@ from typing import Any
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores
 from ilab_cli.backends.outcome import Outcome
+from ilab_cli.backends.train import network
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
 from ilab_profiles.models.train import Torchrun
@@ -173,7 +174,7 @@ def _machines(train: Train) -> list[str]:
 
 
 def environment(train: Train) -> dict[str, str]:
-    """Variables that the processes of a training need: the GPUs they see, and each one's share of the cores."""
+    """Variables that the processes of a training need: the GPUs they see, their shares of the cores, the network."""
     variables: dict[str, str] = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, cores() // train.num_processes))
@@ -184,6 +185,9 @@ def environment(train: Train) -> dict[str, str]:
     if train.device == "cpu" or train.gpus is not None:
         gpus = () if train.device == "cpu" else train.gpus or ()
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    if train.torchrun.nnodes > 1:
+        reached = network.variables(train.torchrun)
+        variables |= {name: value for name, value in reached.items() if name not in os.environ}
     return variables
 
 
