@@ -42,7 +42,8 @@ def preflight(train: Train) -> list[Finding]:
         for number, run in enumerate(runs)
         for finding in look(run)
     ]
-    return list(dict.fromkeys([*missing, *settings, *model, *data]))
+    trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
+    return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data]))
 
 
 def preflight_elsewhere(train: Train, *, files: bool) -> list[Finding]:

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from ilab_cli.backends.base import is_full, read_settings
-from ilab_cli.backends.train import checkpoint, dataset, engine, report
+from ilab_cli.backends.train import checkpoint, dataset, engine, report, trackers
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
@@ -63,10 +63,13 @@ def train_model(train: Train) -> None:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
     training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan)
 
+    trackers.start(train, accelerator, done.step)
+
     saved = done.samples
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
             row = training.step(step)
+            accelerator.log(trackers.values(row), step=row["step"])
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)

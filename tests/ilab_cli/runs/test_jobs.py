@@ -196,23 +196,21 @@ def test_a_manifest_for_kubernetes(ilab: Ilab, tmp_path: Path) -> None:
 def test_what_is_submitted_is_what_is_printed(
     ilab: Ilab, data: Path, tmp_path: Path, launcher: str, program: str
 ) -> None:
-    programs = tmp_path / "bin"
+    programs, (name, *words) = tmp_path / "bin", program.split()
     programs.mkdir()
     line = ["model", "train", "--launcher", launcher, "--data-path", data.name]
     printed = ilab(*line).stdout
     missing = ilab(*line, "--submit", PATH=str(programs))
     assert missing.returncode == 2
-    assert f"{program.split()[0]}, which submits the job, is not here" in missing.stderr
-    stand_in(
-        programs / program.split()[0], f'[ "$*" = "{" ".join(program.split()[1:])}" ] && cat > given && echo job 7'
-    )
+    assert f"{name}, which submits the job, is not here" in missing.stderr
+    stand_in(programs / program.split()[0], f'[ "$*" = "{" ".join(words)}" ] && cat > given && echo job 7')
     path = f"{programs}:{os.environ['PATH']}"
     assert ilab(*line, "--submit", "--dry-run", PATH=path).stdout == printed
     assert not (tmp_path / "given").exists()
     done = ilab(*line, "--submit", PATH=path)
     assert (done.returncode, done.stdout) == (0, "job 7\n")
     assert (tmp_path / "given").read_text() == printed
-    stand_in(programs / program.split()[0], "echo no such partition >&2; exit 4")
+    stand_in(programs / name, "echo no such partition >&2; exit 4")
     done = ilab(*line, "--submit", PATH=path)
     assert (done.returncode, done.stderr) == (1, "no such partition\n")
 
