@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -36,7 +37,7 @@ __all__ = [
     "print_json",
     "reports",
     "say",
-    "share_level",
+    "shared_level",
     "warn",
 ]
 
@@ -71,9 +72,17 @@ def level() -> int:
     return -1 if asked("--quiet") else 2 if asked("--verbose") or debugging() else _LEVELS[_configured]
 
 
-def share_level() -> None:
-    """Let the processes that this one starts say as much as this one does."""
+@contextmanager
+def shared_level() -> Iterator[None]:
+    """Let the processes that this one starts during a block say as much as this one does."""
+    before = os.environ.get(_SHARED)
     os.environ[_SHARED] = str(level())
+    try:
+        yield
+    finally:
+        del os.environ[_SHARED]
+        if before is not None:
+            os.environ[_SHARED] = before
 
 
 def lively(stream: TextIO) -> bool:

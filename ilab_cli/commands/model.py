@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from ilab_cli.flags.command import settings_command
 from ilab_cli.flags.options import ConfigOption, DryRun, JsonOption, Overwrite, ProfileOption
 from ilab_cli.session import Typed, config_in_force, in_force
+
+if TYPE_CHECKING:
+    from ilab_profiles import Effective
 
 __all__ = ["add_to"]
 
@@ -33,20 +36,45 @@ def train(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     as_json: JsonOption = False,
+    launcher: Annotated[
+        Literal["slurm", "kubernetes"] | None,
+        typer.Option("--launcher", help="Print a job for a scheduler that does the same training; run nothing here"),
+    ] = None,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="With --launcher: hand the job over to the scheduler")
+    ] = False,
 ) -> None:
     """Train a model on conversations.
 
     Ctrl-C stops at once. SIGTERM, SIGUSR1 and the end of --max-hours save a checkpoint first and end with exit code 143
     after SIGTERM, else 75. After any of them the same command goes on.
     """
+    if launcher or submit:
+        _as_job(in_force(typed, profile, config), launcher, submit=submit and not dry_run, overwrite=overwrite)
     import ilab_cli.backends.train.launch as launch
     from ilab_cli.runs.perform import How, perform
+    from ilab_cli.runs.train import to_run
 
     effective = in_force(typed, profile, config)
-    train = effective.profile.train.at_home()
+    settings = effective.profile.train
     how = How(profile, overwrite, dry_run, as_json)
-    fresh = train.model_copy(update={"resume": True}) if overwrite else train  # then nothing is there to resume from
-    perform(launch, effective, "train", fresh, how, resume=train.resume)
+    perform(launch, effective, "train", to_run(settings, overwrite=overwrite), how, resume=settings.resume)
+
+
+def _as_job(
+    effective: Effective, launcher: Literal["slurm", "kubernetes"] | None, *, submit: bool, overwrite: bool
+) -> NoReturn:
+    from ilab_cli.runs.jobs import hand_over
+    from ilab_profiles import Finding, InputError
+
+    if launcher is None:
+        hint = "name it with --launcher slurm or --launcher kubernetes"
+        raise InputError(Finding("usage", "--submit needs a scheduler", hint=hint))
+    if overwrite:
+        why = "a job that starts again would throw away what it did before"
+        hint = "choose another train.output_dir, or remove that folder"
+        raise InputError(Finding("usage", "--overwrite does not go with --launcher", why=why, hint=hint))
+    raise typer.Exit(hand_over(effective, launcher, submit=submit))
 
 
 def evaluate(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,12 +26,13 @@ def holder(folder: Path, machine: str = "") -> str:
 
 
 @contextmanager
-def held(folder: Path, machine: str = "") -> Iterator[str]:
+def held(folder: Path, machine: str = "", what: str = "ilab") -> Iterator[str]:
     """Hold a folder, which is made if need be, for the length of a block; gives who has it if another process does.
 
     Args:
         folder: the folder.
         machine: name of this machine where several do one run in a folder that they share: each holds it for itself.
+        what: what holds it, as another process is told.
 
     Raises:
         InputError: if nothing can be written there.
@@ -49,7 +48,7 @@ def held(folder: Path, machine: str = "") -> Iterator[str]:
             yield file.read().decode(errors="replace").strip() or "another process"
             return
         file.truncate()
-        file.write(f"process {os.getpid()} on {platform.node()}: {shlex.join(['ilab', *sys.argv[1:2]])}\n".encode())
+        file.write(f"process {os.getpid()} on {platform.node()}: {what}\n".encode())
         file.flush()
         yield ""
         file.seek(0)

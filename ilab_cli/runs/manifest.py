@@ -30,7 +30,7 @@ from ilab_profiles.diagnostics import Severity
 from ilab_profiles.models.fields import affects_result
 from ilab_profiles.models.paths import anchored, fields, section_of
 from ilab_profiles.views.explain import MASK
-from ilab_profiles.yaml.files import write_atomically
+from ilab_profiles.yaml.files import COLLISIONS, write_atomically
 from ilab_profiles.yaml.read import read
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
@@ -79,13 +79,15 @@ class Run:
         effective: the settings in force.
         backend: what runs it.
         given: the settings that the back end gets.
+        command: what started it; by default the command line.
     """
 
-    def __init__(self, section: str, effective: Effective, backend: Keeper, given: Any) -> None:
+    def __init__(self, section: str, effective: Effective, backend: Keeper, given: Any, command: str = "") -> None:
         self.section = section
         self.effective = effective
         self.backend = backend
         self.given = given
+        self.command = command or shlex.join(["ilab", *_without_secrets(sys.argv[1:])])
         self.code = FAILED
 
     @cached_property
@@ -101,6 +103,10 @@ class Run:
     def manifest(self) -> Path:
         """Path of ``run.yaml``."""
         return self.folder / MANIFEST
+
+    @property
+    def _machine(self) -> str:
+        return self.backend.machine(self.given)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -126,10 +132,10 @@ class Run:
         """Why this run must not use its folder; nothing if it may."""
         if os.path.isfile(self.folder):
             return [self._finding("it is a file, not a folder")]
-        if who := lock.holder(self.folder, self.backend.machine(self.given)):
+        if who := lock.holder(self.folder, self._machine):
             return [self._in_use(who)]
         try:
-            if not os.path.isdir(self.folder) or all(name.startswith(lock.FILE) for name in os.listdir(self.folder)):
+            if not os.path.isdir(self.folder) or all(map(_is_passing, os.listdir(self.folder))):
                 return []
         except OSError as error:
             return [self._finding(f"it cannot be read: {error.strerror}")]
@@ -232,7 +238,7 @@ class Run:
         Raises:
             InputError: if nothing can be written there, or another run holds it.
         """
-        with lock.held(self.folder, self.backend.machine(self.given)) as other:
+        with lock.held(self.folder, self._machine, " ".join(self.command.split()[:2])) as other:
             if other:
                 raise InputError(self._in_use(other))
             for path in self.backend.results(self.given) if overwrite else ():
@@ -256,7 +262,7 @@ class Run:
         data = {
             "section": self.section,
             "status": status,
-            "command": shlex.join(["ilab", *_without_secrets(sys.argv[1:])]),
+            "command": self.command,
             "working_folder": os.getcwd(),
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "settings": self.settings,
@@ -265,7 +271,16 @@ class Run:
             "versions": {"python": platform.python_version(), **installed},
             "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
         }
-        write_atomically(self.manifest, dump(data))
+        try:
+            write_atomically(self.manifest, dump(data))
+        except InputError as error:
+            if not self._machine or {finding.rule for finding in error.findings}.isdisjoint(COLLISIONS):
+                raise  # else another machine of this run wrote the same at this moment
+
+
+def _is_passing(name: str) -> bool:
+    """Whether a file of a run folder tells of nothing but of processes that begin a run there at this moment."""
+    return name.startswith(lock.FILE) or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _without_secrets(arguments: Sequence[str]) -> list[str]:

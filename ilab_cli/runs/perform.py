@@ -1,51 +1,29 @@
-"""From settings in force to a run: what every workflow command does, whatever engine it hands them to."""
+"""From settings in force to a run: what every workflow command says and does, whatever engine it hands them to."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import typer
 
 from ilab_cli import output
 from ilab_cli.backends.outcome import Outcome
-from ilab_cli.runs.manifest import Keeper, Run
+from ilab_cli.runs.job import Backend, Failed, Job
+from ilab_cli.runs.manifest import Keeper
 from ilab_cli.runs.outcome import outputs_aside, tell
 from ilab_cli.session import chosen, in_words, origin_of
-from ilab_profiles import Effective, Finding, InputError
+from ilab_profiles import Effective
 from ilab_profiles.diagnostics import counted
 from ilab_profiles.views.derived import derived
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
-__all__ = ["Backend", "perform", "typed"]
+__all__ = ["How", "perform", "typed"]
 
 _NOTHING: Mapping[str, Keeper] = MappingProxyType({})
-
-
-class Backend(Keeper, Protocol):
-    """What runs a section: each is a module that imports nothing heavy before it is called."""
-
-    def preflight(self, settings: Any, /) -> list[Finding]:
-        """Everything that can be known to be wrong before the start."""
-
-    def command(self, settings: Any, /) -> list[str]:
-        """The command that is launched."""
-
-    def environment(self, settings: Any, /) -> dict[str, str]:
-        """The variables that the command needs."""
-
-    def where(self, settings: Any, /) -> str:
-        """The hardware or the endpoint that does the work, in words."""
-
-    def run(self, settings: Any, /) -> int:
-        """Launch it and wait; returns the exit code."""
-
-    def outcome(self, settings: Any, /) -> Outcome:
-        """What a run that ended well came to."""
 
 
 class How(NamedTuple):
@@ -96,9 +74,8 @@ def perform(
         print(_settings(effective, section), end="")
         print(_derived(effective, section), end="")
         print(f"\n{_typed(backend, settings)}")
-    together = [Run(name, effective, keeper, settings) for name, keeper in {section: backend, **beside}.items()]
-    conflicts = (finding for run in together for finding in run.conflicts(resume=resume, overwrite=how.overwrite))
-    findings = _placed([*backend.preflight(settings), *conflicts], effective)
+    job = Job(backend, effective, section, settings, resume=resume, overwrite=how.overwrite, beside=beside)
+    findings = job.findings()
     output.judge(findings)
     warnings = [finding.to_dict() for finding in (*effective.warnings, *findings)]
     if how.dry_run:
@@ -107,16 +84,16 @@ def perform(
         return
     output.say(f"{_profile(how.profile)}; {backend.where(settings)}")
     output.detail(f"running {_typed(backend, settings)}")
-    before = together[0].is_finished and not how.overwrite
+    before = job.is_finished
     with outputs_aside(how.as_json):
-        code = _carry_out(backend, settings, together, overwrite=how.overwrite)
+        code = _carry_out(job)
     outcome = backend.outcome(settings) if code == output.OK else Outcome()
     if how.as_json:
         about = {
-            "status": together[0].status,
+            "status": job.runs[0].status,
             "exit_code": code,
             "finished_before": before,
-            "folder": str(together[0].folder),
+            "folder": str(job.runs[0].folder),
         }
         output.print_json(about | asdict(outcome) | {"findings": warnings})
     else:
@@ -140,27 +117,13 @@ def _planned(backend: Backend, effective: Effective, section: str, settings: Any
     }
 
 
-def _carry_out(backend: Backend, settings: Any, together: Sequence[Run], *, overwrite: bool) -> int:
-    """Launch and wait, while the folders are held; how it went is noted in each. Returns the exit code."""
-    with ExitStack() as folders:
-        for run in together:
-            folders.enter_context(run.begun(overwrite=overwrite))
-        output.share_level()
-        code = _run(backend, settings)
-        for run in together:
-            run.code = code
-    return code
-
-
-def _run(backend: Backend, settings: Any) -> int:
+def _carry_out(job: Job) -> int:
     try:
-        return backend.run(settings)
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # the run had begun: it failed, and nothing is wrong with what was typed
+        return job.carry_out()
+    except Failed as failed:  # the run had begun: nothing is wrong with what was typed
         if output.debugging():
             raise
-        output.warn([output.file_problem(error)])
+        output.warn([failed.finding])
         return output.FAILED
 
 
@@ -177,26 +140,6 @@ def _typed(backend: Backend, settings: Any) -> str:
 def typed(variables: Mapping[str, str], command: Sequence[str]) -> str:
     """A command as a person would type it in a shell."""
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in variables.items()), shlex.join(command)])
-
-
-def _placed(findings: Sequence[Finding], effective: Effective) -> list[Finding]:
-    """Findings about a setting, where that is set."""
-    placed = []
-    for finding in findings:
-        origin = effective.origin(finding.path)
-        if finding.position is None and origin is not None:
-            finding = origin.placed(finding)
-        placed.append(_with_sound_fix(finding, effective))
-    return placed
-
-
-def _with_sound_fix(finding: Finding, effective: Effective) -> Finding:
-    """A finding without its fix if other settings do not go with that; another profile is the hint then."""
-    try:
-        effective.profile.replace(dict(finding.fix))
-    except InputError:
-        return replace(finding, fix=(), hint="choose another profile; `ilab profile list` shows which there are")
-    return finding
 
 
 # --- what a dry run prints --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ that lie in it, wherever it is made.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -91,17 +91,21 @@ class Section(BaseModel):
 
     def at_home(self) -> Self:
         """The settings with ``~`` replaced in every path, as a shell would have done it; it stays where no home is."""
+        return self.with_paths(os.path.expanduser)
+
+    def with_paths(self, change: Callable[[str], str]) -> Self:
+        """The settings with every path in them changed, those of their parts too."""
         changes: dict[str, Any] = {}
         for name, info in type(self).model_fields.items():
             match getattr(self, name):
                 case Section() as below:
-                    changes[name] = below.at_home()
+                    changes[name] = below.with_paths(change)
                 case (Section(), *_) as items:
-                    changes[name] = tuple(item.at_home() for item in items)
+                    changes[name] = tuple(item.with_paths(change) for item in items)
                 case str(path) if is_path(info):
-                    changes[name] = os.path.expanduser(path)
+                    changes[name] = change(path)
                 case (str(), *_) as paths if is_path(info):
-                    changes[name] = tuple(map(os.path.expanduser, paths))
+                    changes[name] = tuple(map(change, paths))
         return self.model_copy(update=changes)
 
 

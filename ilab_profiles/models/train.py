@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-from ilab_profiles.models.fields import GpuSelection, Packing, Section, StrList, as_tuple, section, setting
+from ilab_profiles.models.fields import (
+    GpuSelection,
+    Packing,
+    Section,
+    StrList,
+    as_tuple,
+    section,
+    setting,
+    split_names,
+)
 
 __all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train"]
 
@@ -111,6 +120,24 @@ class Phase(Section):
     def own(self) -> dict[str, Any]:
         """The settings of a training that the phase has a value of its own for, by name."""
         return {name: value for name, value in self if value is not None and name != "name"}
+
+
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+_ONE = f"({'|'.join(get_args(Tracker))})"
+Trackers = Annotated[
+    tuple[Tracker, ...],
+    BeforeValidator(split_names),
+    PlainSerializer(list),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"enum": list(get_args(Tracker))}},
+                {"type": "string", "pattern": f"^[\\s,]*({_ONE}\\s*(,[\\s,]*{_ONE}\\s*)*[,\\s]*)?$"},
+            ]
+        }
+    ),
+]
+"""Names of trackers; one name, or several with commas between them, may stand for the list."""
 
 
 class Train(Section):
@@ -265,6 +292,13 @@ class Train(Section):
     )
     resume: bool = setting(
         True, "Resume from the last checkpoint of the same run", expertise="advanced", affects_result=False
+    )
+    trackers: Trackers = setting(
+        (),
+        "Where to send metrics too, beside metrics.jsonl",
+        mistaken=["report_to", "log_with"],
+        expertise="advanced",
+        affects_result=False,
     )
     seed: int = setting(42, "Seed of data order, dropout and new weights", expertise="advanced", ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "fp16"] = setting(

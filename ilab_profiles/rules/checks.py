@@ -75,18 +75,6 @@ def _batch_covers_processes(train: Any) -> Iterator[str]:
 
 
 @check(
-    "machines-need-a-place-to-meet",
-    F.train.torchrun.nnodes,
-    F.train.torchrun.rdzv_endpoint,
-    F.train.torchrun.master_addr,
-    why="the machines would not find each other",
-)
-def _machines_need_a_place_to_meet(torchrun: Any) -> Iterator[str]:
-    if torchrun.nnodes > 1 and not (torchrun.rdzv_endpoint or torchrun.master_addr):
-        yield f"{torchrun.nnodes} machines need train.torchrun.rdzv_endpoint or master_addr"
-
-
-@check(
     "node-rank-in-range",
     F.train.torchrun.node_rank,
     F.train.torchrun.nnodes,

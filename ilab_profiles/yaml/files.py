@@ -15,7 +15,10 @@ from pathlib import Path
 
 from ilab_profiles.diagnostics import Finding, InputError, Position
 
-__all__ = ["exclusive", "make_folder", "read_bytes", "replace", "sync", "unwritable", "write_atomically"]
+__all__ = ["COLLISIONS", "exclusive", "make_folder", "read_bytes", "replace", "sync", "unwritable", "write_atomically"]
+
+COLLISIONS = frozenset({"file-exists", "file-changed"})
+"""The rules of findings that say that another process wrote the same file meanwhile."""
 
 
 @contextmanager

@@ -120,7 +120,7 @@ def of_rows(width: int, median: float, sigma: float) -> tuple[float, float, floa
 
 def bound(sizes: NDArray[np.int64], width: int) -> int:
     """Rows that any packing needs, by volume."""
-    return math.ceil(sizes.sum() / width)
+    return math.ceil(int(sizes.sum()) / width)
 
 
 def best_fit(sizes: NDArray[np.int64], width: int) -> int:

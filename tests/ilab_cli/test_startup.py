@@ -42,6 +42,7 @@ ALLOWED = {
     "complete: ilab model train --num": TYPER,
     "complete: ilab model train --profile mul": TYPER,
     "import ilab_profiles": set(),
+    "import ilab_cli": set(),
     "ilab profile show cpu_only": TYPER | MODELS | YAML,
     "ilab profile validate {profile}": TYPER | MODELS | YAML,
 }

@@ -56,11 +56,14 @@ def start(train: Train) -> Any:
         RuntimeError: if not as many processes came together as the settings ask for; each would train alone.
     """
     from accelerate import Accelerator, DeepSpeedPlugin, DistributedDataParallelKwargs, InitProcessGroupKwargs
+    from accelerate.utils import ProjectConfiguration
 
     cpu, deepspeed = on_cpu(train.device, train.gpus), train.deepspeed.enabled
     accelerator = Accelerator(
         cpu=cpu and not deepspeed,  # with cpu=True accelerate would leave DeepSpeed out without a word
         mixed_precision="no" if train.precision == "fp32" or train.fsdp.enabled else train.precision,
+        log_with=list(train.trackers) or None,
+        project_config=ProjectConfiguration(logging_dir=str(Path(train.output_dir) / "tensorboard")),
         deepspeed_plugin=DeepSpeedPlugin(hf_ds_config=configuration(train)) if deepspeed else None,
         kwargs_handlers=[
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),

@@ -19,10 +19,12 @@ from typing import Any
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import cores, on_cpu
 from ilab_cli.backends.outcome import Outcome
+from ilab_cli.backends.train import network
 from ilab_cli.backends.train.checkpoint import BEST
 from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
+from ilab_profiles.models.train import Torchrun
 
 __all__ = [
     "FAILURE",
@@ -30,8 +32,11 @@ __all__ = [
     "command",
     "continues",
     "environment",
+    "failure",
     "folder",
     "machine",
+    "metrics",
+    "on_these_machines",
     "outcome",
     "preflight",
     "results",
@@ -58,6 +63,31 @@ def folder(train: Train) -> str:
 def machine(train: Train) -> str:
     """Name of this machine in a training on several."""
     return f"-{platform.node()}-{train.torchrun.node_rank}" if train.torchrun.nnodes > 1 else ""
+
+
+def on_these_machines(train: Train, variables: Mapping[str, str]) -> Train:
+    """The settings with the machines that a scheduler names, unless they name a place to meet themselves.
+
+    Args:
+        train: the settings.
+        variables: the environment, in which a scheduler sets the variables that torchrun reads: ``PET_NNODES``,
+            ``PET_NODE_RANK``, ``PET_MASTER_ADDR`` and ``PET_MASTER_PORT``.
+    """
+    machines = variables.get("PET_NNODES", "")
+    if not machines.isdigit() or train.torchrun.rdzv_endpoint or train.torchrun.master_addr:
+        return train
+    if int(machines) == 1:
+        return train.model_copy(update={"torchrun": Torchrun()})
+    rank, address, port = (variables.get(f"PET_{name}") for name in ("NODE_RANK", "MASTER_ADDR", "MASTER_PORT"))
+    met = Torchrun.model_validate(
+        {
+            "nnodes": int(machines),
+            "node_rank": int(rank or 0),
+            "master_addr": address,
+            "master_port": int(port) if port else None,
+        }
+    )
+    return train.model_copy(update={"torchrun": met})
 
 
 def results(train: Train) -> list[Path]:
@@ -88,7 +118,7 @@ def where(train: Train) -> str:
 
 def outcome(train: Train) -> Outcome:
     """The model, what the loss came down from, and how fast it went."""
-    rows = [row for run in train.runs() for row in _rows(Path(run.output_dir) / "metrics.jsonl")]
+    rows = metrics(train)
     figures: dict[str, Any] = {}
     lines: tuple[str, ...] = ()
     if rows:
@@ -102,7 +132,7 @@ def outcome(train: Train) -> Outcome:
         steps = counted(f"{len(rows):,}", "steps")
         lines = (f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f} in {steps}, {speed:,.0f} tokens/s",)
     last = Path(train.runs()[-1].output_dir)
-    if held := [row for row in _rows(last / "metrics.jsonl") if row.get("valid_loss") is not None]:
+    if held := [row for row in metrics(train.runs()[-1]) if row.get("valid_loss") is not None]:
         lowest = min(held, key=lambda row: row["valid_loss"])
         figures |= {
             "last_valid_loss": held[-1]["valid_loss"],
@@ -118,8 +148,11 @@ def outcome(train: Train) -> Outcome:
     return Outcome(made, figures, lines, command)
 
 
-def _rows(metrics: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()] if metrics.is_file() else []
+def metrics(train: Train) -> list[dict[str, Any]]:
+    """The rows that a training has written so far, those of its phases one after another."""
+    files = [Path(run.output_dir) / "metrics.jsonl" for run in train.runs()]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -157,7 +190,7 @@ def _machines(train: Train) -> list[str]:
 
 
 def environment(train: Train) -> dict[str, str]:
-    """Variables that the processes of a training need: the GPUs they see, and each one's share of the cores."""
+    """Variables that the processes of a training need: the GPUs they see, their shares of the cores, the network."""
     variables: dict[str, str] = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, cores() // train.num_processes))
@@ -168,6 +201,9 @@ def environment(train: Train) -> dict[str, str]:
     if train.device == "cpu" or train.gpus is not None:
         gpus = () if train.device == "cpu" else train.gpus or ()
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+    if train.torchrun.nnodes > 1:
+        reached = network.variables(train.torchrun)
+        variables |= {name: value for name, value in reached.items() if name not in os.environ}
     return variables
 
 
@@ -223,17 +259,19 @@ def _launch(train: Train, stop: StopOfAll) -> int:
         return stop.code
     if code == 0:
         return 0
-    try:
-        reason = (folder / FAILURE).read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
-    except FileNotFoundError:
-        full = is_full(folder)
-        reason = (
-            f"no space is left in {folder}"
-            if full
-            else "a process ended without an error message, maybe killed for lack of memory"
-        )
-    print(f"training failed: {reason}\n    more in {folder / _LOG}", file=sys.stderr)
+    print(f"training failed: {failure(train)}\n    more in {folder / _LOG}", file=sys.stderr)
     return 1
+
+
+def failure(train: Train) -> str:
+    """Why a training failed that ended with 1."""
+    folders = [Path(phase.output_dir) for phase in train.runs()]
+    told = next((folder / FAILURE for folder in folders if (folder / FAILURE).is_file()), None)
+    if told:
+        return told.read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
+    if is_full(folders[0]):
+        return f"no space is left in {folders[0]}"
+    return "a process ended without an error message, maybe killed for lack of memory"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ilab_cli.backends.train.dataset import Samples
     from ilab_cli.backends.train.plan import BatchPlan
 
-__all__ = ["check_settings", "preflight"]
+__all__ = ["check_settings", "preflight", "preflight_elsewhere"]
 
 _ENDS = {"lm_head", "embed_out", "embed_tokens", "word_embeddings", "wte"}
 """What the first and the last layer of language models are called."""
@@ -35,7 +35,7 @@ def preflight(train: Train) -> list[Finding]:
     """All that is wrong with a training before it starts, warnings included."""
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
-    model = list(_model(train))
+    model = [*_model(train), *_memory(train)]
     plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
@@ -44,7 +44,21 @@ def preflight(train: Train) -> list[Finding]:
         for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
     space = _space(train, plans) if len(plans) == len(runs) else ()
-    return list(dict.fromkeys([*missing, *settings, *model, *data, *space]))
+    trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
+    return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data, *space]))
+
+
+def preflight_elsewhere(train: Train, *, files: bool) -> list[Finding]:
+    """All that is wrong with a training on other machines, as far as it is known on this one.
+
+    Args:
+        train: the settings.
+        files: whether those machines see the files of this one.
+    """
+    if not files:
+        return list(not_yet(train, "train"))
+    settings = [*_settings(train, with_torch=False), *_model(train)]
+    return list(dict.fromkeys([*settings, *(finding for run in train.runs() for finding in _lines(run))]))
 
 
 def check_settings(train: Train) -> None:
@@ -75,6 +89,7 @@ def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
     yield from not_yet(train, "train")
     yield from output_folder(train.output_dir, "train.output_dir")
     if with_torch:
+        yield from _meeting(train)
         yield from _hardware(train)
     if train.deepspeed.enabled:
         yield from _deepspeed_config(train)
@@ -109,6 +124,17 @@ def _deepspeed_config(train: Train) -> Iterator[Finding]:
         )
 
 
+def _meeting(train: Train) -> Iterator[Finding]:
+    torchrun = train.torchrun
+    if torchrun.nnodes > 1 and not (torchrun.rdzv_endpoint or torchrun.master_addr):
+        yield Finding(
+            "machines-need-a-place-to-meet",
+            f"{torchrun.nnodes} machines would not find each other",
+            "train.torchrun.nnodes",
+            hint="set train.torchrun.rdzv_endpoint, or let a scheduler start them: --launcher slurm",
+        )
+
+
 def _hardware(train: Train) -> Iterator[Finding]:
     import torch
 
@@ -136,7 +162,11 @@ def _model(train: Train) -> Iterator[Finding]:
         return  # a hub name: whether it exists, loading its tokenizer tells
     advice = f"{ADVICE}; for a model of a hub, set train.model_repo"
     yield from problems(Path(train.model_path), "train.model_path", advice)
-    yield from memory_findings(weight_files(Path(train.model_path)), "train.model_path")
+
+
+def _memory(train: Train) -> Iterator[Finding]:
+    if train.model_path:
+        yield from memory_findings(weight_files(Path(train.model_path)), "train.model_path")
 
 
 def _lines(train: Train) -> Iterable[Finding]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ilab_cli.backends.base import is_full, read_settings
-from ilab_cli.backends.train import checkpoint, dataset, engine, report, validation
+from ilab_cli.backends.train import checkpoint, dataset, engine, report, trackers, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.loss import keeps_apart
@@ -78,6 +78,7 @@ def train_model(train: Train, stop: Stop) -> bool:
     held = validation.Validation(train, plan, held_out)
     training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, held, stop)
 
+    trackers.start(train, accelerator, done.step)
     stopped = False
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
@@ -87,6 +88,7 @@ def train_model(train: Train, stop: Stop) -> bool:
             saved = last or plan.due(step, train.save_samples)
             if held.due(step, saved=saved):  # not before a stop, for which there may be little time
                 row["valid_loss"] = training.validate()
+            accelerator.log(trackers.values(row), step=row["step"])
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)

@@ -236,13 +236,9 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.gpus": "0-2"},
         {"train.gpus": "0-3"},
     ),
-    "machines-need-a-place-to-meet": (
-        {"train.torchrun.nnodes": 2},
-        {"train.torchrun.nnodes": 2, "train.torchrun.rdzv_endpoint": "a:1"},
-    ),
     "node-rank-in-range": (
         {"train.torchrun.node_rank": 1},
-        {"train.torchrun.node_rank": 1, "train.torchrun.nnodes": 2, "train.torchrun.rdzv_endpoint": "a:1"},
+        {"train.torchrun.node_rank": 1, "train.torchrun.nnodes": 2},
     ),
     "checkpoint-after-every-step": (
         {"train.save_samples": 64, "train.effective_batch_size": 64},

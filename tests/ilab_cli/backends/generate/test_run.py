@@ -163,7 +163,6 @@ def test_whatever_ends_a_run_is_noted(
         raise error
 
     monkeypatch.setattr(launch, "run", fail)
-    monkeypatch.setattr("ilab_cli.output.share_level", lambda: None)  # it would outlast the test
     effective = resolve(environ={}, flags={f"generate.{name}": value for name, value in settings.items()})
     with pytest.raises(error):
         perform(launch, effective, "generate", effective.profile.generate)

@@ -104,6 +104,11 @@ def settings(model_dir: Path, data_file: Path, tmp_path: Path) -> Callable[..., 
     return make
 
 
+def python(*arguments: str) -> list[str]:
+    """A command of this interpreter in which our deprecated calls are errors."""
+    return [sys.executable, "-W", "error::DeprecationWarning:ilab_cli", *arguments]
+
+
 def start(train: Train, **options: Any) -> subprocess.Popen[str]:
     """Start a training with the launcher, in a process group of its own."""
     code = (
@@ -113,7 +118,7 @@ def start(train: Train, **options: Any) -> subprocess.Popen[str]:
     text = train.model_dump_json(exclude_defaults=True)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-W", "error::DeprecationWarning:ilab_cli", "-c", code, text],
+        python("-c", code, text),
         env=environment,
         text=True,
         stdout=subprocess.PIPE,
