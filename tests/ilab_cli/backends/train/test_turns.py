@@ -172,7 +172,7 @@ def test_texts_of_keys_of_its_own_are_learned(tokenizer: Any) -> None:
     assert learned(tokenizer, template, [*messages("One?"), {"role": "assistant", "text": "Yes."}]) == ["Yes.<|end|>"]
 
 
-# --- templates that cannot be followed ---------------------------------------------------------------------------------
+# --- templates that cannot be followed --------------------------------------------------------------------------------
 
 UNCLEAR = {
     "forgets": "{% for m in messages %}<|{{ m.role }}|>{% if loop.last %}{{ m.content }}{% endif %}<|end|>{% endfor %}",
