@@ -27,7 +27,7 @@ __all__ = ["main"]
 GROUPS = {
     "config": "Create, show, edit and check config.yaml",
     "profile": "List, show, check and create profiles",
-    "data": "Generate, mix and check data",
+    "data": "Generate, mix, check and show data",
     "model": "Train, evaluate and serve models",
     "system": "Show this machine's hardware and software",
 }

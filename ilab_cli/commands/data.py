@@ -1,4 +1,4 @@
-"""``ilab data``: check taxonomies and data, generate data, and mix them."""
+"""``ilab data``: check taxonomies and data, generate data, mix them, and show what is learned of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ilab_cli.commands.data_show import show
 from ilab_cli.commands.validate import FormatOption
 from ilab_cli.flags.command import add, settings_command
 from ilab_cli.flags.options import DryRun, JsonOption, Overwrite, ProfileOption
@@ -20,6 +21,7 @@ __all__ = ["add_to", "generate"]
 def add_to(group: typer.Typer) -> None:
     """Add the commands to their group."""
     add(group, "validate", validate)
+    add(group, "show", show)
     settings_command(group, "generate", "generate")(generate)
     settings_command(group, "mix", "generate.mix")(mix)
 

@@ -1,12 +1,12 @@
 """From conversations to tokens: chat template, tokenizer, and the mask of the tokens that the loss counts.
 
 Only assistant turns are learned, from where their content begins to the end of the turn, so that the model learns
-to end a turn but not to write its header. Where samples are kept is not this file's business.
+to end a turn but not to write its header. Where they lie in the text is found in ``spans``; where samples are kept is
+not this file's business.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.train.conversations import Conversation, Message
+from ilab_cli.backends.train.chat_template import ChatTemplate, Span
+from ilab_cli.backends.train.conversations import Conversation
+from ilab_cli.backends.train.spans import learned_spans
+from ilab_cli.backends.train.turns import UnclearError
 from ilab_profiles import Finding, InputError, Position, Train
 
 __all__ = ["encode", "load_tokenizer", "model_source"]
 
-_MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_PROBE = "\ue000"
-"""A character of no text, put in place of an answer to find where the template lets answers begin."""
 _CHUNK = 1000
 """Conversations that are tokenised at once, on all cores."""
 
@@ -103,10 +103,10 @@ def encode(
         ``(input_ids, learned)``, int32 ``[tokens]`` and bool ``[tokens]``: ``learned`` is true where the loss counts
         the prediction of that token. Or a ``Finding`` with the conversation's position.
     """
-    template = tokenizer.get_chat_template()
+    template = ChatTemplate(tokenizer)
     for start in range(0, len(conversations), _CHUNK):
         chunk = conversations[start : start + _CHUNK]
-        rendered = [_render(tokenizer, template, conversation) for conversation in chunk]
+        rendered = [_render(template, conversation) for conversation in chunk]
         texts = [item[0] for item in rendered if not isinstance(item, Finding)]
         encoding = (
             tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False) if texts else {}
@@ -121,7 +121,7 @@ def encode(
             yield (np.asarray(ids, np.int32), learned) if learned.any() else _nothing_learned(conversation)
 
 
-def _learned(offsets: NDArray[Any], spans: list[tuple[int, int]]) -> NDArray[np.bool_]:
+def _learned(offsets: NDArray[Any], spans: list[Span]) -> NDArray[np.bool_]:
     """The tokens that share a character with a span; nothing predicts the first token, so it never counts."""
     learned: NDArray[np.bool_] = np.zeros(len(offsets), np.bool_)
     for start, end in spans:
@@ -135,51 +135,12 @@ def _nothing_learned(conversation: Conversation) -> Finding:
     return Finding("nothing-to-learn", message, "train.data_path", conversation.position)
 
 
-def _render(tokenizer: Any, template: str, conversation: Conversation) -> tuple[str, list[tuple[int, int]]] | Finding:
+def _render(template: ChatTemplate, conversation: Conversation) -> tuple[str, list[Span]] | Finding:
     """The conversation as text, with the spans of characters that are learned."""
-    from jinja2 import TemplateError
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    special = tokenizer.special_tokens_map
-    marked = bool(_MARKED.search(template))
-
-    def render(messages: list[Message]) -> tuple[str, list[tuple[int, int]]]:
-        texts, marks = render_jinja_template(
-            [messages], chat_template=template, return_assistant_tokens_mask=marked, **special
-        )
-        return texts[0], marks[0] if marked else []
-
     try:
-        text, marks = render(conversation.messages)
-        spans = marks if marked else list(_spans(lambda messages: render(messages)[0], text, conversation.messages))
-    except (TemplateError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        return learned_spans(template.offering(conversation.tools), conversation.messages)
+    except UnclearError as error:
+        return Finding(error.rule, str(error), "train.chat_template", conversation.position, hint=error.hint)
+    except Exception as error:  # a template is a program, and the sandbox lets every error of it through
         message = f"the chat template refuses it: {error}"
         return Finding("template-refuses", message, "train.data_path", conversation.position)
-    except ValueError as error:
-        hint = "mark what is learned with {% generation %} in a template of your own"
-        return Finding("template-turns", str(error), "train.chat_template", conversation.position, hint=hint)
-    return text, spans
-
-
-def _spans(render: Any, text: str, messages: list[Message]) -> Iterator[tuple[int, int]]:
-    """Where each assistant turn lies in ``text``, found by rendering the conversation up to its end.
-
-    A turn begins where that render parts from one with another answer in its place.
-
-    Raises:
-        ValueError: if the render up to a turn is no beginning of the whole, so that nobody can say where it lies.
-    """
-    for number, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        upto = render(messages[: number + 1])
-        if not text.startswith(upto):
-            raise ValueError(f"the chat template writes messages[{number}] differently when others follow it")
-        probe = render([*messages[:number], {**message, "content": _PROBE}])
-        yield _common(upto, probe), len(upto)
-
-
-def _common(one: str, other: str) -> int:
-    """Number of characters that two texts begin with in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((number for number, (a, b) in pairs if a != b), min(len(one), len(other)))

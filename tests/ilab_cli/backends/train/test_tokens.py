@@ -89,6 +89,16 @@ def test_a_template_with_a_syntax_error_is_reported_at_its_line(model_dir: Path,
         load_tokenizer(train_for(model_dir, "\n{% if %}", tmp_path))
 
 
+def test_tools_reach_the_template_and_are_not_learned(model_dir: Path, tmp_path: Path) -> None:
+    template = "{% for tool in tools or [] %}<|system|>{{ tool.name }}<|end|>{% endfor %}" + TEMPLATE
+    tokenizer = load_tokenizer(train_for(model_dir, template, tmp_path))
+    (item,) = encode(tokenizer, [Conversation(TURNS[1:3], Position("data.jsonl", 1), [{"name": "search"}])])
+    assert not isinstance(item, Finding)
+    ids, counts = item
+    assert "search" in tokenizer.decode(ids)
+    assert tokenizer.decode(ids[counts]) == "Yes, one.<|end|>\n"
+
+
 @pytest.mark.skipif(not GRANITE.is_dir(), reason="needs the granite tokenizer in ../shared")
 def test_granite() -> None:
     tokenizer = load_tokenizer(train_for(GRANITE))
