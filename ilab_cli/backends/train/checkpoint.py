@@ -160,17 +160,24 @@ def forget_older(target: Path, keep: int | None) -> None:
     """Remove all checkpoints but the newest ones, of which ``target`` is the last, and the best one."""
     found = sorted(target.parent.glob("samples_*"), key=lambda folder: int(folder.name.removeprefix("samples_")))
     best = _best(found)
+    _lead_to(best, target.parent / BEST)
     for folder in found[:-keep] if keep else ():
         if folder != best:
             shutil.rmtree(folder)
-    _lead_to(best, target.parent / BEST)
 
 
 def _best(folders: Sequence[Path]) -> Path | None:
     """The checkpoint with the lowest validation loss, the newest of several; ``None`` if there was no validation."""
-    losses = [(_read_progress(folder).valid_loss, folder) for folder in folders]
-    found = [(loss, folder) for loss, folder in reversed(losses) if loss is not None]
+    losses = [(_valid_loss(folder), folder) for folder in reversed(folders)]
+    found = [(loss, folder) for loss, folder in losses if loss is not None]
     return min(found, key=lambda item: item[0])[1] if found else None
+
+
+def _valid_loss(folder: Path) -> float | None:
+    try:
+        return _read_progress(folder).valid_loss
+    except InputError:  # a damaged one is not the best, and none to go on from either
+        return None
 
 
 def _lead_to(best: Path | None, link: Path) -> None:

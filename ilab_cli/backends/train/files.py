@@ -24,7 +24,7 @@ def temporary_name(path: Path) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Remove what writers left in ``folder`` that were killed."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def link_or_copy(file: Path, target: Path) -> None:

@@ -222,6 +222,9 @@ def run(train: Train) -> int:
     with stoppable(), StopOfAll(train.max_hours) as stop:
         try:
             for phase in train.runs():
+                if stop.terminated:
+                    print("stopped before the next phase; the same command goes on", file=sys.stderr)
+                    return stop.code
                 prepare(phase)
                 if code := _launch(phase, stop):
                     return code

@@ -43,7 +43,8 @@ def preflight(train: Train) -> list[Finding]:
         for number, run in enumerate(runs)
         for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
-    space = _space(train, plans) if len(plans) == len(runs) else ()
+    sound = len(plans) == len(runs) and not any(finding.severity == "error" for finding in data)
+    space = _space(train, plans) if sound else ()
     trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
     return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data, *space]))
 

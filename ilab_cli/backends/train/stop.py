@@ -54,10 +54,10 @@ class StopOfAll(_Asked):
     """
 
     def __init__(self, hours: float | None) -> None:
-        super().__init__(hours)
         self.terminated = False
         self._pipe: int | None = None
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        super().__init__(hours)  # from now on it may be asked for
 
     def __enter__(self) -> Self:
         signal.signal(signal.SIGUSR1, lambda *_: self.ask())
@@ -123,8 +123,8 @@ class Stop(_Asked):
     """
 
     def __init__(self, hours: float | None = None) -> None:
-        super().__init__(hours)
         self.agreed = False
+        super().__init__(hours)
 
     def listen(self, failure: Path) -> None:
         """Hear the signals from now on.

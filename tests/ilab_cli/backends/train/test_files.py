@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ilab_cli.backends.model_folder import broken, lacking
+from ilab_cli.backends.train.files import remove_leftovers, temporary_name
 from ilab_profiles import InputError, Train
 
 pytest.importorskip("accelerate", reason="needs the train extra")
@@ -67,3 +68,10 @@ def test_what_a_folder_lacks_of_its_weights(model_dir: Path, tmp_path: Path) -> 
     for odd in ("[]", "{", '{"weight_map": [1]}', '{"weight_map": {"x": 3}}'):
         index.write_text(odd)
         assert lacking(tmp_path)[-1] == f"a readable {index.name}"
+
+
+def test_what_a_killed_writer_of_a_link_left_goes(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    temporary_name(tmp_path / "best").symlink_to("folder")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

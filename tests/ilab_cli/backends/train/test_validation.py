@@ -61,11 +61,13 @@ def progress(train: Train, name: str) -> Any:
 
 
 def test_the_loss_of_every_checkpoint_and_the_best_one(settings: Settings, data: Path, tmp_path: Path) -> None:
-    train = settings(data_path=str(data), save_samples=16, num_epochs=3, learning_rate=0.3, keep_checkpoints=1)
+    strange = [{"role": "user", "content": "Say."}, {"role": "assistant", "content": "xqzjv kwxzq jzvx QZX"}]
+    write_jsonl(data / "test_skills.jsonl", [{"messages": strange}] * 3)
+    train = settings(data_path=str(data), save_samples=16, num_epochs=3, keep_checkpoints=1)
     err = train_to_end(train)
     assert list(valid(train)) == [2, 5, 7, 9]
     best, last = min(valid(train), key=valid(train).__getitem__), 9
-    assert best != last, "with such a learning rate the model soon gets worse"
+    assert best != last, "what the model learns is no help with words that it never saw"
     kept = [name for name in names(train) if name != "best"]
     assert [progress(train, name)["step"] for name in kept] == [best, last]
     assert [progress(train, name)["valid_loss"] for name in kept] == [valid(train)[best], valid(train)[last]]
