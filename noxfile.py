@@ -112,8 +112,11 @@ def editor(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed, as ratios to a floor or a peer in the same run: ``nox -s bench [-- NAME [its options]]``."""
     name, *options = session.posargs or [""]
-    install(session, "generate,train" if name in ("", "data") else "generate", "bench")
-    for benchmark in ("startup", "library", "generation", "mixing", "data"):
+    of_training = ("", "data", "packing", "training")
+    install(session, "generate,train" if name in of_training else "generate", "bench")
+    if name in ("", "training"):
+        session.install(*PINNED, "trl")
+    for benchmark in ("startup", "library", "generation", "mixing", "packing", "training", "data"):
         if name in ("", benchmark):
             session.run("python", "-m", f"tests.benchmarks.{benchmark}", *options)
 

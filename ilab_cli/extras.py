@@ -12,6 +12,7 @@ __all__ = ["missing_extra", "versions"]
 _MODULES = {
     "train": ("torch", "transformers", "accelerate", "peft"),
     "quantize": ("bitsandbytes",),
+    "fp8": ("torchao",),
     "deepspeed": ("deepspeed",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),

@@ -11,8 +11,6 @@ from ilab_profiles.rules.language import Condition, F, show, value_at, within
 __all__ = ["NOT_YET", "not_yet"]
 
 NOT_YET: dict[Condition, str] = {
-    F.train.deepspeed.ds_offload_strat.is_("nvme"): "use cpu",
-    F.train.deepspeed.quantize_dtype.is_("fp8"): "use nf4",
     F.evaluate.benchmarks.has("mt_bench"): "remove mt_bench from the list",
     F.evaluate.prune.is_(True): "turn it off: it would compare checkpoints and delete all but the best",
 }

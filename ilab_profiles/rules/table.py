@@ -31,6 +31,16 @@ RULES: tuple[Rule, ...] = (
         why="a quantized model cannot be split over processes, which ZeRO 3 does",
         fix={"train.deepspeed.zero_stage": 2},
     ),
+    *(
+        Rule(
+            f"fp8-without-{name}",
+            when=(_DEEPSPEED.quantize_dtype.is_("fp8"),),
+            require=section.enabled.is_(False),
+            why=f"fp8 weights can be neither flattened nor split, as {title} does; nf4 can be flattened",
+            fix={f"train.{name}.enabled": False},
+        )
+        for name, title, section in (("deepspeed", "DeepSpeed", _DEEPSPEED), ("fsdp", "FSDP", _FSDP))
+    ),
     Rule(
         "offload-needs-deepspeed",
         when=(_DEEPSPEED.ds_offload_strat.is_set(),),

@@ -90,6 +90,8 @@ def prepare(train: Train, accelerator: Any, model: Any) -> tuple[Any, Any]:
     if train.fsdp.enabled:
         network = fsdp.shard(train, network, layers(model), accelerator.device)
         return network, optimizers.make(train, model)
+    frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
+    network._ddp_params_and_buffers_to_ignore = frozen  # every process has loaded them: DDP need not send them around
     network, optimizer = accelerator.prepare(network, optimizers.make(train, model))
     return network, optimizer
 

@@ -60,7 +60,8 @@ def _load(train: Train, source: str, device: Any) -> Any:
         attention.register()
         options["attn_implementation"] = attention.NAME
     if train.deepspeed.quantize_dtype:
-        options |= {"quantization_config": _nf4(train), "device_map": {"": device}}
+        how = _nf4(train) if train.deepspeed.quantize_dtype == "nf4" else _fp8()
+        options |= {"quantization_config": how, "device_map": {"": device}}
     return AutoModelForCausalLM.from_pretrained(source, **options)
 
 
@@ -81,6 +82,14 @@ def _nf4(train: Train) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=_type(train.precision),
     )
+
+
+def _fp8() -> Any:
+    """Eight-bit floating point (e4m3), a scale for each row of a matrix; multiplied in the compute type."""
+    from torchao.quantization import Float8WeightOnlyConfig
+    from transformers import TorchAoConfig
+
+    return TorchAoConfig(Float8WeightOnlyConfig())
 
 
 def _with_adapters(train: Train, base: Any, checkpoint: Path | None) -> Any:

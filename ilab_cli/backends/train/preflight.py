@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from ilab_cli.backends.train.zero import configuration as zero_configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 from ilab_profiles.diagnostics import counted
-from ilab_profiles.rules.not_yet import not_yet
 
 if TYPE_CHECKING:
     from ilab_cli.backends.train.dataset import Samples
@@ -57,7 +57,7 @@ def preflight_elsewhere(train: Train, *, files: bool) -> list[Finding]:
         files: whether those machines see the files of this one.
     """
     if not files:
-        return list(not_yet(train, "train"))
+        return []
     settings = [*_settings(train, with_torch=False), *_model(train)]
     return list(dict.fromkeys([*settings, *(finding for run in train.runs() for finding in _lines(run))]))
 
@@ -75,7 +75,8 @@ def check_settings(train: Train) -> None:
 def _missing_extras(train: Train) -> list[Finding]:
     missing = missing_extra("train", "ilab model train")
     if train.deepspeed.quantize_dtype:
-        missing += missing_extra("quantize", "train.deepspeed.quantize_dtype")
+        extra = "fp8" if train.deepspeed.quantize_dtype == "fp8" else "quantize"
+        missing += missing_extra(extra, "train.deepspeed.quantize_dtype")
     if train.optimizer == "adamw_8bit":
         missing += missing_extra("quantize", "train.optimizer: adamw_8bit")
     if train.deepspeed.enabled:
@@ -87,13 +88,14 @@ def _missing_extras(train: Train) -> list[Finding]:
 
 
 def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
-    yield from not_yet(train, "train")
     yield from output_folder(train.output_dir, "train.output_dir")
     if with_torch:
         yield from _meeting(train)
         yield from _hardware(train)
     if train.deepspeed.enabled:
         yield from _deepspeed_config(train)
+        if with_torch and train.deepspeed.ds_offload_strat == "nvme":
+            yield from _nvme()
     for run in train.runs():
         try:
             found = newest(Path(run.output_dir))
@@ -118,11 +120,26 @@ def _deepspeed_config(train: Train) -> Iterator[Finding]:
         return
     if stage == 3 and train.deepspeed.quantize_dtype:
         yield Finding(
-            "not-supported-yet",
-            "a quantized model cannot be split over processes",
+            "quantize-needs-whole-model",
+            "a quantized model cannot be split over processes, which ZeRO 3 does",
             "train.deepspeed.quantize_dtype",
             hint="set train.deepspeed.zero_stage: 2",
         )
+
+
+def _nvme() -> Iterator[Finding]:
+    """A finding if DeepSpeed cannot write to a disk by itself."""
+    logging.disable(logging.WARNING)  # it tells what it thinks of the hardware
+    try:
+        from deepspeed.ops.op_builder import AsyncIOBuilder
+
+        compatible = AsyncIOBuilder().is_compatible(verbose=False)
+    finally:
+        logging.disable(logging.NOTSET)
+    if not compatible:
+        message = "offload to a disk needs the library libaio, with its header, and a compiler"
+        hint = "install libaio-dev (or libaio-devel) and g++, or set it to cpu"
+        yield Finding("no-libaio", message, "train.deepspeed.ds_offload_strat", hint=hint)
 
 
 def _meeting(train: Train) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from ilab_cli.backends.train.files import replace_file
 from ilab_cli.backends.train.launch import LAUNCHED
 from ilab_cli.output import level, lively
 
-__all__ = ["Progress", "append", "begin", "rewind"]
+__all__ = ["Progress", "append", "begin", "rewind", "unpacked"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -33,12 +33,19 @@ def _say(text: str) -> None:
         print(text, file=_stream(), flush=True)
 
 
-def begin(samples: int, left_out: int, steps: int, done: int) -> None:
+def begin(samples: int, left_out: int, truncated: int, steps: int, done: int) -> None:
     """Tell what is about to be trained."""
     resumed = f", going on after step {done}" if done else ""
     _say(f"training on {samples} conversations in {steps} steps{resumed}")
     if left_out:
         _say(f"left out {left_out} conversations longer than train.max_seq_len")
+    if truncated:
+        _say(f"kept the beginning of {truncated} conversations longer than train.max_seq_len")
+
+
+def unpacked() -> None:
+    """Tell that samples are padded although packing was asked for."""
+    _say("samples would see each other in a packed row of this model: they are padded (train.packing: none)")
 
 
 def append(path: Path, row: dict[str, Any]) -> None:

@@ -67,12 +67,14 @@ def train_model(train: Train, stop: Stop) -> bool:
     if accelerator.is_main_process:
         checkpoint.clean(run)
         report.rewind(run / "metrics.jsonl", done.step)
-        report.begin(len(samples), samples.left_out, plan.steps, done.step)
+        report.begin(len(samples), samples.left_out, samples.truncated, plan.steps, done.step)
 
     model = build(plan.train, accelerator.device, resumed)
     network, optimizer = engine.prepare(train, accelerator, model)
     if plan.train.packing != "none" and not keeps_apart(network, config.vocab_size, accelerator.device):
         plan = replace(plan, train=unpacked(train))
+        if accelerator.is_main_process:
+            report.unpacked()
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
     held = validation.Validation(train, plan, held_out)

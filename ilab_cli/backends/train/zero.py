@@ -29,10 +29,13 @@ def configuration(train: Train) -> dict[str, Any]:
     settings = train.deepspeed
     config = _read(settings.deepspeed_config) if settings.deepspeed_config else {}
     zero: dict[str, Any] = {"stage": settings.zero_stage, "stage3_gather_16bit_weights_on_model_save": True}
-    if settings.cpu_offload_optimizer or settings.ds_offload_strat == "cpu":
-        zero["offload_optimizer"] = {"device": "cpu"}
+    target: dict[str, Any] = {"device": settings.ds_offload_strat or "cpu"}
+    if target["device"] == "nvme":
+        target["nvme_path"] = settings.nvme_path
+    if settings.cpu_offload_optimizer or settings.ds_offload_strat:
+        zero["offload_optimizer"] = target
     if settings.cpu_offload_params:
-        zero["offload_param"] = {"device": "cpu"}
+        zero["offload_param"] = target
     given = config.get("zero_optimization", zero)
     merged = {name: zero.get(name, value) if value == "auto" else value for name, value in given.items()}
     config["zero_optimization"] = merged | {"stage3_gather_16bit_weights_on_model_save": True}

@@ -96,6 +96,19 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.fsdp.fsdp_cpu_offload": True},
         {"train.fsdp.fsdp_cpu_offload": True, "train.fsdp.enabled": True},
     ),
+    "fp8-without-deepspeed": (
+        {
+            "train.lora.enabled": True,
+            "train.deepspeed.quantize_dtype": "fp8",
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.zero_stage": 2,
+        },
+        {"train.lora.enabled": True, "train.deepspeed.quantize_dtype": "fp8"},
+    ),
+    "fp8-without-fsdp": (
+        {"train.lora.enabled": True, "train.deepspeed.quantize_dtype": "fp8", "train.fsdp.enabled": True},
+        {"train.lora.enabled": True, "train.deepspeed.quantize_dtype": "nf4", "train.fsdp.enabled": True},
+    ),
     "fsdp-precision": (
         {"train.fsdp.enabled": True, "train.precision": "fp16"},
         {"train.fsdp.enabled": True, "train.precision": "bf16"},

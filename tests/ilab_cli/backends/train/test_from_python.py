@@ -52,10 +52,10 @@ def test_another_run_is_refused_its_folder_or_replaces_it(settings: Settings) ->
 
 
 def test_what_cannot_work_is_refused_before_anything_is_written(settings: Settings, tmp_path: Path) -> None:
-    train = settings(data_path=str(tmp_path / "none.jsonl"), precision="bf16", packing=True)
+    train = settings(data_path=str(tmp_path / "none.jsonl"), model_path=str(tmp_path / "none"))
     with pytest.raises(InputError) as caught:
         ilab_cli.train(train)
-    assert {"data-not-found", "not-supported-yet"} <= {finding.rule for finding in caught.value.findings}
+    assert {"data-not-found", "model-not-found"} <= {finding.rule for finding in caught.value.findings}
     assert not Path(train.output_dir).exists()
 
 

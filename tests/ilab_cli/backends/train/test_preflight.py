@@ -129,9 +129,6 @@ def test_a_damaged_checkpoint_is_told_before_the_start(settings: Settings, name:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"lora": {"enabled": True}, "deepspeed": {"quantize_dtype": "fp8"}}, ["not-supported-yet"]),
-        ({"deepspeed": {"enabled": True, "zero_stage": 3, "ds_offload_strat": "nvme", "nvme_path": "/fast"}},
-         ["not-supported-yet"]),
         ({"precision": "fp16", "device": "auto"}, ["precision"]),
         ({"gpus": "0-1", "device": "auto"}, ["device"]),
         ({"num_gpus": 99_999, "warmup_steps": 0}, ["too-many-processes"]),

@@ -121,5 +121,5 @@ def test_torchrun_typed_by_hand(settings: Settings) -> None:
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert f"stopped at step {len(losses(train))} of 600; the same command goes on\n" in err
+    assert f"stopped at step {len(losses(train))} of 180; the same command goes on\n" in err
     assert names(train)
