@@ -167,7 +167,7 @@ class Train(Section):
     )
     valid_path: str | None = setting(
         None,
-        "Data for the validation loss, as data_path; unset: the test_*.jsonl that were generated beside data_path",
+        "Data for the validation loss, as data_path; unset: test_*.jsonl beside the training data",
         mistaken=["validation_path", "eval_path", "valid_data", "validation_data", "eval_dataset"],
         expertise="advanced",
         path=True,
