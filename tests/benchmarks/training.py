@@ -66,9 +66,8 @@ def measure(folder: Path, steps: int) -> int:
     if importlib.util.find_spec("trl"):
         found["TRL, packed"] = apart("trl", train)
     for name, (speed, milliseconds) in found.items():
-        print(
-            f"{name:16} {speed:9,.0f} tokens/s {speed / found['Trainer, padded'][0]:5.2f}x {milliseconds:7.1f} ms a step"
-        )
+        times = speed / found["Trainer, padded"][0]
+        print(f"{name:16} {speed:9,.0f} tokens/s  {times:5.2f}x  {milliseconds:7.1f} ms a step")
     overhead = found["ours"][1] - found["bare loop"][1]
     print(f"overhead over the bare loop: {overhead:.2f} ms a step")
     slower = found["ours"][0] < 2 * found["Trainer, padded"][0]
