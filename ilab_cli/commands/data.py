@@ -75,7 +75,7 @@ def validate(
     """Check taxonomies and training data without doing anything with them; exit code 2 if there are errors."""
     from ilab_cli import output
     from ilab_cli.backends.generate import qna
-    from ilab_cli.backends.train import conversations
+    from ilab_cli.backends.train.data import conversations
     from ilab_profiles.views.reports import report
 
     data = [path for path in paths if path.suffix == ".jsonl" and os.path.isfile(path)]

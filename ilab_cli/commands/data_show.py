@@ -17,7 +17,7 @@ from ilab_cli.session import in_force
 from ilab_profiles.diagnostics import counted
 
 if TYPE_CHECKING:
-    from ilab_cli.backends.train.conversations import Conversation
+    from ilab_cli.backends.train.data.conversations import Conversation
     from ilab_profiles import Finding, Train
 
 __all__ = ["show"]
@@ -40,7 +40,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Print conversations as the model reads them, with the tokens that training learns marked."""
-    from ilab_cli.backends.train import conversations
+    from ilab_cli.backends.train.data import conversations
     from ilab_cli.extras import missing_extra
     from ilab_profiles import InputError
 
@@ -72,7 +72,7 @@ def _shown(train: Train, chosen: Sequence[Conversation], findings: list[Finding]
         InputError: with these, if there is no tokenizer.
     """
     from ilab_cli.backends.model_folder import tokenizer_problems
-    from ilab_cli.backends.train.tokens import encode, load_tokenizer
+    from ilab_cli.backends.train.data.tokens import encode, load_tokenizer
     from ilab_profiles import Finding, InputError
 
     if train.model_path and (missing := list(tokenizer_problems(Path(train.model_path), "train.model_path"))):

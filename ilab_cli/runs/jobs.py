@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 
 from ilab_cli import output
 from ilab_cli.backends.base import as_arguments
-from ilab_cli.backends.train import kubernetes, launch, slurm
+from ilab_cli.backends.train import launch
+from ilab_cli.backends.train.jobs import kubernetes, slurm
 from ilab_cli.backends.train.preflight import preflight_elsewhere
 from ilab_cli.runs.job import placed
 from ilab_cli.runs.manifest import Run

@@ -112,7 +112,7 @@ def libraries(train: Train) -> None:
     import torch  # noqa: F401
 
     from ilab_cli.backends.train import loss  # noqa: F401
-    from ilab_cli.backends.train.tokens import load_tokenizer
+    from ilab_cli.backends.train.data.tokens import load_tokenizer
 
     load_tokenizer(train)
     time.sleep(1)
@@ -123,8 +123,8 @@ def floor(train: Train) -> None:
     """The tokenizer alone, on texts that are rendered already."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    from ilab_cli.backends.train.conversations import chunks_of, read_chunk
-    from ilab_cli.backends.train.tokens import load_tokenizer
+    from ilab_cli.backends.train.data.conversations import chunks_of, read_chunk
+    from ilab_cli.backends.train.data.tokens import load_tokenizer
 
     tokenizer = load_tokenizer(train)
     texts: list[str] = []
@@ -142,7 +142,7 @@ def floor(train: Train) -> None:
 
 def tokenise(train: Train) -> None:
     """What the launcher does before it starts the workers."""
-    from ilab_cli.backends.train.dataset import prepare
+    from ilab_cli.backends.train.data.dataset import prepare
 
     began = time.perf_counter()
     prepare(train)
@@ -153,7 +153,7 @@ def batches(train: Train) -> None:
     """What a worker does with the samples: the plan, and batches in the order of an epoch."""
     import torch
 
-    from ilab_cli.backends.train.dataset import load, prepare
+    from ilab_cli.backends.train.data.dataset import load, prepare
     from ilab_cli.backends.train.loss import Limits, collate
     from ilab_cli.backends.train.plan import BatchPlan
 

@@ -117,7 +117,7 @@ def bare(train: Train) -> tuple[float, float]:
     """Our batches and our loss, and nothing else."""
     import torch
 
-    from ilab_cli.backends.train.dataset import load, prepare
+    from ilab_cli.backends.train.data.dataset import load, prepare
     from ilab_cli.backends.train.loss import Limits, collate, learner
     from ilab_cli.backends.train.model import build
     from ilab_cli.backends.train.plan import BatchPlan
@@ -146,7 +146,7 @@ def bare(train: Train) -> tuple[float, float]:
 
 def rows(train: Train) -> list[dict[str, Any]]:
     """The samples as lists, as the peers want them."""
-    from ilab_cli.backends.train.dataset import load, prepare
+    from ilab_cli.backends.train.data.dataset import load, prepare
 
     samples = load(prepare(train))
     made = []

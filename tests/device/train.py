@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from examples.tiny_student import demo_texts, make  # noqa: E402
 from ilab_cli.backends.base import start, stop  # noqa: E402
-from ilab_cli.backends.train.dataset import prepare  # noqa: E402
+from ilab_cli.backends.train.data.dataset import prepare  # noqa: E402
 from ilab_cli.backends.train.launch import command, environment  # noqa: E402
 from ilab_profiles import Train  # noqa: E402
 

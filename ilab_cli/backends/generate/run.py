@@ -26,7 +26,7 @@ from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
 from ilab_cli.backends.generate.taxonomy import printable
 from ilab_cli.backends.generate.teacher import endpoint_settings
 from ilab_cli.backends.generate.view import View, metrics, summary
-from ilab_cli.backends.train.formats import problems_of
+from ilab_cli.backends.train.data.formats import problems_of
 from ilab_cli.output import say, warn
 from ilab_profiles import Generate
 from ilab_profiles.yaml.files import write_atomically

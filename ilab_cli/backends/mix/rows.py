@@ -1,6 +1,6 @@
 """Rows of a data set as they lie on disk: read and checked chunk by chunk, each on its own.
 
-A row is a line that is not blank. What a line has to hold is said in :mod:`ilab_cli.backends.train.formats`, for
+A row is a line that is not blank. What a line has to hold is said in :mod:`ilab_cli.backends.train.data.formats`, for
 mixing and training alike.
 """
 
@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from ilab_cli.backends.jsonl import MOST_FINDINGS, Chunk, lines_of, not_json
-from ilab_cli.backends.train.formats import parse, problems_of
+from ilab_cli.backends.train.data.formats import parse, problems_of
 from ilab_profiles import Finding, Position
 
 __all__ = ["Checked", "check", "is_plain", "rows_of", "with_system_prompt"]

@@ -23,7 +23,7 @@ def configuration(train: Train) -> Any:
     """
     from transformers import AutoConfig
 
-    from ilab_cli.backends.train.tokens import model_source
+    from ilab_cli.backends.train.data.tokens import model_source
 
     source = model_source(train)
     try:

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from ilab_cli.backends.base import existing_part
 from ilab_cli.backends.train.checkpoint import finished
+from ilab_cli.backends.train.data.tokens import model_source
 from ilab_cli.backends.train.plan import BatchPlan
-from ilab_cli.backends.train.tokens import model_source
 from ilab_cli.backends.train.validation import settings_of
 from ilab_profiles import Finding, Position, Train
 from ilab_profiles.diagnostics import counted

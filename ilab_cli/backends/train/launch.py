@@ -217,7 +217,7 @@ def run(train: Train) -> int:
     Raises:
         InputError: if the data or the model cannot be used; then nothing was started.
     """
-    from ilab_cli.backends.train.dataset import prepare
+    from ilab_cli.backends.train.data.dataset import prepare
 
     with stoppable(), StopOfAll(train.max_hours) as stop:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ilab_cli.backends.train.attention import segments
-from ilab_cli.backends.train.dataset import Samples
+from ilab_cli.backends.train.data.dataset import Samples
 
 if TYPE_CHECKING:
     import torch

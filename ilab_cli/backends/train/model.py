@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.train import attention
-from ilab_cli.backends.train.tokens import model_source
+from ilab_cli.backends.train.data.tokens import model_source
 from ilab_profiles import Train
 
 __all__ = ["build", "layers", "merge"]

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import conversations, validation
+from ilab_cli.backends.train import validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
+from ilab_cli.backends.train.data import conversations
 from ilab_cli.backends.train.zero import configuration as zero_configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 from ilab_profiles.diagnostics import counted
 
 if TYPE_CHECKING:
-    from ilab_cli.backends.train.dataset import Samples
+    from ilab_cli.backends.train.data.dataset import Samples
     from ilab_cli.backends.train.plan import BatchPlan
 
 __all__ = ["check_settings", "preflight", "preflight_elsewhere"]
@@ -197,7 +198,7 @@ def _lines(train: Train) -> Iterable[Finding]:
 
 def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
     """What is wrong with the data for this model, and with the plan that follows from them, which joins the others."""
-    from ilab_cli.backends.train import dataset
+    from ilab_cli.backends.train.data import dataset
     from ilab_cli.backends.train.plan import BatchPlan
 
     if not train.model_path and (broken := list(_lines(train))):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.train import checkpoint, engine
-from ilab_cli.backends.train.dataset import Samples
+from ilab_cli.backends.train.data.dataset import Samples
 from ilab_cli.backends.train.files import temporary_name
 from ilab_cli.backends.train.loss import Limits, collate
 from ilab_cli.backends.train.model import merge

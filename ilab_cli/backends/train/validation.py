@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ilab_cli.backends.train.conversations import files_of
+from ilab_cli.backends.train.data.conversations import files_of
 from ilab_profiles import Finding, InputError, Train
 
 if TYPE_CHECKING:
-    from ilab_cli.backends.train.dataset import Samples
+    from ilab_cli.backends.train.data.dataset import Samples
     from ilab_cli.backends.train.plan import BatchPlan
 
 __all__ = ["Validation", "findings", "load", "settings_of"]
@@ -80,7 +80,7 @@ def findings(train: Train, look: Callable[[Samples], Iterator[Finding]]) -> Iter
         train: the settings.
         look: what may be wrong with sound samples.
     """
-    from ilab_cli.backends.train import dataset
+    from ilab_cli.backends.train.data import dataset
 
     try:
         for settings in settings_of(train):
@@ -98,7 +98,7 @@ def load(train: Train) -> list[Samples]:
     Raises:
         InputError: if they cannot be used.
     """
-    from ilab_cli.backends.train import dataset
+    from ilab_cli.backends.train.data import dataset
 
     return [dataset.load(dataset.prepare(settings)) for settings in settings_of(train)]
 

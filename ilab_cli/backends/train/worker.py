@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import NoReturn
 
 from ilab_cli.backends.base import is_full, read_settings
-from ilab_cli.backends.train import checkpoint, dataset, engine, report, trackers, validation
+from ilab_cli.backends.train import checkpoint, engine, report, trackers, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
+from ilab_cli.backends.train.data import dataset
+from ilab_cli.backends.train.data.tokens import load_tokenizer
 from ilab_cli.backends.train.launch import FAILURE, LAUNCHED, environment
 from ilab_cli.backends.train.loss import keeps_apart
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
 from ilab_cli.backends.train.stop import Stop, note, read_note
-from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_cli.backends.train.training import Training
 from ilab_cli.output import UNFINISHED
 from ilab_profiles import InputError, Train

@@ -17,7 +17,7 @@ from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan
 from ilab_cli.backends.generate.qna import read_taxonomy
 from ilab_cli.backends.generate.run import Job, ask, finish
 from ilab_cli.backends.mix.recipes import read_recipes
-from ilab_cli.backends.train.conversations import files_of, read
+from ilab_cli.backends.train.data.conversations import files_of, read
 from ilab_profiles import Generate, Mix
 from ilab_profiles.models.evaluate import Mmlu
 from tests.ilab_cli.backends.generate.conftest import lines

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ilab_cli.backends.mix import launch, plan
 from ilab_cli.backends.mix import mix as mixing
 from ilab_cli.backends.mix.sampling import rows_taken
-from ilab_cli.backends.train.conversations import files_of, read
+from ilab_cli.backends.train.data.conversations import files_of, read
 from ilab_profiles import Generate
 from tests.conftest import examples
 from tests.ilab_cli.backends.mix.recipes import counts, everything, mixed, row, settings, write_recipe, write_rows

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ilab_cli.backends.jsonl import Chunk, chunks
 from ilab_cli.backends.mix.rows import check, is_plain, rows_of, with_system_prompt
-from ilab_cli.backends.train.conversations import read
-from ilab_cli.backends.train.formats import parse
+from ilab_cli.backends.train.data.conversations import read
+from ilab_cli.backends.train.data.formats import parse
 from tests.ilab_cli.backends.mix.recipes import row
 
 LINES = st.lists(st.sampled_from([row(1), row(22, "ä€😀"), b"", b"  \t", b"{}", row(3) + b"\r", b" " + row(4)]))

@@ -43,7 +43,7 @@ def large_model(request: pytest.FixtureRequest, model_dir: Path, tmp_path: Path)
 
 def estimate(train: Train) -> Any:
     from ilab_cli.backends.train import disk
-    from ilab_cli.backends.train.dataset import examine
+    from ilab_cli.backends.train.data.dataset import examine
     from ilab_cli.backends.train.plan import BatchPlan
 
     plan = BatchPlan(train, examine(train).lengths)

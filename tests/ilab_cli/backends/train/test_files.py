@@ -28,7 +28,7 @@ def test_metrics_are_kept_up_to_the_first_row_that_is_not_whole(tmp_path: Path, 
 
 
 def test_a_place_where_nothing_can_be_written_is_a_finding(settings: Settings, tmp_path: Path) -> None:
-    from ilab_cli.backends.train.dataset import prepare
+    from ilab_cli.backends.train.data.dataset import prepare
 
     (tmp_path / "file").touch()
     for place in ("file", "file/run"):

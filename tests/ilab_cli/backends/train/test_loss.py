@@ -14,7 +14,7 @@ import numpy as np
 
 from ilab_cli.backends.train import attention, loss
 from ilab_cli.backends.train.architecture import mixes_samples
-from ilab_cli.backends.train.dataset import Samples
+from ilab_cli.backends.train.data.dataset import Samples
 from ilab_cli.backends.train.loss import Limits, collate, keeps_apart, learner
 
 WORDS = 101

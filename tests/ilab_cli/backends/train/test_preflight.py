@@ -232,7 +232,7 @@ def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Pa
 
 
 def test_a_folder_of_data_gives_its_training_files(settings: Settings, tmp_path: Path) -> None:
-    from ilab_cli.backends.train.dataset import examine
+    from ilab_cli.backends.train.data.dataset import examine
 
     folder = tmp_path / "data"
     folder.mkdir()
@@ -247,7 +247,7 @@ def test_a_folder_of_data_gives_its_training_files(settings: Settings, tmp_path:
 
 
 def test_kept_tokens_are_used_until_something_changes(settings: Settings, tmp_path: Path) -> None:
-    from ilab_cli.backends.train.dataset import load, prepare
+    from ilab_cli.backends.train.data.dataset import load, prepare
 
     data = write_jsonl(tmp_path / "train.jsonl", [conversation(number) for number in range(5)])
     train = settings(data_path=str(data))

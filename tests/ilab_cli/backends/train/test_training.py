@@ -27,7 +27,7 @@ def plain_loop(train: Train) -> list[float]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from ilab_cli.backends.train.dataset import examine
+    from ilab_cli.backends.train.data.dataset import examine
     from ilab_cli.backends.train.plan import BatchPlan
 
     samples = examine(train)

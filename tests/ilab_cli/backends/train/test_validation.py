@@ -41,7 +41,7 @@ def plain_loss(model: Path, train: Train) -> float:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from ilab_cli.backends.train.dataset import examine
+    from ilab_cli.backends.train.data.dataset import examine
 
     network = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()
     parts = []

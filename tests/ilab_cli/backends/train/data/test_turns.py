@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 
-from ilab_cli.backends.train.conversations import Conversation
+from ilab_cli.backends.train.data.conversations import Conversation
 from ilab_profiles import Finding, Position
 from tests.ilab_cli.backends.train.conftest import ROOT
-from tests.ilab_cli.backends.train.templates import EOS, FAMILIES, SPECIAL, Family
+from tests.ilab_cli.backends.train.data.templates import EOS, FAMILIES, SPECIAL, Family
 
 pytest.importorskip("transformers", reason="needs the train extra")
-from ilab_cli.backends.train.tokens import encode
+from ilab_cli.backends.train.data.tokens import encode
 
 SHARED = ROOT.parent / "shared"
 Messages = list[dict[str, Any]]

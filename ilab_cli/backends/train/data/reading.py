@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ilab_cli.backends.train.chat_template import ChatTemplate
-from ilab_cli.backends.train.conversations import Message
-from ilab_cli.backends.train.marks import Path, Place, Probe, free_range, marks_in, own_texts
+from ilab_cli.backends.train.data.chat_template import ChatTemplate
+from ilab_cli.backends.train.data.conversations import Message
+from ilab_cli.backends.train.data.marks import Path, Place, Probe, free_range, marks_in, own_texts
 
 __all__ = ["Look", "Reading", "common"]
 

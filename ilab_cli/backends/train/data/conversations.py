@@ -1,6 +1,6 @@
 """Training data as they lie on disk: JSONL files of conversations, read and checked chunk by chunk.
 
-What a line may look like is said in :mod:`ilab_cli.backends.train.formats`. Nothing here knows of tokenizers or
+What a line may look like is said in :mod:`ilab_cli.backends.train.data.formats`. Nothing here knows of tokenizers or
 templates.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.jsonl import MOST_FINDINGS, Chunk, chunks, first, lines_of, not_json
-from ilab_cli.backends.train.formats import MESSAGES, Message, parse
+from ilab_cli.backends.train.data.formats import MESSAGES, Message, parse
 from ilab_profiles import Finding, InputError, Position
 
 __all__ = [

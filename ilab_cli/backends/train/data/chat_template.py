@@ -8,7 +8,7 @@ from copy import copy
 from functools import cached_property
 from typing import Any
 
-from ilab_cli.backends.train.conversations import Message
+from ilab_cli.backends.train.data.conversations import Message
 
 __all__ = ["ChatTemplate", "Span"]
 

@@ -17,7 +17,7 @@ from tests.ilab_cli.backends.train.conftest import conversation, write_jsonl
 
 pytest.importorskip("accelerate", reason="needs the train extra")
 from ilab_cli.backends.lock import lock
-from ilab_cli.backends.train import conversations, dataset, shards, tokenise
+from ilab_cli.backends.train.data import conversations, dataset, shards, tokenise
 from ilab_cli.backends.train.launch import preflight
 
 Settings = Callable[..., Train]

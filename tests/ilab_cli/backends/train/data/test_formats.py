@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ilab_cli.backends.train.formats import parse, problems_of
+from ilab_cli.backends.train.data.formats import parse, problems_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 FROM = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.train.conversations import Conversation
+from ilab_cli.backends.train.data.conversations import Conversation
 from ilab_profiles import Finding, InputError, Position, Train
 from tests.ilab_cli.backends.train.conftest import ROOT, TEMPLATE
 
 pytest.importorskip("transformers", reason="needs the train extra")
-from ilab_cli.backends.train.tokens import encode, load_tokenizer
+from ilab_cli.backends.train.data.tokens import encode, load_tokenizer
 
 GRANITE = ROOT.parent / "shared" / "models" / "granite-7b-lab"
 TURNS = [

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from ilab_cli.backends.train.conversations import Message
+from ilab_cli.backends.train.data.conversations import Message
 
 __all__ = ["Path", "Place", "Probe", "free_range", "marks_in", "own_texts", "text_at", "with_text"]
 

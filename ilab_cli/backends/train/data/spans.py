@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ilab_cli.backends.train.chat_template import ChatTemplate, Span
-from ilab_cli.backends.train.conversations import Message
-from ilab_cli.backends.train.reading import Reading, common
-from ilab_cli.backends.train.turns import Turn, UnclearError, refuse_others, turns_of
+from ilab_cli.backends.train.data.chat_template import ChatTemplate, Span
+from ilab_cli.backends.train.data.conversations import Message
+from ilab_cli.backends.train.data.reading import Reading, common
+from ilab_cli.backends.train.data.turns import Turn, UnclearError, refuse_others, turns_of
 
 __all__ = ["learned_spans"]
 

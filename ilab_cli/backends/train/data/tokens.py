@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.train.chat_template import ChatTemplate, Span
-from ilab_cli.backends.train.conversations import Conversation
-from ilab_cli.backends.train.spans import learned_spans
-from ilab_cli.backends.train.turns import UnclearError
+from ilab_cli.backends.train.data.chat_template import ChatTemplate, Span
+from ilab_cli.backends.train.data.conversations import Conversation
+from ilab_cli.backends.train.data.spans import learned_spans
+from ilab_cli.backends.train.data.turns import UnclearError
 from ilab_profiles import Finding, InputError, Position, Train
 
 __all__ = ["encode", "load_tokenizer", "model_source"]

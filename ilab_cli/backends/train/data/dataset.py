@@ -1,8 +1,8 @@
 """The samples of a run: made once, kept in the run folder, and mapped into memory by every process.
 
 They lie in ``tokens-HASH``, named by the fingerprint of all that went into them, so that they are made anew when data,
-tokenizer, template or length limit change. How they are made is told in :mod:`ilab_cli.backends.train.tokenise`, how
-they are written in :mod:`ilab_cli.backends.train.shards`.
+tokenizer, template or length limit change. How they are made is told in ``tokenise``, how they are written in
+``shards``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 
 from ilab_cli.backends.base import existing_part
 from ilab_cli.backends.lock import lock
-from ilab_cli.backends.train.conversations import check, files_of
+from ilab_cli.backends.train.data.conversations import check, files_of
+from ilab_cli.backends.train.data.shards import Samples, load
+from ilab_cli.backends.train.data.tokenise import is_large, tokenise
+from ilab_cli.backends.train.data.tokens import load_tokenizer
 from ilab_cli.backends.train.files import link_or_copy, temporary_name
-from ilab_cli.backends.train.shards import Samples, load
-from ilab_cli.backends.train.tokenise import is_large, tokenise
-from ilab_cli.backends.train.tokens import load_tokenizer
 from ilab_profiles import Finding, InputError, Position, Train
 from ilab_profiles.yaml.files import sync
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ilab_cli.backends.train.chat_template import Span
-from ilab_cli.backends.train.conversations import Message
-from ilab_cli.backends.train.marks import Place, own_texts, text_at, with_text
-from ilab_cli.backends.train.reading import Look, Reading, common
+from ilab_cli.backends.train.data.chat_template import Span
+from ilab_cli.backends.train.data.conversations import Message
+from ilab_cli.backends.train.data.marks import Place, own_texts, text_at, with_text
+from ilab_cli.backends.train.data.reading import Look, Reading, common
 
 __all__ = ["Turn", "UnclearError", "refuse_others", "turns_of"]
 
