@@ -4,13 +4,14 @@
 
 Models of random weights are made on the spot, so nothing is fetched. Each case trains through the same launcher as
 ``ilab model train`` until it has done its steps, and is then stopped. First a tiny model's loss on the GPU is compared
-with that on the CPU.
+with that on the CPU, and packed attention by torch's kernel with that sample by sample, gradients included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import statistics
@@ -39,7 +40,10 @@ LENGTH = 4096
 STEPS = 5
 LORA: dict[str, Any] = {"enabled": True, "lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.0}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "1B full bf16": ("1B", {"max_batch_len": 2 * LENGTH}),
+    "1B full bf16": ("1B", {"max_batch_len": 4 * LENGTH, "optimizer": "adamw_fused"}),
+    "1B full bf16, padded": ("1B", {"max_batch_len": 4 * LENGTH, "optimizer": "adamw_fused", "packing": "none"}),
+    "1B full bf16, compiled": ("1B", {"max_batch_len": 4 * LENGTH, "optimizer": "adamw_fused", "compile": True}),
+    "1B weights in bf16": ("1B", {"max_batch_len": 4 * LENGTH, "master_weights": "bf16"}),
     "8B LoRA bf16": ("8B", {"lora": LORA, "max_batch_len": 2 * LENGTH}),
     "8B QLoRA nf4": ("8B", {"lora": LORA, "deepspeed": {"quantize_dtype": "nf4"}, "max_batch_len": 2 * LENGTH}),
 }
@@ -74,12 +78,12 @@ def model(folder: Path, size: str) -> int:
 
 
 def data(file: Path, samples: int, words: int) -> Path:
-    """Write conversations whose answers have about so many tokens."""
+    """Write conversations whose answers have up to about so many words, log-normally many."""
     draw = random.Random(0)
     known = sorted({word for text in demo_texts() for word in text.split() if word.isalpha()})
     lines = []
     for _ in range(samples):
-        answer = " ".join(draw.choices(known, k=words))
+        answer = " ".join(draw.choices(known, k=min(words, int(draw.lognormvariate(math.log(words / 4), 0.9)) + 1)))
         said = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": answer}]
         lines.append(json.dumps({"messages": said}))
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -110,6 +114,32 @@ def run(train: Train, steps: int, seconds: float) -> dict[str, Any]:
         "tokens_per_second": statistics.median(row["tokens_per_second"] for row in done[1:]),
         "memory_gb": max(row["memory"] for row in done) / 1e9,
     }
+
+
+def attention() -> dict[str, Any]:
+    """How far the kernel for samples of various lengths is from one call a sample: outputs and gradients, in bf16."""
+    import torch
+
+    from ilab_cli.backends.train import attention as packed
+
+    device = torch.device("cuda", 0)
+    packed.register(device)
+    lengths = [700, 1, 300, 1047]
+    told = packed.segments(lengths, device)
+    torch.manual_seed(0)
+    shapes = [(1, heads, sum(lengths), 128) for heads in (32, 8, 8)]
+    query, key, value = inputs = [
+        torch.randn(shape, device=device, dtype=torch.bfloat16, requires_grad=True) for shape in shapes
+    ]
+    found = []
+    for kernel in (packed._kernel.copy(), set()):
+        packed._kernel.clear()
+        packed._kernel.update(kernel)
+        out, _ = packed.attend(torch.nn.Identity(), query, key, value, None, **told)
+        found.append([out, *torch.autograd.grad(out.float().square().sum(), inputs)])
+        packed._kernel.update(kernel)
+    far = [float((a.float() - b.float()).abs().max() / b.float().abs().max()) for a, b in zip(*found, strict=True)]
+    return {"kernel works": bool(found and packed._kernel_works(device)), "relative differences": far}
 
 
 def same_as_on_the_cpu(folder: Path) -> dict[str, Any]:
@@ -147,7 +177,7 @@ def case(folder: Path, size: str, parameters: int, changes: dict[str, Any], seco
             "device": "cuda",
             "precision": "bf16",
             "gradient_checkpointing": True,
-            "effective_batch_size": 8,
+            "effective_batch_size": 32,
             "learning_rate": 1e-5,
             "warmup_steps": 1,
             "max_seq_len": LENGTH,
@@ -179,7 +209,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results["tiny"] = same_as_on_the_cpu(folder)
-        data(folder / "long.jsonl", 8 * (STEPS + 1), 2200)
+        results["attention"] = attention()
+        data(folder / "long.jsonl", 32 * (STEPS + 1), 2200)
         parameters: dict[str, int] = {}
         for title, (size, changes) in CASES.items():
             if end - time.monotonic() < 60:

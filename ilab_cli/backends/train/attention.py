@@ -7,7 +7,6 @@ kernel does not know the shape or type, each sample has its own call of ``scaled
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,18 @@ _HEAD = 256
 """Widest head that the kernels for various lengths know."""
 
 
-@cache
-def register() -> None:
-    """Make the attention known to transformers under :data:`NAME`."""
+_kernel: set[int] = set()
+"""Numbers of the GPUs on which the kernel for samples of various lengths works."""
+
+
+def register(device: torch.device) -> None:
+    """Make the attention known to transformers under :data:`NAME`, for models on a device."""
+    import torch
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, attend)
+    if device.type == "cuda" and _kernel_works(device):
+        _kernel.add(torch.cuda.current_device() if device.index is None else device.index)
 
 
 def segments(lengths: list[int], device: torch.device) -> dict[str, Any]:
@@ -108,11 +113,10 @@ def _has_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, dro
         and query.dtype in (torch.bfloat16, torch.float16)
         and query.shape[-1] == key.shape[-1] == value.shape[-1] <= _HEAD
         and not dropout
-        and _kernel_works(query.device)
+        and query.device.index in _kernel
     )
 
 
-@cache
 def _kernel_works(device: torch.device) -> bool:
     """Whether torch has the kernel, and comes to the same with it as without, on this GPU."""
     import torch

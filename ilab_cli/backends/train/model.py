@@ -57,7 +57,7 @@ def _load(train: Train, source: str, device: Any) -> Any:
     dtype = _type(train.precision if train.lora.enabled else train.master_weights)
     options: dict[str, Any] = {"dtype": dtype, "trust_remote_code": train.trust_remote_code}
     if train.packing != "none":
-        attention.register()
+        attention.register(device)
         options["attn_implementation"] = attention.NAME
     if train.deepspeed.quantize_dtype:
         how = _nf4(train) if train.deepspeed.quantize_dtype == "nf4" else _fp8()

@@ -107,7 +107,7 @@ def pair(made: Any, ours: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM
 
-    attention.register()
+    attention.register(torch.device("cpu"))
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(made, attn_implementation=ours).train()
     oracle = AutoModelForCausalLM.from_config(made, attn_implementation="sdpa").train()
