@@ -146,6 +146,13 @@ RULES: tuple[Rule, ...] = (
         fix={"train.precision": "bf16"},
     ),
     Rule(
+        "offload-or-recompute-activations",
+        when=(F.train.offload_activations.is_(True),),
+        require=F.train.gradient_checkpointing.is_(False),
+        why="what is recomputed is not kept: there would be nothing to offload",
+        fix={"train.gradient_checkpointing": False},
+    ),
+    Rule(
         "offload-of-activations-needs-a-gpu",
         when=(F.train.offload_activations.is_(True),),
         require=~F.train.device.is_("cpu"),

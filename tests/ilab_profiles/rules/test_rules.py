@@ -133,6 +133,10 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.master_weights": "bf16"},
         {"train.master_weights": "bf16", "train.precision": "bf16"},
     ),
+    "offload-or-recompute-activations": (
+        {"train.offload_activations": True, "train.gradient_checkpointing": True},
+        {"train.offload_activations": True},
+    ),
     "offload-of-activations-needs-a-gpu": (
         {"train.offload_activations": True, "train.device": "cpu"},
         {"train.offload_activations": True, "train.device": "cuda"},
