@@ -116,7 +116,7 @@ def test_a_run_that_cannot_fit_is_refused(settings: Settings, small_disk: Path) 
     assert estimate(long).at_most > 2**21
     (finding,) = about_space(long)
     assert finding.severity == "error"
-    assert "41 checkpoints of 0.2 MB each" in finding.message
+    assert "55 checkpoints of 0.2 MB each" in finding.message
     keep = int(finding.hint.split()[1])
     assert finding.hint.startswith(f"--keep-checkpoints {keep} fits")
     assert about_space(long.model_copy(update={"keep_checkpoints": keep})) == []

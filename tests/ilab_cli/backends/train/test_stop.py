@@ -20,7 +20,7 @@ from tests.ilab_cli.backends.train.test_training import names, plain_loop, proce
 
 pytest.importorskip("accelerate", reason="needs the train extra")
 Settings = Callable[..., Train]
-LONG: dict[str, Any] = {"num_epochs": 200, "learning_rate": 1e-4}
+LONG: dict[str, Any] = {"num_epochs": 100, "learning_rate": 1e-4}
 
 
 def wait_for_steps(train: Train, process: subprocess.Popen[str]) -> None:
@@ -55,7 +55,7 @@ def test_a_signal_to_the_launcher(settings: Settings, number: int, processes: in
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert 5 <= check_stopped(train, err) < 600
+    assert 5 <= check_stopped(train, err) < 300
     assert "going on after step" in train_to_end(train)
     assert losses(train) == pytest.approx(plain_loop(train), rel=1e-3)
 
@@ -121,5 +121,5 @@ def test_torchrun_typed_by_hand(settings: Settings) -> None:
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert f"stopped at step {len(losses(train))} of 600; the same command goes on\n" in err
+    assert f"stopped at step {len(losses(train))} of 300; the same command goes on\n" in err
     assert names(train)
