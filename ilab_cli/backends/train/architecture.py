@@ -28,7 +28,7 @@ def configuration(train: Train) -> Any:
     source = model_source(train)
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # what checks a configuration raises errors of many kinds
         reason = str(error).strip().partition("\n")[0]
         where = "train.model_path" if train.model_path else "train.model_repo"
         raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error
