@@ -222,7 +222,7 @@ def stand_in(path: Path, text: str) -> None:
 
 
 def test_what_is_known_to_be_wrong_is_told_here(ilab: Ilab, data: Path, tmp_path: Path) -> None:
-    done = ilab("model", "train", "--launcher=slurm", "--model-path=none")
+    done = ilab("model", "train", "--launcher=slurm", "--model-path=nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "error[data-not-found]" in done.stderr
     assert "error[model-not-found]" in done.stderr
