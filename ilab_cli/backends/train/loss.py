@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ilab_cli.backends.train.attention import segments
 from ilab_cli.backends.train.data.dataset import Samples
+from ilab_cli.backends.train.model import language_model
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +121,7 @@ def learner(model: Any, *, offload: bool = False) -> Any:
             self.model = model
 
         def forward(self, inputs: dict[str, Any], positions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-            causal = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+            causal = language_model(self.model)
             with save_on_cpu(pin_memory=targets.is_cuda) if offload else nullcontext():
                 outputs = causal.get_decoder()(**inputs, use_cache=False)
             outputs.last_hidden_state = outputs.last_hidden_state[:, positions].flatten(0, 1)

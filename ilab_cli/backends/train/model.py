@@ -13,7 +13,7 @@ from ilab_cli.backends.train import attention
 from ilab_cli.backends.train.data.tokens import model_source
 from ilab_profiles import Train
 
-__all__ = ["build", "layers", "merge"]
+__all__ = ["build", "language_model", "layers", "merge"]
 
 
 def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
@@ -41,6 +41,11 @@ def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
         for layer in layers(model):
             layer.compile(dynamic=True)
     return model.train()
+
+
+def language_model(model: Any) -> Any:
+    """The model itself, without the adapters' wrapper around it."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def layers(model: Any) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ilab_cli.backends.train.model import language_model
 from ilab_profiles import Train
 
 if TYPE_CHECKING:
@@ -44,19 +45,18 @@ def make(train: Train, model: Any) -> Any:
         case "adafactor":
             return torch.optim.Adafactor(weights, lr=train.learning_rate, weight_decay=train.weight_decay)
         case "muon":
-            return _muon(train, model, adam)
+            return _muon(train, model, weights, adam)
 
 
-def _muon(train: Train, model: Any, adam: dict[str, Any]) -> Any:
+def _muon(train: Train, model: Any, weights: list[Any], adam: dict[str, Any]) -> Any:
     """Muon for the matrices between embeddings and head, AdamW for all else (Jordan et al. 2024).
 
     Its steps are scaled to those of AdamW (Liu et al. 2025), so that the same learning rate serves both.
     """
     import torch
 
-    causal = model.get_base_model() if hasattr(model, "peft_config") else model
+    causal = language_model(model)
     ends = {id(part.weight) for part in (causal.get_input_embeddings(), causal.get_output_embeddings()) if part}
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
     matrices = [weight for weight in weights if weight.ndim == 2 and id(weight) not in ends]
     others = [weight for weight in weights if weight.ndim != 2 or id(weight) in ends]
 

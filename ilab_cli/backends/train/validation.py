@@ -108,18 +108,16 @@ class Validation:
     """The validation of one run.
 
     Args:
-        train: the settings.
         plan: the steps.
         sets: the data; none where there is no validation.
     """
 
-    train: Train
     plan: BatchPlan
     sets: Sequence[Samples]
 
     def due(self, step: int, *, saved: bool) -> bool:
         """Whether to validate after a step (from 0): for every checkpoint that is saved, and as often as was asked."""
-        return bool(self.sets) and (saved or self.plan.due(step, self.train.validate_samples or 0))
+        return bool(self.sets) and (saved or self.plan.due(step, self.plan.train.validate_samples or 0))
 
     def loss(self, accelerator: Any, network: Any, token_loss: Callable[[Samples, Sequence[int]], Any]) -> float | None:
         """The mean over all learned tokens of the data, the same for every number of processes.

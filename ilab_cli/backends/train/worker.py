@@ -78,7 +78,7 @@ def train_model(train: Train, stop: Stop) -> bool:
             report.unpacked()
     if resumed:
         engine.load_optimizer(accelerator, network, optimizer, resumed / checkpoint.OPTIMIZER)
-    held = validation.Validation(train, plan, held_out)
+    held = validation.Validation(plan, held_out)
     training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, held, stop)
 
     trackers.start(train, accelerator, done.step)

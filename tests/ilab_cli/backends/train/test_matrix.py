@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ilab_profiles import Train
 from tests.ilab_cli.backends.train import matrix
 from tests.ilab_cli.backends.train.conftest import ROOT
 
@@ -46,19 +48,8 @@ def run(base: dict[str, object], cells: list[tuple[str, str]], processes: int) -
 
 
 @needs_engines
-def test_every_cell_trains_as_one_process_does(model_dir: Path, data_file: Path, tmp_path: Path) -> None:
-    base: dict[str, object] = {
-        "model_path": str(model_dir),
-        "data_path": str(data_file),
-        "device": "cpu",
-        "num_epochs": 2,
-        "effective_batch_size": 8,
-        "learning_rate": 1e-2,
-        "warmup_steps": 2,
-        "max_seq_len": 128,
-        "max_batch_len": 128,
-        "save_samples": 0,
-    }
+def test_every_cell_trains_as_one_process_does(settings: Callable[..., Train], tmp_path: Path) -> None:
+    base: dict[str, object] = settings().model_dump(mode="json", exclude_unset=True)
     two = base | {"output_dir": str(tmp_path / "two"), "num_gpus": 2}
     cells = [cell for cell in matrix.cells(two) if "fp8" not in cell[0] or importlib.util.find_spec("torchao")]
     whats = list(dict.fromkeys(what for what, _ in cells))
