@@ -10,6 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ilab_cli.backends.train.data.conversations import Conversation
+from ilab_profiles import Finding, Position
+
 Messages = Sequence[dict[str, Any]]
 SPECIAL = [
     *("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
@@ -226,3 +229,19 @@ FAMILIES = {
     "shortens": Family(SHORTENS, lambda all, at: _as_it_is(all, at)[:8], _always("<|end|>")),
     "if_any": Family(IF_ANY, _as_it_is, _always("<|end|>")),
 }
+
+
+def learned(tokenizer: Any, messages: Messages) -> list[str] | Finding:
+    """The runs of learned tokens, as text."""
+    from ilab_cli.backends.train.data.tokens import encode
+
+    (item,) = encode(tokenizer, [Conversation(list(messages), Position("data.jsonl", 3))])
+    if isinstance(item, Finding):
+        return item
+    runs: list[list[int]] = []
+    before = False
+    for token, counts in zip(*item, strict=True):
+        if counts:
+            runs[-1].append(int(token)) if before else runs.append([int(token)])
+        before = bool(counts)
+    return [tokenizer.decode(run) for run in runs]

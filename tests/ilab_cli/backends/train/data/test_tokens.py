@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ilab_cli.backends.train.data.conversations import Conversation
 from ilab_profiles import Finding, InputError, Position, Train
 from tests.ilab_cli.backends.train.conftest import ROOT, TEMPLATE
+from tests.ilab_cli.backends.train.data.templates import learned
 
 pytest.importorskip("transformers", reason="needs the train extra")
 from ilab_cli.backends.train.data.tokens import encode, load_tokenizer
@@ -40,20 +40,6 @@ def train_for(folder: Path, template: str | None = None, tmp_path: Path | None =
     assert tmp_path
     (tmp_path / "chat.jinja").write_text(template)
     return Train(model_path=str(folder), chat_template=str(tmp_path / "chat.jinja"))
-
-
-def learned(tokenizer: Any, messages: list[dict[str, str]]) -> list[str] | Finding:
-    """The runs of learned tokens, as text."""
-    (item,) = encode(tokenizer, [Conversation(messages, Position("data.jsonl", 3))])
-    if isinstance(item, Finding):
-        return item
-    runs: list[list[int]] = []
-    before = False
-    for token, counts in zip(*item, strict=True):
-        if counts:
-            runs[-1].append(int(token)) if before else runs.append([int(token)])
-        before = bool(counts)
-    return [tokenizer.decode(run) for run in runs]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, MARKED])

@@ -9,13 +9,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trials
 from hypothesis import strategies as st
 
-from ilab_cli.backends.train.data.conversations import Conversation
 from ilab_profiles import Finding, Position
 from tests.ilab_cli.backends.train.conftest import ROOT
-from tests.ilab_cli.backends.train.data.templates import EOS, FAMILIES, SPECIAL, Family
+from tests.ilab_cli.backends.train.data.templates import EOS, FAMILIES, SPECIAL, Family, learned
 
 pytest.importorskip("transformers", reason="needs the train extra")
-from ilab_cli.backends.train.data.tokens import encode
 
 SHARED = ROOT.parent / "shared"
 Messages = list[dict[str, Any]]
@@ -74,25 +72,16 @@ def tokenizer() -> Any:
     )
 
 
-def learned(tokenizer: Any, template: str, messages: Messages) -> list[str] | Finding:
-    """The runs of learned tokens, as text."""
+def learned_by(tokenizer: Any, template: str, messages: Messages) -> list[str] | Finding:
+    """The runs of learned tokens, as text, with a template."""
     tokenizer.chat_template = template
-    (item,) = encode(tokenizer, [Conversation(messages, Position("data.jsonl", 3))])
-    if isinstance(item, Finding):
-        return item
-    runs: list[list[int]] = []
-    before = False
-    for token, counts in zip(*item, strict=True):
-        if counts:
-            runs[-1].append(int(token)) if before else runs.append([int(token)])
-        before = bool(counts)
-    return [tokenizer.decode(run) for run in runs]
+    return learned(tokenizer, messages)
 
 
 def check(tokenizer: Any, family: Family, messages: Messages) -> None:
     if messages[0]["role"] == "system" and not family.takes_system:
         messages = messages[1:]
-    found = learned(tokenizer, family.template, messages)
+    found = learned_by(tokenizer, family.template, messages)
     if family.endless(messages):
         assert isinstance(found, Finding)
         assert found.rule == "endless-turn"
@@ -125,10 +114,10 @@ CALLED = 'add", "arguments": {"one": "eins", "many": [1, 2]}}\n</tool_call><|im_
 
 def test_thoughts_of_their_own_field_are_learned(tokenizer: Any) -> None:
     conversation = [*messages("One?"), {"role": "assistant", "reasoning_content": "Hm.", "content": "Four."}]
-    found = learned(tokenizer, FAMILIES["qwen3"].template, conversation)
+    found = learned_by(tokenizer, FAMILIES["qwen3"].template, conversation)
     assert found == ["<think>\nHm.\n</think>\n\nFour.<|im_end|>\n"]
     aliased = [conversation[0], {"role": "assistant", "thinking": "Hm.", "content": "Four."}]
-    assert learned(tokenizer, FAMILIES["harmony"].template, aliased) == [
+    assert learned_by(tokenizer, FAMILIES["harmony"].template, aliased) == [
         "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Four.<|return|>"
     ]
 
@@ -138,18 +127,18 @@ def test_a_call_of_a_tool_is_learned_from_its_opening_on(tokenizer: Any, content
     call = {"role": "assistant", **content, "tool_calls": [CALL]}
     more = [{"role": "tool", "tool_call_id": "a", "content": "4"}, {"role": "assistant", "content": "Four."}]
     opened = '<tool_call>\n{"name": "'
-    assert learned(tokenizer, FAMILIES["qwen3"].template, [*messages("One?"), call, *more]) == [
+    assert learned_by(tokenizer, FAMILIES["qwen3"].template, [*messages("One?"), call, *more]) == [
         f"{opened}{CALLED}",
         "Four.<|im_end|>\n",
     ]
-    assert learned(tokenizer, FAMILIES["harmony"].template, [*messages("One?"), call]) == [
+    assert learned_by(tokenizer, FAMILIES["harmony"].template, [*messages("One?"), call]) == [
         ' to=functions.add<|channel|>commentary json<|message|>{"one": "eins", "many": [1, 2]}<|call|>'
     ]
 
 
 def test_a_call_beside_words_is_learned_with_them(tokenizer: Any) -> None:
     call = {"role": "assistant", "content": "Let me add.", "tool_calls": [CALL]}
-    assert learned(tokenizer, FAMILIES["qwen3"].template, [*messages("One?"), call, *messages("Two?", "No.")]) == [
+    assert learned_by(tokenizer, FAMILIES["qwen3"].template, [*messages("One?"), call, *messages("Two?", "No.")]) == [
         f'Let me add.\n<tool_call>\n{{"name": "{CALLED}',
         "No.<|im_end|>\n",
     ]
@@ -163,13 +152,15 @@ def test_parts_of_a_content_are_learned(tokenizer: Any) -> None:
     )
     answer = {"role": "assistant", "content": [{"type": "text", "text": " Yes, "}, {"type": "text", "text": "one."}]}
     empty = {"role": "assistant", "content": [{"type": "text", "text": ""}]}
-    found = learned(tokenizer, parts, [*messages("One?"), answer, *messages("Two?"), empty])
+    found = learned_by(tokenizer, parts, [*messages("One?"), answer, *messages("Two?"), empty])
     assert found == [" Yes, one.<|end|>\n", "<|end|>\n"]
 
 
 def test_texts_of_keys_of_its_own_are_learned(tokenizer: Any) -> None:
     template = "{% for m in messages %}<|{{ m.role }}|>{{ m.text or m.content }}<|end|>{% endfor %}"
-    assert learned(tokenizer, template, [*messages("One?"), {"role": "assistant", "text": "Yes."}]) == ["Yes.<|end|>"]
+    assert learned_by(tokenizer, template, [*messages("One?"), {"role": "assistant", "text": "Yes."}]) == [
+        "Yes.<|end|>"
+    ]
 
 
 # --- templates that cannot be followed --------------------------------------------------------------------------------
@@ -187,7 +178,7 @@ UNCLEAR = {
 
 @pytest.mark.parametrize("template", UNCLEAR.values(), ids=UNCLEAR)
 def test_what_cannot_be_followed_is_reported(tokenizer: Any, template: str) -> None:
-    found = learned(tokenizer, template, CONVERSATIONS["two turns"])
+    found = learned_by(tokenizer, template, CONVERSATIONS["two turns"])
     assert isinstance(found, Finding)
     assert found.rule in ("template-turns", "endless-turn")
     assert found.position == Position("data.jsonl", 3)
@@ -205,21 +196,21 @@ FAULTY = {
 
 @pytest.mark.parametrize("template", FAULTY.values(), ids=FAULTY)
 def test_a_template_that_fails_is_reported(tokenizer: Any, template: str) -> None:
-    found = learned(tokenizer, template, CONVERSATIONS["one turn"])
+    found = learned_by(tokenizer, template, CONVERSATIONS["one turn"])
     assert isinstance(found, Finding)
     assert found.rule in ("template-refuses", "nothing-to-learn", "template-turns")
 
 
 def test_a_tool_call_that_the_template_drops_is_reported(tokenizer: Any) -> None:
     call = {"role": "assistant", "content": "", "tool_calls": [CALL]}
-    found = learned(tokenizer, FAMILIES["chatml"].template, [*messages("One?"), call])
+    found = learned_by(tokenizer, FAMILIES["chatml"].template, [*messages("One?"), call])
     assert isinstance(found, Finding)
     assert "messages[1]" in found.message
 
 
 def test_no_header_of_a_further_answer_is_learned(tokenizer: Any) -> None:
     always_asks = FAMILIES["chatml"].template + "<|im_start|>assistant\n"
-    assert learned(tokenizer, always_asks, messages("One?", "Yes.", "Two?", "No.")) == [
+    assert learned_by(tokenizer, always_asks, messages("One?", "Yes.", "Two?", "No.")) == [
         "Yes.<|im_end|>\n",
         "No.<|im_end|>\n",
     ]
@@ -228,7 +219,7 @@ def test_no_header_of_a_further_answer_is_learned(tokenizer: Any) -> None:
 def test_without_an_end_of_text_the_last_turn_is_reported(tokenizer: Any) -> None:
     tokenizer.eos_token = None
     try:
-        found = learned(tokenizer, FAMILIES["next_role"].template, messages("One?", "Yes."))
+        found = learned_by(tokenizer, FAMILIES["next_role"].template, messages("One?", "Yes."))
     finally:
         tokenizer.eos_token = EOS
     assert isinstance(found, Finding)
@@ -246,4 +237,4 @@ def test_the_shared_templates_are_those_of_our_own(tokenizer: Any, conversation:
     }
     for name, ours in names.items():
         template = (SHARED / "cases" / "chat_templates" / f"{name}.jinja").read_text()
-        assert learned(tokenizer, template, conversation) == FAMILIES[ours].learned(conversation)
+        assert learned_by(tokenizer, template, conversation) == FAMILIES[ours].learned(conversation)
