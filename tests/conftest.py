@@ -1,4 +1,4 @@
-"""What all tests share: Ctrl-C is heard, and property tests try the same examples everywhere.
+"""What all tests share: Ctrl-C is heard, no terminal has a width, and property tests try the same examples everywhere.
 
 ``nox -s search`` sets ``ILAB_TEST_SEARCH`` to a factor: property tests then try that many times as many examples, at
 random.
@@ -12,6 +12,10 @@ from hypothesis import settings
 # A shell without job control starts background jobs deaf to Ctrl-C, and children inherit that; tests that press it need
 # programs that hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Processes that share the tests out set these, and so may a shell; what is printed would be wrapped to them.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 
 FACTOR = int(os.environ.get("ILAB_TEST_SEARCH", "1"))
 

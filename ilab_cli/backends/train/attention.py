@@ -7,6 +7,7 @@ kernel does not know the shape or type, each sample has its own call of ``scaled
 
 from __future__ import annotations
 
+from inspect import signature
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ NAME = "packed"
 _HEAD = 256
 """Widest head that the kernels for various lengths know."""
 
-
 _kernel: set[int] = set()
 """Numbers of the GPUs on which the kernel for samples of various lengths works."""
+_fewer_keys: dict[str, bool] = {}
+"""How the kernel is told that queries share keys: torch before 2.12 need not be told, and knows no word for it."""
 
 
 def register(device: torch.device) -> None:
@@ -97,6 +99,7 @@ def attend(
     """
     if unknown := [name for name in ("softcap", "s_aux", "position_bias", "cache") if others.get(name) is not None]:
         raise ValueError(f"packed samples cannot be kept apart in this model: its attention has {', '.join(unknown)}")
+    query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast, turned by their positions, they are fp32
     if cu_seq_lens_q is not None and max_length_q and _has_kernel(query, key, value, dropout):
         out = _by_kernel(query, key, value, scaling, sliding_window, cu_seq_lens_q, max_length_q)
     else:
@@ -122,9 +125,11 @@ def _kernel_works(device: torch.device) -> bool:
     import torch
 
     try:
-        from torch.nn.attention.varlen import varlen_attn  # noqa: F401
+        from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return False
+    if "enable_gqa" in signature(varlen_attn).parameters:
+        _fewer_keys["enable_gqa"] = True
     generator = torch.Generator(device).manual_seed(0)
     query, key, value = torch.randn(3, 1, 4, 96, 64, device=device, dtype=torch.bfloat16, generator=generator)
     key, value = key[:, :2], value[:, :2]
@@ -153,13 +158,12 @@ def _by_kernel(
     from torch.nn.attention.varlen import varlen_attn
 
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
-    back = window - 1 if window else -1
-    grouped = query.shape[1] != key.shape[1]
+    window_size = (window - 1 if window else -1, 0)
     out: torch.Tensor = varlen_attn(
         *(query, key, value, borders, borders, longest, longest),
         scale=scaling,
-        window_size=(back, 0),
-        enable_gqa=grouped,
+        window_size=window_size,
+        **(_fewer_keys if query.shape[1] != key.shape[1] else {}),
     )
     return out[None]
 
@@ -176,7 +180,7 @@ def _by_sample(
     import torch
     import torch.nn.functional as F
 
-    grouped = query.shape[1] != key.shape[1]
+    shared = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
     outputs = []
     for begin, end in pairwise(begins):
         part = slice(begin, end)
@@ -188,7 +192,7 @@ def _by_sample(
                 dropout_p=dropout,
                 is_causal=mask is None,
                 scale=scaling,
-                enable_gqa=grouped,
+                **shared,
             )
         )
     return torch.cat(outputs, dim=2).transpose(1, 2)

@@ -25,7 +25,7 @@ __all__ = ["Batch", "Limits", "collate", "keeps_apart", "learner", "undisturbed"
 _IGNORE = -100
 _WIDTH = 128
 _LOGITS = 2**26
-"""Logits that may exist at one time: 256 MiB in fp32."""
+"""Logits that may exist at one time: 256 MiB in fp32, or half as many as the head has weights where that is more."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,8 @@ def _summed(causal: Any, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
             logits = causal(use_cache=False).logits[0]
         return F.cross_entropy(logits.float(), targets, ignore_index=_IGNORE, reduction="sum")
 
-    piece = max(1, _LOGITS // causal.config.get_text_config().vocab_size)
+    config = causal.config.get_text_config()
+    piece = max(1, _LOGITS // config.vocab_size, config.hidden_size // 2)
     pieces = list(zip(outputs.last_hidden_state.split(piece), targets.split(piece), strict=True))
     if len(pieces) == 1:
         return loss(*pieces[0])

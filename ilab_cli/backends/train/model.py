@@ -38,6 +38,8 @@ def build(train: Train, device: Any, checkpoint: Path | None) -> Any:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
     if train.compile:
+        if train.lora.enabled:
+            model.enable_input_require_grads()  # else the first layer alone has an input without, and is compiled anew
         for layer in layers(model):
             layer.compile(dynamic=True)
     return model.train()
@@ -98,6 +100,16 @@ def _fp8() -> Any:
 
 
 def _with_adapters(train: Train, base: Any, checkpoint: Path | None) -> Any:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    model = _adapted(train, base, checkpoint)
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # the engine sees to types; every input would go to fp32 and back
+    return model
+
+
+def _adapted(train: Train, base: Any, checkpoint: Path | None) -> Any:
     import peft
 
     in_fp32 = train.master_weights == "fp32"
