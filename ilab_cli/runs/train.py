@@ -50,13 +50,14 @@ def train(settings: Train, *, overwrite: bool = False) -> Trained:
         InputError: with everything that is known to be wrong before the start; nothing is written then.
         RuntimeError: if the training fails, with the reason.
         KeyboardInterrupt: on Ctrl-C, after the processes have ended in order.
-        SystemExit: with 143 on SIGTERM, likewise.
+        SystemExit: with 143 on SIGTERM, likewise; with 75 on SIGUSR1 or after ``max_hours``, see
+            :mod:`~ilab_cli.backends.train.stop`.
     """
     effective = effective_of(Profile(train=settings))
     code = _carry_out(effective, overwrite=overwrite, command="ilab_cli.train(...)")
     if code == output.INTERRUPTED:
         raise KeyboardInterrupt
-    if code == output.TERMINATED:
+    if code in (output.TERMINATED, output.UNFINISHED):
         raise SystemExit(code)
     done = settings.at_home()
     if code != output.OK:

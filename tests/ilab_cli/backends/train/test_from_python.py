@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import ilab_cli
+from ilab_cli.output import UNFINISHED
 from ilab_profiles import InputError, Profile, Train
 from ilab_profiles.yaml.read import read
 from tests.ilab_cli.backends.train.conftest import ROOT, metrics
@@ -64,6 +65,14 @@ def test_a_training_that_fails_says_why(settings: Settings) -> None:
     with pytest.raises(RuntimeError, match=r"^ArithmeticError: at step \d the loss is"):
         ilab_cli.train(train)
     assert read(Path(train.output_dir) / "run.yaml").data["status"] == "failed"
+
+
+def test_a_training_that_is_out_of_time_ends_the_program_as_the_command_does(settings: Settings) -> None:
+    train = settings(num_epochs=50, max_hours=1e-6)
+    with pytest.raises(SystemExit) as caught:
+        ilab_cli.train(train)
+    assert caught.value.code == UNFINISHED
+    assert read(Path(train.output_dir) / "run.yaml").data["status"] == "interrupted"
 
 
 def test_only_the_two_names_are_there() -> None:
