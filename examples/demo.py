@@ -97,9 +97,8 @@ def _teacher(work: Path) -> Iterator[str]:
 
 
 def _verdict(work: Path, seconds: float) -> int:
-    before, after = (
-        json.loads((work / run / "latest" / "scores.json").read_text())["overall"]["acc"] for run in ("before", "after")
-    )
+    found = (json.loads((work / run / "latest" / "scores.json").read_text()) for run in ("before", "after"))
+    before, after = (scores["benchmarks"]["mmlu"]["score"] for scores in found)
     pairs = sum(len(file.read_text().splitlines()) for file in (work / "generated").glob("train_*.jsonl"))
     rows = [json.loads(line) for line in (work / "trained" / "metrics.jsonl").read_text().splitlines()]
     first, last = rows[0]["loss"], rows[-1]["loss"]

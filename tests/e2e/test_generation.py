@@ -65,6 +65,11 @@ def test_the_whole_way(work: Path, ilab: Ilab, endpoint: str) -> None:
         *("--output-dir", "scores", "--few-shots", "1"),
     )
     assert scored.returncode == 0, scored.stderr
-    assert json.loads((work / "scores" / "latest" / "scores.json").read_text())["overall"]["questions"] == 60
+    assert (
+        json.loads((work / "scores" / "latest" / "scores.json").read_text())["benchmarks"]["mmlu"]["overall"][
+            "questions"
+        ]
+        == 60
+    )
     for leaf in ("trades", "quarters", "pets", "instruments"):
         assert f"knowledge_ferrowmere_{leaf}" in scored.stdout

@@ -78,7 +78,12 @@ def test_train_then_evaluate(work: Path, ilab: Ilab) -> None:
     assert scored.returncode == 0, scored.stderr
     assert "brindlemoor_streets" in scored.stdout
     assert "scores and answers: scores/first-" in scored.stderr
-    assert json.loads((work / "scores" / "latest" / "scores.json").read_text())["overall"]["questions"] == 12
+    assert (
+        json.loads((work / "scores" / "latest" / "scores.json").read_text())["benchmarks"]["mmlu"]["overall"][
+            "questions"
+        ]
+        == 12
+    )
 
 
 def test_a_run_that_came_to_nothing_is_taken_over_and_a_constant_schedule_extended(work: Path, ilab: Ilab) -> None:

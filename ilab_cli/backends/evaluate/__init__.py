@@ -1,1 +1,1 @@
-"""Evaluation: MMLU-like questions from the user's own task files, answered through lm-eval."""
+"""Evaluation: a model, or the checkpoints of a training, put to one or more benchmarks."""

@@ -101,7 +101,7 @@ def outcome(evaluate: Evaluate) -> Outcome:
 
     folder = Path(evaluate.output_dir)
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    figures = {"overall": scores["overall"], "groups": scores["groups"], "tasks": scores["tasks"]}
+    figures = scores["benchmarks"]
     next_command = ("ilab", "model", "chat", "--model", find_model(evaluate).base)
     return Outcome({"scores and answers": str(folder)}, figures, (), next_command)
 
@@ -166,7 +166,7 @@ def _check_model(evaluate: Evaluate) -> list[Finding]:
 
 
 def _check_tasks(evaluate: Evaluate) -> list[Finding]:
-    from ilab_cli.backends.evaluate.mmlu import prepare
+    from ilab_cli.backends.evaluate.mmlu.selection import prepare
 
     try:
         prepare(evaluate.mmlu)

@@ -76,7 +76,7 @@ def test_scores_and_answers(student: Path, tmp_path: Path) -> None:
         "answers_brindlemoor_trades.jsonl",
         "scores.json",
     ]
-    scores = json.loads((output / "scores.json").read_text())
+    scores = json.loads((output / "scores.json").read_text())["benchmarks"]["mmlu"]
     rows = answers(output / "answers_brindlemoor_trades.jsonl")
     questions = answers(DEMO / "trades.jsonl")
     right = [row["correct"] for row in rows]

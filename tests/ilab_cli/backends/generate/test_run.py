@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.evaluate.mmlu import prepare
+from ilab_cli.backends.evaluate.mmlu.selection import prepare
 from ilab_cli.backends.generate import launch
 from ilab_cli.runs.perform import perform
 from ilab_profiles import Generate, resolve

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from ilab_cli.backends.evaluate.mmlu import prepare
+from ilab_cli.backends.evaluate.mmlu.selection import prepare
 from ilab_cli.backends.generate import output, tasks
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.evaluate.questions import Record, Templates, locate, read_records
+from ilab_cli.backends.evaluate.mmlu.questions import Record, Templates, locate, read_records
 from ilab_profiles import InputError, Position
 
 SETTINGS: dict[str, Any] = {"doc_to_text": "{{question}}", "doc_to_choice": ["A", "B"], "doc_to_target": "answer"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ilab_cli.backends.evaluate.mmlu import prepare
+from ilab_cli.backends.evaluate.mmlu.selection import prepare
 from ilab_profiles import InputError
 from ilab_profiles.models.evaluate import Mmlu
 from tests.ilab_cli.backends.evaluate.conftest import MakeTask

@@ -1,4 +1,4 @@
-"""Results of an evaluation: scores and answers as data, and the table that the user sees. Nothing is written here."""
+"""Figures of MMLU: scores and answers as data, and the table that the user sees. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def score_groups(tasks: Mapping[str, Scores], groups: Mapping[str, tuple[list[st
     return scores
 
 
-def table(tasks: Mapping[str, Scores], groups: Mapping[str, Scores], overall: Scores) -> str:
-    """The scores as lines of aligned text, accuracy in percent."""
+def table(found: Mapping[str, Any]) -> str:
+    """The scores, as ``scores.json`` holds them, as lines of aligned text, accuracy in percent."""
+    tasks, groups, overall = found["tasks"], found["groups"], found["overall"]
     rows = [("task", "questions", "accuracy", "+/-")]
     named = {**tasks, **{f"group {name}": score for name, score in groups.items()}, "overall": overall}
     for name, score in named.items():

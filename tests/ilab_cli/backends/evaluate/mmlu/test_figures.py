@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ilab_cli.backends.evaluate.report import Scores, score_groups, score_overall, table
+from ilab_cli.backends.evaluate.mmlu.figures import Scores, score_groups, score_overall, table
 
 TASKS: dict[str, Scores] = {
     "a": {"acc": 1.0, "acc_stderr": 0.0, "questions": 30},
@@ -27,7 +27,7 @@ def test_a_group_counts_questions_or_tasks_as_its_file_says() -> None:
 
 
 def test_the_table() -> None:
-    text = table(TASKS, {}, score_overall(TASKS))
+    text = table({"tasks": TASKS, "groups": {}, "overall": score_overall(TASKS)})
     assert text.splitlines() == [
         "task     questions  accuracy   +/-",
         "a               30    100.0%  0.0%",

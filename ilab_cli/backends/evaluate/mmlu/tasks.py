@@ -1,7 +1,7 @@
 """Task files: YAML in the form of lm-eval, old or new, read from a folder and found by name.
 
 What a file says is kept as it stands, with the place of every key; includes are merged, and groups and tags become
-lists of names. What the keys mean for the questions is said in ``mmlu.py``; data files are read in ``questions.py``.
+lists of names. What the keys mean for the questions is said in ``selection.py``; data are read in ``questions.py``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ilab_cli.backends.evaluate.tasks import read_folder
+from ilab_cli.backends.evaluate.mmlu.tasks import read_folder
 from ilab_profiles import InputError
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.evaluate.questions import Question, Record, Templates, locate, read_records
-from ilab_cli.backends.evaluate.tasks import TaskFile, TaskFolder, as_list, read_folder
+from ilab_cli.backends.evaluate.mmlu.questions import Question, Record, Templates, locate, read_records
+from ilab_cli.backends.evaluate.mmlu.tasks import TaskFile, TaskFolder, as_list, read_folder
 from ilab_profiles import Finding, InputError
 from ilab_profiles.models.evaluate import Mmlu
 
