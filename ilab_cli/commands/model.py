@@ -85,8 +85,12 @@ def evaluate(
     dry_run: DryRun = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run benchmarks on a model."""
+    """Run benchmarks on a model, or on the checkpoints of a training.
+
+    An evaluation that was interrupted is gone on with by the same command: nothing that was finished is done again.
+    """
     import ilab_cli.backends.evaluate.launch as launch
+    from ilab_cli.runs.manifest import Run
     from ilab_cli.runs.perform import How, perform
     from ilab_profiles import Finding, InputError
 
@@ -101,7 +105,8 @@ def evaluate(
                 hint="switch it on with --benchmarks mmlu, or with `evaluate: {benchmarks: [mmlu]}` in the profile",
             )
         )
-    own = launch.in_own_folder(evaluate)
+    begun = (each for each in launch.earlier(evaluate) if Run("evaluate", effective, launch, each).is_interrupted)
+    own = next(begun, None) or launch.in_own_folder(evaluate)
     perform(launch, effective, "evaluate", own, How(profile, dry_run=dry_run, as_json=as_json))
 
 

@@ -41,7 +41,7 @@ _STATUS = {OK: "complete"} | dict.fromkeys((INTERRUPTED, TERMINATED, UNFINISHED)
 _OVERWRITE = "replace it with --overwrite, or choose another folder"
 _INPUTS = {
     "train": ("data_path", "chat_template"),
-    "evaluate": (),
+    "evaluate": ("mmlu.data_dir", "mt.data_dir"),
     "generate": ("taxonomy_path", "config"),
     "generate.mix": ("knowledge_recipes", "skill_recipes"),
 }
@@ -122,7 +122,7 @@ class Run:
         """SHA-256 of the files that the run reads, by the setting that names them."""
         found: dict[str, str] = {}
         for name in _INPUTS[self.section]:
-            given = getattr(self._model, name) or ()
+            given = attrgetter(name)(self._model) or ()
             paths = [Path(path) for path in ((given,) if isinstance(given, str) else given)]
             if paths and all(path.exists() for path in paths):
                 found[name] = _hash(paths)
@@ -162,6 +162,18 @@ class Run:
             return False
         done = earlier.get("status") == _STATUS[OK] and bool(self.backend.results(self.given))
         return done and not self._changes(earlier)
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether this very run is in the folder, came to no end, and nobody is at it."""
+        if not self.manifest.is_file() or lock.holder(self.folder, self._machine):
+            return False
+        try:
+            earlier = read(self.manifest).data
+        except InputError:
+            return False
+        unfinished = earlier.get("section") == self.section and earlier.get("status") != _STATUS[OK]
+        return unfinished and not self._changes(earlier)
 
     @property
     def status(self) -> str:

@@ -88,7 +88,18 @@ class Evaluate(Section):
         "auto", "Hardware to evaluate on; auto uses CUDA if available", affects_result=False
     )
     gpus: GpuSelection = setting(None, "GPUs to evaluate on: 0-3, 0:3, 1,3, or -1 for none", affects_result=False)
+    checkpoints: str | None = setting(
+        None,
+        "Checkpoints of input_dir to evaluate: all, last:N, or every:N; unset: all, unless a model is there",
+        pattern=r"^(all|(last|every):[1-9][0-9]{0,5})$",
+    )
+    metric: Literal["mean", "mmlu", "mt_bench"] = setting(
+        "mean", "What the best checkpoint is best at: one benchmark, or the mean of all", expertise="advanced"
+    )
     prune: bool = setting(False, "Delete all checkpoints except the best", expertise="advanced", affects_result=False)
+    between_phases: bool = setting(
+        False, "After each phase of a training, evaluate its checkpoints and go on from the best", expertise="advanced"
+    )
     trust_remote_code: bool = setting(False, "Run Python code that comes with the model", expertise="expert")
     mmlu: Mmlu = section(Mmlu, "MMLU")
     mt: MtBench = section(MtBench, "MT-Bench", aliases=["mt_bench"])

@@ -12,7 +12,6 @@ __all__ = ["NOT_YET", "not_yet"]
 
 NOT_YET: dict[Condition, str] = {
     F.evaluate.benchmarks.has("mt_bench"): "remove mt_bench from the list",
-    F.evaluate.prune.is_(True): "turn it off: it would compare checkpoints and delete all but the best",
 }
 """Each such setting, with what to do instead."""
 

@@ -16,8 +16,12 @@ from datetime import datetime
 from pathlib import Path
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
+from ilab_cli.backends.evaluate.checkpoints import refusals
+from ilab_cli.backends.evaluate.model import Model
+from ilab_cli.backends.evaluate.prune import disposable
+from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
 from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
-from ilab_cli.backends.model_folder import weight_files
+from ilab_cli.backends.model_folder import is_model, weight_files
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Evaluate, Finding, InputError
@@ -28,6 +32,7 @@ __all__ = [
     "LATEST",
     "command",
     "continues",
+    "earlier",
     "environment",
     "folder",
     "in_own_folder",
@@ -42,20 +47,24 @@ __all__ = [
 LATEST = "latest"
 """Link beside the folders of evaluations that leads to the last one that was finished."""
 _OWN = re.compile(r".+-\d{8}-\d{6}(-\d+)?")
-_GENERIC = {"model", "hf_format"}
+_GENERIC = {"model", "hf_format", "checkpoints"}
 _PATIENCE = 10  # seconds that a worker has for ending when it is asked to
 
 
 def in_own_folder(evaluate: Evaluate) -> Evaluate:
     """The settings with a folder below ``output_dir`` that no other evaluation has, named by model and time."""
-    given = evaluate.mmlu.model or evaluate.model or evaluate.input_dir or "model"
-    parts = [part for part in Path(given).parts if part not in (".", "..", os.sep)]
-    generic = len(parts) > 1 and parts[-1] in _GENERIC
-    name = re.sub(r"[^\w.-]+", "_", "-".join(parts[-2:] if generic else parts[-1:])) or "model"
-    base = Path(evaluate.output_dir) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    base = Path(evaluate.output_dir) / f"{_name(evaluate)}-{datetime.now():%Y%m%d-%H%M%S}"
     taken = (path for number in itertools.count(2) for path in [base.with_name(f"{base.name}-{number}")])
     own = next(path for path in itertools.chain([base], taken) if not os.path.lexists(path))
     return evaluate.model_copy(update={"output_dir": str(own)})
+
+
+def _name(evaluate: Evaluate) -> str:
+    """What the folder of an evaluation begins with: the model's name."""
+    given = evaluate.mmlu.model or evaluate.model or evaluate.input_dir or "model"
+    parts = [part for part in Path(given).parts if part not in (".", "..", os.sep)]
+    generic = len(parts) > 1 and parts[-1] in _GENERIC
+    return re.sub(r"[^\w.-]+", "_", "-".join(parts[-2:] if generic else parts[-1:])) or "model"
 
 
 def folder(evaluate: Evaluate) -> str:
@@ -78,11 +87,18 @@ def continues(changes: object, evaluate: Evaluate) -> tuple[Severity | None, str
     return "error", ""
 
 
+def earlier(evaluate: Evaluate) -> list[Evaluate]:
+    """The settings with each folder below ``output_dir`` that an evaluation of this model has, the newest first."""
+    name = re.escape(_name(evaluate))
+    found = sorted(path for path in Path(evaluate.output_dir).glob("*") if re.fullmatch(rf"{name}-[\d-]+", path.name))
+    return [evaluate.model_copy(update={"output_dir": str(path)}) for path in reversed(found)]
+
+
 def where(evaluate: Evaluate) -> str:
-    """The processor or the GPUs."""
-    if on_cpu(evaluate.device, evaluate.gpus):
-        return "on the CPU"
-    return f"on {gpus_in_words(evaluate.gpus, 1)}"
+    """Which form the evaluation has, and the processor or the GPUs."""
+    cpu = on_cpu(evaluate.device, evaluate.gpus)
+    hardware = "on the CPU" if cpu else f"on {gpus_in_words(evaluate.gpus, 1)}"
+    return f"{in_words(evaluate)} {hardware}".strip()
 
 
 def _point_at(folder: Path) -> None:
@@ -97,13 +113,17 @@ def _point_at(folder: Path) -> None:
 
 def outcome(evaluate: Evaluate) -> Outcome:
     """Where scores and answers lie, and the score; the table of all was printed already."""
-    from ilab_cli.backends.evaluate.model import find_model
-
     folder = Path(evaluate.output_dir)
     scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-    figures = scores["benchmarks"]
-    next_command = ("ilab", "model", "chat", "--model", find_model(evaluate).base)
-    return Outcome({"scores and answers": str(folder)}, figures, (), next_command)
+    made = {"scores and answers": str(folder)}
+    if scores["form"] == "checkpoints":
+        figures = {name: scores[name] for name in ("metric", "best", "note", "checkpoints")}
+        made["best checkpoint"] = scores["best_folder"]
+        chat = ("ilab", "model", "chat", "--model", scores["best_folder"])
+        return Outcome(made, figures, (), chat if is_model(Path(scores["best_folder"])) else ())
+    found = subject(evaluate)
+    base = found.base if isinstance(found, Model) else ""
+    return Outcome(made, scores["benchmarks"], (), ("ilab", "model", "chat", "--model", base) if base else ())
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
@@ -111,7 +131,7 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     findings = list(not_yet(evaluate, "evaluate"))
     if "mmlu" in evaluate.benchmarks:
         missing = missing_extra("evaluate", "ilab model evaluate")
-        findings += missing + _check_model(evaluate)
+        findings += missing + _check_subject(evaluate)
         if not missing:
             findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
     return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
@@ -145,7 +165,7 @@ def run(evaluate: Evaluate) -> int:
         try:
             code = wait(start(command(evaluate), environment(evaluate)), _PATIENCE)
         except KeyboardInterrupt:
-            print("interrupted: no result was written", file=sys.stderr)
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
             return interrupted()
     if code == 0:
         _point_at(Path(evaluate.output_dir))
@@ -155,14 +175,19 @@ def run(evaluate: Evaluate) -> int:
     return code if code in (0, 2) else 1
 
 
-def _check_model(evaluate: Evaluate) -> list[Finding]:
-    from ilab_cli.backends.evaluate.model import find_model
-
+def _check_subject(evaluate: Evaluate) -> list[Finding]:
     try:
-        model = find_model(evaluate)
+        found = subject(evaluate)
     except InputError as error:
         return list(error.findings)
-    return list(memory_findings(weight_files(Path(model.base)), "evaluate.model")) if model.local else []
+    if isinstance(found, Model):
+        return list(memory_findings(weight_files(Path(found.base)), "evaluate.model")) if found.local else []
+    findings = list(refusals(wanted(evaluate, found)))
+    if evaluate.prune and (may_go := disposable(found)):
+        message = f"of these all are deleted but the best: {', '.join(each.name for each in may_go)}"
+        why = "a checkpoint that an unfinished training would go on from stays"
+        findings.append(Finding("prunes", message, "evaluate.prune", why=why, severity="warning"))
+    return findings
 
 
 def _check_tasks(evaluate: Evaluate) -> list[Finding]:
@@ -176,9 +201,8 @@ def _check_tasks(evaluate: Evaluate) -> list[Finding]:
 
 
 def _is_local(evaluate: Evaluate) -> bool:
-    from ilab_cli.backends.evaluate.model import find_model
-
     try:
-        return find_model(evaluate).local
+        found = subject(evaluate)
     except InputError:
         return False
+    return not isinstance(found, Model) or found.local

@@ -19,7 +19,7 @@ from ilab_cli.backends.model_folder import (
 )
 from ilab_profiles import Evaluate, Finding, InputError, Position
 
-__all__ = ["Model", "find_model"]
+__all__ = ["Model", "find_model", "model_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,21 @@ def find_model(evaluate: Evaluate) -> Model:
             return Model(name, name, None, name)
         raise InputError(problems(path, setting))
     folder = next((part for part in (path, path / "model") if is_model(part) or is_adapter(part)), path)
-    return _from_folder(name, folder, setting, evaluate.mmlu.apply_chat_template)
+    return model_in(folder, name, setting, chat=evaluate.mmlu.apply_chat_template)
 
 
-def _from_folder(name: str, folder: Path, setting: str, chat: bool) -> Model:
+def model_in(folder: Path, name: str, setting: str, *, chat: bool = False) -> Model:
+    """The model, or the adapter on its base, in a folder.
+
+    Args:
+        folder: the folder.
+        name: how the user calls it.
+        setting: dotted path of the setting that names it.
+        chat: whether a chat template is needed.
+
+    Raises:
+        InputError: with everything that is wrong with it.
+    """
     findings: list[Finding] = []
     base, adapter = folder, None
     if is_adapter(folder):

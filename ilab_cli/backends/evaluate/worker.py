@@ -1,23 +1,27 @@
-"""The heavy side of evaluation: puts the model to the benchmarks, and writes what came of it.
+"""The heavy side of evaluation: puts a model, or each checkpoint of a training, to the benchmarks.
 
 Runs as ``python -m ilab_cli.backends.evaluate.worker --settings JSON``. Exit code 0 is success, 1 a failed run, 2
-refused input. How a benchmark is run, and what its figures look like, is told in a folder of its own.
+refused input. How a benchmark is run, and what its figures look like, is told in a folder of its own. Called again with
+the same settings and folder it repeats no benchmark that was finished.
 """
 
 from __future__ import annotations
 
-import json
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import main
-from ilab_cli.backends.evaluate.model import Model, find_model
+from ilab_cli.backends.evaluate import best, results
+from ilab_cli.backends.evaluate.checkpoints import Checkpoint
+from ilab_cli.backends.evaluate.model import Model
+from ilab_cli.backends.evaluate.prune import prune
+from ilab_cli.backends.evaluate.subject import subject, wanted
 from ilab_profiles import Evaluate, InputError
-from ilab_profiles.yaml.files import write_atomically
 
-__all__ = ["evaluate_model", "work"]
+__all__ = ["evaluate_checkpoints", "evaluate_model", "work"]
 
 _BENCHMARKS = {"mmlu": "ilab_cli.backends.evaluate.mmlu.ask"}
 """The module of each benchmark: ``score(evaluate, model, folder)`` runs it, ``table(found)`` shows what came of it."""
@@ -26,13 +30,16 @@ _BENCHMARKS = {"mmlu": "ilab_cli.backends.evaluate.mmlu.ask"}
 def work(evaluate: Evaluate) -> int:
     """Evaluate and print the table of scores; returns the exit code."""
     try:
-        scores = evaluate_model(evaluate, find_model(evaluate), Path(evaluate.output_dir))
-        print("\n\n".join(_module(name).table(found) for name, found in scores["benchmarks"].items()))
+        found, folder = subject(evaluate), Path(evaluate.output_dir)
+        if isinstance(found, Model):
+            scores = evaluate_model(evaluate, found, folder)
+            print("\n\n".join(_module(name).table(part) for name, part in scores["benchmarks"].items()))
+        else:
+            print(results.checkpoint_table(evaluate_checkpoints(evaluate, found, folder)))
     except InputError:
         raise
     except Exception as error:  # whatever an engine raises becomes one line
-        first = next(iter(str(error).splitlines()), "")
-        print(f"error: evaluation failed: {type(error).__name__}: {first}", file=sys.stderr)
+        print(f"error: evaluation failed: {_in_a_line(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -46,10 +53,67 @@ def evaluate_model(evaluate: Evaluate, model: Model, folder: Path) -> dict[str, 
     Raises:
         InputError: if what a benchmark asks is refused.
     """
-    found = {name: _module(name).score(evaluate, model, folder) for name in evaluate.benchmarks}
-    scores = {"model": model.name, "benchmarks": found}
-    write_atomically(folder / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    scores = results.begun(folder, model)
+    for name in evaluate.benchmarks:
+        if name not in scores["benchmarks"]:
+            scores["benchmarks"][name] = _module(name).score(evaluate, model, folder)
+            results.write(folder, scores)
     return scores
+
+
+def evaluate_checkpoints(evaluate: Evaluate, found: list[Checkpoint], folder: Path) -> dict[str, Any]:
+    """Put the wanted ones of all checkpoints to every benchmark, put the best one into the folder, and prune the rest.
+
+    One that is broken is left out; then nothing is pruned.
+
+    Returns:
+        what ``scores.json`` holds, see :func:`ilab_cli.backends.evaluate.results.of_checkpoints`.
+
+    Raises:
+        InputError: if what a benchmark asks is refused.
+        RuntimeError: if every checkpoint is broken.
+    """
+    rows = []
+    for number, each in enumerate(chosen := wanted(evaluate, found), start=1):
+        print(f"{each.name} ({number} of {len(chosen)})", file=sys.stderr)
+        rows.append(results.Row(each, *_scores_of(evaluate, each, folder / results.CHECKPOINTS / each.name)))
+    scored = [row for row in rows if row.scores]
+    if not scored:
+        raise RuntimeError(f"no checkpoint could be evaluated; {rows[0].checkpoint.name}: {rows[0].problem}")
+    scores = results.of_checkpoints(evaluate, rows)
+    first = next(row.checkpoint for row in scored if row.checkpoint.name == scores["best"])
+    best.put(first.folder, folder / results.BEST)
+    results.write(folder, scores)
+    if evaluate.prune:
+        pruned = prune(found, first, {row.checkpoint.name: row.brief(evaluate.metric) for row in scored})
+        results.tell_pruned(pruned, found, scored)
+    return scores
+
+
+def _scores_of(evaluate: Evaluate, each: Checkpoint, folder: Path) -> tuple[dict[str, Any], str]:
+    """What ``scores.json`` of a checkpoint holds, or why it has none."""
+    try:
+        return evaluate_model(evaluate, each.model(), folder), ""
+    except InputError:
+        if not each.problem:
+            raise  # it is not the checkpoint that is refused
+        return {}, each.problem
+    except Exception as error:
+        print(f"warning: {each.name} is left out: {_in_a_line(error)}", file=sys.stderr)
+        return {}, _in_a_line(error)
+    finally:
+        _free_memory()
+
+
+def _free_memory() -> None:
+    """Let go of the model before."""
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()
+
+
+def _in_a_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _module(benchmark: str) -> Any:

@@ -33,6 +33,7 @@ __all__ = [
     "forget_optimizers",
     "link_model",
     "newest",
+    "progress_of",
     "to_resume",
 ]
 
@@ -60,7 +61,12 @@ class Progress:
     valid_loss: float | None = None
 
 
-def _read_progress(folder: Path) -> Progress:
+def progress_of(folder: Path) -> Progress:
+    """How far the run was that wrote a checkpoint.
+
+    Raises:
+        InputError: if the checkpoint does not say.
+    """
     try:
         return Progress(**json.loads((folder / _PROGRESS).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -85,7 +91,7 @@ def newest(run: Path) -> tuple[Path, Progress] | None:
         InputError: if it is damaged.
     """
     folders = (optimizer.parent for optimizer in run.glob(f"checkpoints/samples_*/{OPTIMIZER}"))
-    found = max(((folder, _read_progress(folder)) for folder in folders), key=lambda item: item[1].step, default=None)
+    found = max(((folder, progress_of(folder)) for folder in folders), key=lambda item: item[1].step, default=None)
     if found and (lost := lacking(found[0])):
         raise _damaged(found[0], f"it lacks {', '.join(lost)}")
     return found
@@ -119,7 +125,7 @@ def to_resume(train: Train, data: str) -> tuple[Path | None, Progress]:
 def finished(run: Path, step: int, data: str | None = None) -> bool:
     """Whether the final model is there and is the outcome of ``step`` steps on these data, or on any."""
     try:
-        progress = _read_progress(run / "model")
+        progress = progress_of(run / "model")
     except InputError:  # not there, or not whole: it is made again
         return False
     return progress.step == step and data in (None, progress.data)
@@ -175,7 +181,7 @@ def _best(folders: Sequence[Path]) -> Path | None:
 
 def _valid_loss(folder: Path) -> float | None:
     try:
-        return _read_progress(folder).valid_loss
+        return progress_of(folder).valid_loss
     except InputError:  # a damaged one is not the best, and none to go on from either
         return None
 

@@ -155,5 +155,5 @@ def test_interruption_has_its_exit_code_and_leaves_no_process(
     time.sleep(after)
     process.send_signal(sent)
     out, err = process.communicate(timeout=20)
-    assert (process.returncode, out, err) == (128 + sent, "", "interrupted: no result was written\n")
+    assert (process.returncode, out, err) == (128 + sent, "", "interrupted; the same command goes on where it was\n")
     assert not (tmp_path / "out").exists()
