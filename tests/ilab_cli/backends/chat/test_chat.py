@@ -148,6 +148,11 @@ _CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _ASKS = "\x1b[?2004h"
 
 
+def _kept(code: re.Match[str]) -> str:
+    """What stays of a code: the one that is waited for, which may have come along with what was waited for before."""
+    return _ASKS if code[0] == _ASKS else ""
+
+
 class Person:
     """Somebody at a terminal."""
 
@@ -168,7 +173,7 @@ class Person:
 
     def sees(self, wanted: str) -> None:
         """Wait until the terminal has shown something since it was last waited for."""
-        while wanted not in (plain := _CODES.sub("", self.shown)):
+        while wanted not in (plain := _CODES.sub(_kept, self.shown)):
             text = self._read()
             assert text, self.shown
             self.shown += text
