@@ -52,13 +52,18 @@ def train(
     if launcher or submit:
         _as_job(in_force(typed, profile, config), launcher, submit=submit and not dry_run, overwrite=overwrite)
     import ilab_cli.backends.train.launch as launch
+    from ilab_cli.backends.phases import launch as phases
     from ilab_cli.runs.perform import How, perform
     from ilab_cli.runs.train import to_run
 
     effective = in_force(typed, profile, config)
-    settings = effective.profile.train
-    how = How(profile, overwrite, dry_run, as_json)
-    perform(launch, effective, "train", to_run(settings, overwrite=overwrite), how, resume=settings.resume)
+    settings, how = effective.profile.train, How(profile, overwrite, dry_run, as_json)
+    run = to_run(settings, overwrite=overwrite)
+    if phases.applies(effective.profile):
+        both = phases.Phased(run, effective.profile.evaluate.at_home())
+        perform(phases, effective, "train", both, how, resume=settings.resume)
+        return
+    perform(launch, effective, "train", run, how, resume=settings.resume)
 
 
 def _as_job(

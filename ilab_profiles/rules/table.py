@@ -254,6 +254,12 @@ RULES: tuple[Rule, ...] = (
         why="pruning needs a folder of checkpoints to choose from",
     ),
     Rule(
+        "between-phases-needs-a-benchmark",
+        when=(F.evaluate.between_phases.is_(True),),
+        require=F.evaluate.benchmarks.is_set(),
+        why="checkpoints are compared by benchmarks",
+    ),
+    Rule(
         "mmlu-needs-tasks",
         when=(F.evaluate.benchmarks.has("mmlu"),),
         require=F.evaluate.mmlu.tasks.is_set(),

@@ -30,11 +30,14 @@ from ilab_profiles.rules.not_yet import not_yet
 
 __all__ = [
     "LATEST",
+    "SECRETS",
+    "benchmark_findings",
     "command",
     "continues",
     "earlier",
     "environment",
     "folder",
+    "in_words",
     "in_own_folder",
     "machine",
     "outcome",
@@ -46,6 +49,8 @@ __all__ = [
 
 LATEST = "latest"
 """Link beside the folders of evaluations that leads to the last one that was finished."""
+SECRETS = {"mt": {"api_key"}}
+"""What no command line holds."""
 _OWN = re.compile(r".+-\d{8}-\d{6}(-\d+)?")
 _GENERIC = {"model", "hf_format", "checkpoints"}
 _PATIENCE = 10  # seconds that a worker has for ending when it is asked to
@@ -128,18 +133,25 @@ def outcome(evaluate: Evaluate) -> Outcome:
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
     """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
-    findings = list(not_yet(evaluate, "evaluate"))
+    local = "mmlu" in evaluate.benchmarks
+    findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
+    findings += benchmark_findings(evaluate)
+    return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+
+
+def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
+    """What is wrong with what the benchmarks ask and where they run, whatever the model is."""
+    findings: list[Finding] = []
     if "mmlu" in evaluate.benchmarks:
-        missing = missing_extra("evaluate", "ilab model evaluate")
-        findings += missing + _check_subject(evaluate)
+        findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
         if not missing:
             findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
-    return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+    return findings
 
 
 def command(evaluate: Evaluate) -> list[str]:
     """The worker's command line. It holds every setting that differs from its default, but no key."""
-    return [sys.executable, *as_arguments("ilab_cli.backends.evaluate.worker", evaluate, exclude={"mt": {"api_key"}})]
+    return [sys.executable, *as_arguments("ilab_cli.backends.evaluate.worker", evaluate, exclude=SECRETS)]
 
 
 def environment(evaluate: Evaluate) -> dict[str, str]:

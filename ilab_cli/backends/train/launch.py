@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "environment",
     "failure",
     "folder",
+    "last_model",
     "machine",
     "metrics",
     "on_these_machines",
@@ -207,8 +208,17 @@ def environment(train: Train) -> dict[str, str]:
     return variables
 
 
-def run(train: Train) -> int:
+def last_model(phase: Train) -> str:
+    """What the next phase starts from, unless somebody knows better: the model of the one before."""
+    return phase.trained_model
+
+
+def run(train: Train, hand_over: Callable[[Train], str] = last_model) -> int:
     """Do a training, phase after phase; one that was interrupted goes on where it was.
+
+    Args:
+        train: the settings.
+        hand_over: called with each phase, or the training, when it is over: the folder of the model that comes of it.
 
     Returns:
         0 if it is done, 1 if it failed (one line on stderr says why), 130 if it was interrupted, 143 or 75 if it was
@@ -221,23 +231,25 @@ def run(train: Train) -> int:
 
     with stoppable(), StopOfAll(train.max_hours) as stop:
         try:
+            model = ""
             for phase in train.runs():
+                phase = phase.model_copy(update={"model_path": model or phase.model_path})
                 if stop.terminated:
                     print("stopped before the next phase; the same command goes on", file=sys.stderr)
                     return stop.code
                 prepare(phase)
                 if code := _launch(phase, stop):
                     return code
-            _link_last_model(train)
+                model = hand_over(phase)
+            _link_last_model(train, model)
         except KeyboardInterrupt:
             print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
             return interrupted()
     return 0
 
 
-def _link_last_model(train: Train) -> None:
+def _link_last_model(train: Train, last: str) -> None:
     """Let ``model`` in the run folder be the last phase's, where the system has symbolic links."""
-    last = train.runs()[-1].trained_model
     link = Path(train.trained_model)
     if train.phases and not link.exists():
         with suppress(OSError, NotImplementedError):
