@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -136,7 +137,18 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     local = "mmlu" in evaluate.benchmarks
     findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
     findings += benchmark_findings(evaluate)
-    return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+    return [*findings, *_check_against(evaluate), *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+
+
+def _check_against(evaluate: Evaluate) -> list[Finding]:
+    from ilab_cli.backends.evaluate.compare import read
+
+    try:
+        if evaluate.against:
+            read(evaluate.against)
+    except InputError as error:
+        return [replace(finding, path="evaluate.against") for finding in error.findings]
+    return []
 
 
 def benchmark_findings(evaluate: Evaluate) -> list[Finding]:

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import main
-from ilab_cli.backends.evaluate import best, results
+from ilab_cli.backends.evaluate import best, comparison_table, results
 from ilab_cli.backends.evaluate.checkpoints import Checkpoint
+from ilab_cli.backends.evaluate.compare import compare
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import prune
 from ilab_cli.backends.evaluate.subject import subject, wanted
@@ -36,6 +37,8 @@ def work(evaluate: Evaluate) -> int:
             print("\n\n".join(_module(name).table(part) for name, part in scores["benchmarks"].items()))
         else:
             print(results.checkpoint_table(evaluate_checkpoints(evaluate, found, folder)))
+        if evaluate.against:
+            print(f"\n{comparison_table.table(compare([evaluate.against, str(folder)]))}")
     except InputError:
         raise
     except Exception as error:  # whatever an engine raises becomes one line
