@@ -20,6 +20,7 @@ from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, out
 from ilab_cli.backends.evaluate.checkpoints import refusals
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import disposable
+from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
 from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import is_model, weight_files
@@ -118,18 +119,21 @@ def _point_at(folder: Path) -> None:
 
 
 def outcome(evaluate: Evaluate) -> Outcome:
-    """Where scores and answers lie, and the score; the table of all was printed already."""
+    """Where scores and answers lie, and the scores; their table was printed already."""
     folder = Path(evaluate.output_dir)
-    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    scores = json.loads((folder / FILE).read_text(encoding="utf-8"))
     made = {"scores and answers": str(folder)}
     if scores["form"] == "checkpoints":
         figures = {name: scores[name] for name in ("metric", "best", "note", "checkpoints")}
-        made["best checkpoint"] = scores["best_folder"]
-        chat = ("ilab", "model", "chat", "--model", scores["best_folder"])
-        return Outcome(made, figures, (), chat if is_model(Path(scores["best_folder"])) else ())
-    found = subject(evaluate)
-    base = found.base if isinstance(found, Model) else ""
-    return Outcome(made, scores["benchmarks"], (), ("ilab", "model", "chat", "--model", base) if base else ())
+        model = made["best checkpoint"] = scores["best_folder"]
+    else:
+        found = subject(evaluate)
+        figures, model = scores["benchmarks"], found.base if isinstance(found, Model) else ""
+    if evaluate.against:
+        beside = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+        figures = figures | {"against": beside}
+    chat = ("ilab", "model", "chat", "--model", model) if model and is_model(Path(model)) else ()
+    return Outcome(made, figures, (), chat)
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:

@@ -38,7 +38,9 @@ def work(evaluate: Evaluate) -> int:
         else:
             print(results.checkpoint_table(evaluate_checkpoints(evaluate, found, folder)))
         if evaluate.against:
-            print(f"\n{comparison_table.table(compare([evaluate.against, str(folder)]))}")
+            found_beside = compare([evaluate.against, str(folder)])
+            results.write(folder, found_beside[0].as_data(), results.COMPARISON)
+            print(f"\n{comparison_table.table(found_beside)}")
     except InputError:
         raise
     except Exception as error:  # whatever an engine raises becomes one line
