@@ -71,9 +71,13 @@ def train(
 def _as_job(
     effective: Effective, launcher: Literal["slurm", "kubernetes"] | None, *, submit: bool, overwrite: bool
 ) -> NoReturn:
+    from ilab_cli.backends.phases import launch as phases
     from ilab_cli.runs.jobs import hand_over
     from ilab_profiles import Finding, InputError
 
+    if phases.applies(effective.profile):
+        message, setting = "a job does not evaluate checkpoints between its phases", "evaluate.between_phases"
+        output.warn([Finding("between-phases-not-in-a-job", message, setting, severity="warning")])
     if launcher is None:
         hint = "name it with --launcher slurm or --launcher kubernetes"
         raise InputError(Finding("usage", "--submit needs a scheduler", hint=hint))
