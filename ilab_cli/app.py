@@ -1,4 +1,4 @@
-"""The program: its groups of commands, of which only the one that the command line names is loaded.
+"""The program: its groups of commands, of which only the one that the command line names is loaded, and few others.
 
 Typer loads pydantic as soon as an option of a command, or of a group above it, is looked at, if only ``--help``. So
 groups on the way to a command have no options, and those that go anywhere (``--quiet``) are taken out beforehand.
@@ -31,12 +31,14 @@ GROUPS = {
     "model": "Train, evaluate and serve models",
     "system": "Show this machine's hardware and software",
 }
+COMMANDS = ("report",)
+"""The commands that stand in no group."""
 
 
 def make_app() -> typer.Typer:
     """The program as far as the words of the command line need it."""
     group, command = (*words(), "", "")[:2]
-    at_root = group not in GROUPS and not is_completion()
+    at_root = group not in (*GROUPS, *COMMANDS) and not is_completion()
     app = _group(
         "Generate data for, train and evaluate language models, with settings from one profile.",
         helps=at_root,
@@ -50,6 +52,8 @@ def make_app() -> typer.Typer:
         else:
             below.callback()(lambda: None)
         app.add_typer(below, name=name, help=about)
+    for name in COMMANDS if group not in GROUPS else ():
+        import_module(f"ilab_cli.commands.{name}").add_to(app)
     return app
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["Finding", "InputError", "Position", "Severity", "by_place", "counted", "nearest"]
+__all__ = ["Finding", "InputError", "Position", "Severity", "by_place", "counted", "masked", "nearest"]
 
 Severity = Literal["error", "warning"]
 
@@ -58,6 +58,11 @@ _IN_ADDRESSES = (
 """Names and passwords, and keys, in addresses; compiled when the first finding is made, as most runs make none."""
 
 
+def masked(text: str) -> str:
+    """A text with stars for the passwords and keys in the addresses that it holds."""
+    return re.sub(_IN_ADDRESSES, lambda found: "*" * len(found[0]), text)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong with an input.
@@ -92,8 +97,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name in ("message", "line_text"):
-            text = re.sub(_IN_ADDRESSES, lambda found: "*" * len(found[0]), getattr(self, name))
-            object.__setattr__(self, name, text)
+            object.__setattr__(self, name, masked(getattr(self, name)))
 
     def __str__(self) -> str:
         head = f"{self.position}: " if self.position else ""

@@ -42,7 +42,8 @@ def machine(generate: Generate) -> str:
 
 def results(generate: Generate) -> list[Path]:
     """The teacher's answers and what was made of them, as far as it is there."""
-    patterns = ("journal.jsonl", "metrics.jsonl", "train_*.jsonl", "test_*.jsonl", "recipe_*.yaml", "mmlu")
+    told = ("journal.jsonl", "metrics.jsonl", "documents.jsonl", "rejected.jsonl")
+    patterns = (*told, "train_*.jsonl", "test_*.jsonl", "recipe_*.yaml", "mmlu")
     return [path for pattern in patterns for path in sorted(Path(generate.output_dir).glob(pattern))]
 
 

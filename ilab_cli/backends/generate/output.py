@@ -7,7 +7,7 @@ made of them in :mod:`ilab_cli.backends.generate.tasks`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,16 @@ from ilab_profiles.yaml.files import write_atomically
 from ilab_profiles.yaml.write import dump
 
 if TYPE_CHECKING:
+    from ilab_cli.backends.generate.documents import Text
+    from ilab_cli.backends.generate.pipeline.losses import Losses
     from ilab_cli.backends.generate.qna import Leaf
 
-__all__ = ["Pair", "recipe_file", "seed_pairs", "train_file", "write"]
+__all__ = ["Pair", "recipe_file", "seed_pairs", "train_file", "write", "write_beside"]
+
+DOCUMENTS = "documents.jsonl"
+"""File in the run folder with the text of each document, by leaf."""
+REJECTED = "rejected.jsonl"
+"""File in the run folder with examples of what did not become a pair, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,10 @@ class Pair:
     pipeline: str
     context: str = ""
     document: str = ""
+
+    def columns(self) -> dict[str, str]:
+        """The pair as a row of a pipeline has it."""
+        return {"question": self.question, "response": self.response, "document_name": self.document}
 
     def conversation(self) -> dict[str, Any]:
         """The pair as a line of training data."""
@@ -79,6 +90,32 @@ def write(folder: Path, pairs: Sequence[Pair], tests: Sequence[Pair]) -> None:
             write_atomically(recipe, dump({"datasets": [{"path": train.name, "sampling_size": 1.0}]}))
         else:
             recipe.unlink(missing_ok=True)
+
+
+def write_beside(folder: Path, documents: Mapping[str, Sequence[Text]], rejected: Mapping[str, Losses]) -> None:
+    """Write what pairs are looked at with: ``documents.jsonl`` and ``rejected.jsonl``, of which nothing is learned.
+
+    Args:
+        folder: the run folder.
+        documents: the pieces of the documents of each leaf, in order.
+        rejected: what was rejected of each leaf; a few examples of each reason are written.
+
+    Raises:
+        InputError: if a file cannot be written.
+    """
+    whole: dict[tuple[str, str], list[str]] = {}
+    for leaf, pieces in documents.items():
+        for piece in pieces:
+            whole.setdefault((leaf, piece.name), []).append(piece.text)
+    texts = [{"leaf": leaf, "document": name, "text": "\n\n".join(of)} for (leaf, name), of in whole.items()]
+    examples = [
+        {"leaf": leaf, "reason": reason, **row}
+        for leaf, losses in rejected.items()
+        for reason, rows in losses.examples.items()
+        for row in rows
+    ]
+    write_atomically(folder / DOCUMENTS, as_lines(texts))
+    write_atomically(folder / REJECTED, as_lines(examples))
 
 
 def train_file(folder: Path, kind: str) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline.block import Row
+from ilab_cli.backends.generate.pipeline.losses import Losses
 
 __all__ = ["LeafPlan", "RunPlan", "Rounds", "Row", "asked", "shares"]
 
@@ -65,7 +66,7 @@ class LeafPlan:
         self.name = name
         self.share = 0
         self.pairs: list[Pair] = []
-        self.rejected: Counter[str] = Counter()
+        self.rejected = Losses()
         self.dry = False
         self.rows = self.asked = 0
         self._expected = expected
@@ -139,9 +140,9 @@ class LeafPlan:
     def _accept(self, pair: Pair) -> None:
         what = asked(pair)
         if what in self._seeds:
-            self.rejected["repeats a seed example"] += 1
+            self.rejected.add("repeats a seed example", pair.columns())
         elif what in self._seen:
-            self.rejected["asked before in this leaf"] += 1
+            self.rejected.add("asked before in this leaf", pair.columns())
         else:
             self._seen.add(what)
             self.pairs.append(pair)

@@ -6,10 +6,9 @@ is next and which pairs count. Nothing but answers is kept on the way: whoever s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
@@ -20,6 +19,7 @@ from ilab_cli.backends.generate import output, seeds, tasks
 from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
 from ilab_cli.backends.generate.pipeline import Pipeline, load
+from ilab_cli.backends.generate.pipeline.losses import Losses
 from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan, asked
 from ilab_cli.backends.generate.prepare import prepare
 from ilab_cli.backends.generate.qna import Leaf, read_taxonomy
@@ -49,11 +49,12 @@ Progress = Callable[[LeafPlan], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a generation works with: the leaves, their pipelines by kind, and the plan."""
+    """What a generation works with: the leaves, their pipelines by kind, the plan, and the documents of each leaf."""
 
     leaves: list[Leaf]
     pipelines: Mapping[str, Pipeline]
     plan: RunPlan
+    documents: Mapping[str, list[Text]] = field(default_factory=dict)
 
 
 def start(generate: Generate) -> Job:
@@ -69,7 +70,7 @@ def start(generate: Generate) -> Job:
     chunks = prepare(leaves, cache, words=generate.chunk_word_count, at_once=generate.num_cpus)
     seeds_asked = frozenset(asked(pair) for leaf in leaves for pair in output.seed_pairs(leaf))
     plans = [LeafPlan(leaf.path, _rounds(leaf, chunks, generate), generate.num_samples, seeds_asked) for leaf in leaves]
-    return Job(leaves, pipelines, RunPlan(generate.num_instructions, plans))
+    return Job(leaves, pipelines, RunPlan(generate.num_instructions, plans), chunks)
 
 
 def _rounds(leaf: Leaf, chunks: Mapping[str, list[Text]], generate: Generate) -> Callable[[int], Iterator[Row]]:
@@ -126,7 +127,7 @@ async def ask(job: Job, generate: Generate, client: Client, progress: Progress) 
         Stopped: if the run cannot go on.
     """
 
-    def work(taken: tuple[LeafPlan, int, Row]) -> Awaitable[tuple[list[Pair], Counter[str]]]:
+    def work(taken: tuple[LeafPlan, int, Row]) -> Awaitable[tuple[list[Pair], Losses]]:
         return _pairs(job.pipelines[taken[2]["kind"]], taken[2], client)
 
     rows = stream.run(job.plan.take, work, _ROWS_A_CALL * generate.max_concurrency)
@@ -138,7 +139,7 @@ async def ask(job: Job, generate: Generate, client: Client, progress: Progress) 
                 return
 
 
-async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pair], Counter[str]]:
+async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pair], Losses]:
     """What a row brings that a student could read; which of it other rows brought before is for the plan to say."""
     rows, rejected = await pipeline.run(row, client.ask)
     name = _name(pipeline)
@@ -155,8 +156,10 @@ async def _pairs(pipeline: Pipeline, row: Row, client: Client) -> tuple[list[Pai
         for found in rows
     ]
     wrong = [next(problems_of(pair.conversation()), "") for pair in pairs]
-    sound = [pair for pair, problem in zip(pairs, wrong, strict=True) if not problem]
-    return sound, rejected + Counter(filter(None, wrong))
+    for pair, problem in zip(pairs, wrong, strict=True):
+        if problem:
+            rejected.add(problem, pair.columns())
+    return [pair for pair, problem in zip(pairs, wrong, strict=True) if not problem], rejected
 
 
 def _name(pipeline: Pipeline) -> str:
@@ -179,4 +182,5 @@ def finish(job: Job, generate: Generate) -> int:
     pairs = job.plan.pairs
     tests = [pair for leaf in job.leaves for pair in output.seed_pairs(leaf)]
     output.write(folder, pairs, tests)
+    output.write_beside(folder, job.documents, {leaf.name: leaf.rejected for leaf in job.plan.leaves})
     return tasks.write(folder, tests, pairs, generate.seed)

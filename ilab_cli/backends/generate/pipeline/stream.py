@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ilab_cli.backends.generate.pipeline.block import ROW_KEY, Ask, Block, Rejected, Row, Uses, named
 from ilab_cli.backends.generate.pipeline.columns import SetToMajorityValue
+from ilab_cli.backends.generate.pipeline.losses import Losses
 from ilab_cli.backends.generate.pipeline.pair import finished
 from ilab_profiles import Finding
 
@@ -37,23 +37,22 @@ class Step:
         """Whether it has to have all rows of a seed row before one can go on."""
         return bool(self.drop_duplicates) or isinstance(self.block, SetToMajorityValue)
 
-    async def run(self, row: Row, ask: Ask, rejected: Counter[str]) -> list[Row]:
+    async def run(self, row: Row, ask: Ask, rejected: Losses) -> list[Row]:
         """The rows that its block makes of a row."""
         missing = next((column for column, place in self.block.reads() if place is None and column not in row), None)
         if missing is not None:
-            return _accepted([Rejected(f"the row has no column {missing}")], rejected, self.block.name)
-        return _accepted(await self.block.run(row, ask), rejected, self.block.name)
+            return _accepted([Rejected(f"the row has no column {missing}")], rejected, row, self.block.name)
+        return _accepted(await self.block.run(row, ask), rejected, row, self.block.name)
 
-    def gather(self, rows: list[Row], rejected: Counter[str]) -> list[Row]:
+    def gather(self, rows: list[Row], rejected: Losses) -> list[Row]:
         """Those of the rows of its block that go on, as they go on."""
         if isinstance(self.block, SetToMajorityValue):
             rows = self.block.run_together(rows)
         if self.drop_duplicates:
             first: dict[tuple[str, ...], Row] = {}
             for row in rows:
-                first.setdefault(tuple(_plain(row.get(name)) for name in self.drop_duplicates), row)
-            reason = f"{self.block.name}: duplicate {', '.join(self.drop_duplicates)}"
-            rejected += Counter({reason: len(rows) - len(first)})
+                if first.setdefault(tuple(_plain(row.get(name)) for name in self.drop_duplicates), row) is not row:
+                    rejected.add(f"{self.block.name}: duplicate {', '.join(self.drop_duplicates)}", row)
             rows = list(first.values())
         dropped = set(self.drop_columns) - {ROW_KEY}
         return [{name: value for name, value in row.items() if name not in dropped} for row in rows]
@@ -99,7 +98,7 @@ class Pipeline:
         """The blocks, in order."""
         return tuple(step.block for step in self.steps)
 
-    async def run(self, row: Row, ask: Ask) -> tuple[list[Row], Counter[str]]:
+    async def run(self, row: Row, ask: Ask) -> tuple[list[Row], Losses]:
         """Take a row through all blocks.
 
         Args:
@@ -115,12 +114,12 @@ class Pipeline:
         Raises:
             Stopped: if the run has to stop.
         """
-        rejected: Counter[str] = Counter()
+        rejected = Losses()
         rows = [{**row, ROW_KEY: row.get(ROW_KEY) or _digest(row)}]
         for steps in self._stretches():
             rows = await _together(_stream(item, steps, ask, rejected) for item in rows)
             rows = steps[-1].gather(rows, rejected)
-        return _accepted([finished(item) for item in rows], rejected), rejected
+        return [row for item in rows for row in _accepted([finished(item)], rejected, item)], rejected
 
     def _stretches(self) -> Iterator[tuple[Step, ...]]:
         """The steps, parted after each that needs all rows at once."""
@@ -131,7 +130,7 @@ class Pipeline:
                 begin = end
 
 
-async def _stream(row: Row, steps: Sequence[Step], ask: Ask, rejected: Counter[str]) -> list[Row]:
+async def _stream(row: Row, steps: Sequence[Step], ask: Ask, rejected: Losses) -> list[Row]:
     """The rows that the last of some steps makes of what the others made of a row, each going on at once."""
     step, *others = steps
     rows = await step.run(row, ask, rejected)
@@ -140,10 +139,12 @@ async def _stream(row: Row, steps: Sequence[Step], ask: Ask, rejected: Counter[s
     return await _together(_stream(item, others, ask, rejected) for item in step.gather(rows, rejected))
 
 
-def _accepted(outcomes: Sequence[Row | Rejected], rejected: Counter[str], block: str = "") -> list[Row]:
-    """The rows among outcomes; the others are counted, with the block that rejected them."""
+def _accepted(outcomes: Sequence[Row | Rejected], rejected: Losses, row: Row, block: str = "") -> list[Row]:
+    """The rows among what became of a row; the others are counted, with the block that rejected them."""
     before = f"{block}: " if block else ""
-    rejected.update(before + outcome.reason for outcome in outcomes if isinstance(outcome, Rejected))
+    for outcome in outcomes:
+        if isinstance(outcome, Rejected):
+            rejected.add(before + outcome.reason, row)
     return [outcome for outcome in outcomes if not isinstance(outcome, Rejected)]
 
 

@@ -1,0 +1,147 @@
+"""A training as its folder tells it: its curves, those of its phases one after another, and its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ilab_cli.backends.report.curves import Curve, thin
+from ilab_cli.backends.report.folders import RunFolder
+from ilab_cli.backends.report.rows import number, object_in, rows_of, short, text
+
+__all__ = ["METRICS", "Checkpoint", "Summary", "Training", "read_training"]
+
+METRICS = {
+    "loss": "Loss",
+    "valid_loss": "Validation loss",
+    "learning_rate": "Learning rate",
+    "grad_norm": "Norm of the gradient",
+    "tokens_per_second": "Tokens a second",
+    "memory": "Memory",
+}
+"""What a row of ``metrics.jsonl`` holds that is shown as a curve, and what it is called."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that is there; ``best`` is the one with the lowest validation loss."""
+
+    name: str
+    phase: str
+    samples: int
+    step: int | None
+    valid_loss: float | None
+    best: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of a curve before it was thinned; places are conversations seen."""
+
+    points: int
+    first: float
+    last: float
+    lowest: float
+    lowest_at: float
+    highest: float
+    highest_at: float
+
+
+@dataclass
+class Training:
+    """What is shown of a training.
+
+    Attributes:
+        run: the run.
+        curves: for each metric that has values, its curve along the conversations seen.
+        summaries: the figures of each.
+        phases: where each phase begins, and its name; empty for a training without phases.
+        steps: optimizer steps done.
+        checkpoints: the checkpoints, by age.
+        failure: why it failed, if it left a word about that.
+    """
+
+    run: RunFolder
+    curves: dict[str, Curve] = field(default_factory=dict)
+    summaries: dict[str, Summary] = field(default_factory=dict)
+    phases: list[tuple[float, str]] = field(default_factory=list)
+    steps: int = 0
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    failure: str = ""
+
+
+def read_training(run: RunFolder) -> Training:
+    """What a run folder of a training holds, as far as it is there; what cannot be read joins the run's findings."""
+    found = Training(run)
+    points: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in METRICS}
+    before = 0.0
+    for phase, folder in _phases(run):
+        if phase:
+            found.phases.append((before, phase))
+        last = before
+        for row in rows_of(folder / "metrics.jsonl", run.findings):
+            place = number(row.get("samples"), 12) or number(row.get("step"), 12)
+            if place is None or before + place < last:
+                continue
+            last = before + place
+            found.steps += 1
+            for name, (x, y) in points.items():
+                if (value := number(row.get(name))) is not None:
+                    x.append(last)
+                    y.append(value)
+        found.checkpoints += _checkpoints(run, phase, folder)
+        found.failure = found.failure or _failure(folder)
+        before = last
+    for name, (x, y) in points.items():
+        if x:
+            found.curves[name] = thin(x, y)
+            found.summaries[name] = _summary(x, y)
+    return found
+
+
+def _phases(run: RunFolder) -> Iterator[tuple[str, Path]]:
+    """The name and the folder of each phase in order, or no name and the run folder."""
+    settings: Any = run.data.get("settings")
+    phases = settings.get("phases") if isinstance(settings, dict) else None
+    if not isinstance(phases, list) or not phases:
+        yield "", run.folder
+        return
+    for at, phase in enumerate(phases):
+        name = text(phase.get("name")) if isinstance(phase, dict) else ""
+        name = name or f"phase{at:02d}"
+        yield name, run.folder / Path(name).name
+
+
+def _summary(x: list[float], y: list[float]) -> Summary:
+    low, high = min(range(len(y)), key=y.__getitem__), max(range(len(y)), key=y.__getitem__)
+    return Summary(len(y), y[0], y[-1], y[low], x[low], y[high], x[high])
+
+
+def _checkpoints(run: RunFolder, phase: str, folder: Path) -> list[Checkpoint]:
+    best = folder / "checkpoints" / "best"
+    best_name = best.resolve().name if best.exists() else ""
+    found = []
+    for file in sorted(folder.glob("checkpoints/samples_*/training.json")):
+        name = file.parent.name
+        about: Mapping[str, Any] = object_in(file, run.findings)
+        samples, step = number(about.get("samples"), 12), number(about.get("step"), 12)
+        found.append(
+            Checkpoint(
+                name=name,
+                phase=phase,
+                samples=int(samples or 0),
+                step=None if step is None else int(step),
+                valid_loss=number(about.get("valid_loss")),
+                best=name == best_name,
+            )
+        )
+    return found
+
+
+def _failure(folder: Path) -> str:
+    try:
+        return short((folder / "failure.txt").read_text(encoding="utf-8", errors="replace").strip())
+    except OSError:
+        return ""
