@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of generations, trainings and evaluations", metavar="RUN")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders of generations, trainings and evaluations", metavar="RUN")
+    ],
     *,
     output_file: Annotated[
         Path | None,

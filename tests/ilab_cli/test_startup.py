@@ -27,6 +27,7 @@ ALLOWED = {
     "ilab --help": TYPER,
     "ilab model --help": TYPER,
     "ilab model train --help": TYPER,
+    "ilab report --help": TYPER,
     "ilab model train --profile multi_gpu --lora --help-all": TYPER | MODELS | YAML,
     "ilab model train --help, with a config.yaml": TYPER | YAML,
     "ilab model train --help, with settings of one's own": TYPER | MODELS | YAML,

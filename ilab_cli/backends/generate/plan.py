@@ -110,7 +110,7 @@ class LeafPlan:
         self.asked -= 1
         self._finished[number] = pairs
         self.rows += 1
-        self.rejected += rejected
+        self.rejected.take_in(rejected)
         self._advance()
 
     def _wants_more(self) -> bool:

@@ -6,13 +6,12 @@ table of one row a question, with what each run answered behind it. The text of 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.report.rows import number, rows_of, short, tail, text
+from ilab_cli.backends.report.rows import number, rows_of, sequence, short, tail, text
 from ilab_cli.backends.report.scores import Evaluation
 
 __all__ = ["Asked", "read_choices", "read_judgements"]
@@ -70,8 +69,7 @@ def read_choices(evaluations: Sequence[Evaluation]) -> Asked:
             if shared:
                 table.before.setdefault(text(task), short(shared))
             for line in rows_of(file, evaluation.run.findings):
-                listed = line.get("choices")
-                choices = [text(choice) for choice in listed] if isinstance(listed, list) else []
+                choices = [text(choice) for choice in sequence(line.get("choices"))]
                 key = (facet, str(line.get("question")), *choices, text(line.get("right")))
                 if key not in places:
                     places[key] = len(table.rows)
@@ -95,9 +93,12 @@ def _place(choices: list[str], name: str, line: Mapping[str, Any]) -> int:
 def _shared(file: Path) -> str:
     """What the prompts of a task begin with, as solved examples do; empty if that is little."""
     prompts = [text(row.get("prompt")) for row, _ in zip(rows_of(file, []), range(_SAMPLE), strict=False)]
-    begin = os.path.commonprefix(prompts) if len(prompts) > 1 else ""
-    begin = begin[: begin.rfind("\n\n") + 2] if "\n\n" in begin else ""
-    return begin if len(begin) >= _SHARED else ""
+    if len(prompts) < 2:
+        return ""
+    first, last = min(prompts), max(prompts)  # what these two begin with, all do
+    alike = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    begin, end, _ = first[:alike].rpartition("\n\n")
+    return begin + end if len(begin) >= _SHARED else ""
 
 
 def read_judgements(evaluations: Sequence[Evaluation]) -> Asked:

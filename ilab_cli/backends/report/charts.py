@@ -66,7 +66,8 @@ def _told(training: Training, name: str) -> str:
     of = training.summaries[name]
     return (
         f"{METRICS[name]} of {training.run.key}: {of.first:.4g} at first, {of.last:.4g} in the end, "
-        f"lowest {of.lowest:.4g} at {of.lowest_at:,.0f}, highest {of.highest:.4g} at {of.highest_at:,.0f} conversations."
+        f"lowest {of.lowest:.4g} at {of.lowest_at:,.0f}, "
+        f"highest {of.highest:.4g} at {of.highest_at:,.0f} conversations."
     )
 
 

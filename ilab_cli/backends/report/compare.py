@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ilab_cli.backends.report.answers import Asked
 from ilab_cli.backends.report.folders import RunFolder
-from ilab_cli.backends.report.scores import Z, Figure
+from ilab_cli.backends.report.scores import Figure, Z
 
 __all__ = ["Change", "Difference", "Setting", "changes", "difference", "paired", "settings"]
 
@@ -126,5 +126,5 @@ def _sign_test(better: int, worse: int) -> float | None:
     if total > 1000:
         distance = max(abs(better - worse) - 1, 0) / math.sqrt(total)
         return math.erfc(distance / math.sqrt(2))
-    return min(1.0, 2 * sum(math.comb(total, count) for count in range(fewer + 1)) / 2**total)
-
+    ways = sum(math.comb(total, count) for count in range(fewer + 1))
+    return min(1.0, 2.0 * ways / 2.0**total)

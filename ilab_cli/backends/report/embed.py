@@ -17,7 +17,7 @@ __all__ = ["ROOM", "Table", "as_json", "pack"]
 
 ROOM = 13 * 2**20
 """Bytes for all tables of a page together."""
-_HARMLESS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_HARMLESS = str.maketrans({letter: f"\\u{ord(letter):04x}" for letter in "<>&\u2028\u2029"})
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def _packed(along: dict[str, Any], rows: Sequence[Any]) -> str:
 def as_json(data: Any) -> str:
     """Data as JSON that can stand in a ``script`` element, whatever their texts are."""
     content = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return content.translate(str.maketrans(_HARMLESS))
+    return content.translate(_HARMLESS)

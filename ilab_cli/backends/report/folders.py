@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.report.rows import text
+from ilab_cli.backends.report.rows import mapping, text
 from ilab_profiles import Finding, InputError, Position
 from ilab_profiles.models.paths import is_secret
 from ilab_profiles.views.explain import MASK
@@ -151,7 +151,7 @@ def _run(number: int, folder: Path, name: str, data: dict[str, Any], holder: Hol
         status=status,
         remark=_remark(status, holder(folder)),
         settings=_settings(section, data.get("settings")),
-        origins={_below(section, path): text(origin) for path, origin in _mapping(data.get("origins")).items()},
+        origins={_below(section, path): text(origin) for path, origin in mapping(data.get("origins")).items()},
         about=dict(_about(data)),
         data=data,
     )
@@ -170,7 +170,7 @@ def _remark(status: str, holder: str) -> str:
 
 def _settings(section: str, given: object) -> dict[str, str]:
     found: dict[str, str] = {}
-    for path, value in _flat(_mapping(given)).items():
+    for path, value in _flat(mapping(given)).items():
         secret = value is not None and is_secret(f"{section}.{path}")
         found[path] = MASK if secret else text(scalar(value) if not isinstance(value, str) else value)
     return found
@@ -194,7 +194,7 @@ def _below(section: str, path: str) -> str:
 
 
 def _about(data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    hardware, versions = _mapping(data.get("hardware")), _mapping(data.get("versions"))
+    hardware, versions = mapping(data.get("hardware")), mapping(data.get("versions"))
     rows = [
         ("status", text(data.get("status"))),
         ("last told", text(data.get("time"))),
@@ -202,10 +202,6 @@ def _about(data: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("working folder", text(data.get("working_folder"))),
         ("machine", ", ".join(f"{text(name)} {text(value)}" for name, value in hardware.items())),
         ("versions", ", ".join(f"{text(name)} {text(value)}" for name, value in versions.items())),
-        *((f"SHA-256 of {text(name)}", text(value)) for name, value in _mapping(data.get("inputs")).items()),
+        *((f"SHA-256 of {text(name)}", text(value)) for name, value in mapping(data.get("inputs")).items()),
     ]
     return [(name, value) for name, value in rows if value]
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

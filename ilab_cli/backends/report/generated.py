@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ilab_cli.backends.report.folders import RunFolder
-from ilab_cli.backends.report.rows import number, rows_of, short, text
+from ilab_cli.backends.report.rows import mapping, number, rows_of, sequence, short, text
 
 __all__ = ["Generation", "LeafFigures", "read_generation"]
 
@@ -68,7 +68,7 @@ def read_generation(run: RunFolder) -> Generation:
             found.leaves.append(_figures(text(row["leaf"]), row))
     for kind in ("knowledge", "skills"):
         for row in rows_of(run.folder / f"train_{kind}.jsonl", run.findings):
-            about = _mapping(row.get("metadata"))
+            about = mapping(row.get("metadata"))
             asked, answered = _said(row, "user"), _said(row, "assistant")
             place = [text(about.get("leaf")), text(about.get("document"))]
             found.pairs.append([*place, asked, answered, text(about.get("pipeline")), ""])
@@ -84,20 +84,15 @@ def read_generation(run: RunFolder) -> Generation:
 
 def _figures(name: str, row: Mapping[str, Any]) -> LeafFigures:
     accepted, wanted, rows = (int(number(row.get(part), 12) or 0) for part in ("accepted", "wanted", "rows"))
-    rejected = {text(why): int(number(count, 12) or 0) for why, count in _mapping(row.get("rejected")).items()}
+    rejected = {text(why): int(number(count, 12) or 0) for why, count in mapping(row.get("rejected")).items()}
     return LeafFigures(name, accepted, wanted, rows, bool(row.get("gave_out")), rejected)
 
 
 def _said(row: Mapping[str, Any], role: str) -> str:
     """What one side said, turns apart by an empty line."""
-    messages = row.get("messages")
     said = [
         text(message.get("content"))
-        for message in (messages if isinstance(messages, list) else ())
+        for message in sequence(row.get("messages"))
         if isinstance(message, dict) and message.get("role") == role
     ]
     return short("\n\n".join(said))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -116,7 +116,7 @@ def _figure(value: float, share: bool) -> str:
 def _signed(value: float, share: bool) -> str:
     """A difference of scores, with a true minus sign."""
     told = f"{100 * value:+.1f}" if share else f"{value:+.2f}"
-    return told.replace("-", "−")
+    return told.replace("-", "\N{MINUS SIGN}")
 
 
 def _breakable(name: str) -> Any:

@@ -1,10 +1,10 @@
-"""Values from files that nobody vouches for: JSON lines of which some are torn, numbers that are none, endless texts."""
+"""Values from files that nobody vouches for: torn JSON lines, numbers that are none, endless texts."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ilab_cli.backends.jsonl import not_json
 from ilab_profiles import Finding, Position
 from ilab_profiles.diagnostics import masked
 
-__all__ = ["number", "object_in", "rows_of", "short", "tail", "text"]
+__all__ = ["mapping", "number", "object_in", "rows_of", "sequence", "short", "tail", "text"]
 
 _LONGEST = 4000
 """Most characters of a text that are shown; of a longer one, the beginning and the end."""
@@ -70,6 +70,16 @@ def object_in(file: Path, findings: list[Finding]) -> dict[str, Any]:
 
 def _warning(message: str, position: Position) -> Finding:
     return Finding("damaged-file", message, position=position, severity="warning")
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """A value that should be an object; an empty one if it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: object) -> list[Any]:
+    """A value that should be a list; an empty one if it is none."""
+    return value if isinstance(value, list) else []
 
 
 def number(value: object, digits: int = 6) -> float | None:

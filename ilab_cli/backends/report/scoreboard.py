@@ -1,4 +1,4 @@
-"""The scores of several runs as one table a benchmark: a row for each figure, a column for each run, and differences."""
+"""The scores of runs, one table a benchmark: a row for each figure, a column for each run, and differences."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ilab_cli.backends.report.answers import Asked
 from ilab_cli.backends.report.compare import Change, Difference, changes, difference, paired
+from ilab_cli.backends.report.folders import RunFolder
 from ilab_cli.backends.report.scores import BENCHMARKS, Evaluation, Figure, Scored
 
 __all__ = ["Board", "Line", "boards"]
@@ -45,6 +46,18 @@ class Board:
     def scored(self, evaluation: Evaluation) -> Scored:
         """What the benchmark said of one of the runs."""
         return evaluation.benchmarks[self.benchmark]
+
+    def about(self) -> list[tuple[list[RunFolder], dict[str, str]]]:
+        """How the runs were asked, those that were asked alike together."""
+        found: list[tuple[list[RunFolder], dict[str, str]]] = []
+        for evaluation in self.evaluations:
+            about = self.scored(evaluation).about
+            alike = next((runs for runs, other in found if other == about), None)
+            if alike is not None:
+                alike.append(evaluation.run)
+            elif about:
+                found.append(([evaluation.run], about))
+        return found
 
     def place(self, value: float) -> float:
         """Where a score stands on the scale, in percent of its length."""

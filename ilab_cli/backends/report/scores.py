@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ilab_cli.backends.report.folders import RunFolder
-from ilab_cli.backends.report.rows import number, object_in, text
+from ilab_cli.backends.report.rows import mapping, number, object_in, sequence, text
+from ilab_profiles.diagnostics import counted
 
 __all__ = ["BENCHMARKS", "Z", "Evaluation", "Figure", "Scored", "read_evaluation"]
 
@@ -96,13 +97,13 @@ def read_evaluation(run: RunFolder) -> Evaluation:
     found = Evaluation(run, text(data.get("model")))
     if data.get("form") == "checkpoints":
         best = text(data.get("best"))
-        listed = [item for item in _list(data.get("checkpoints")) if isinstance(item, dict)]
+        listed = [item for item in sequence(data.get("checkpoints")) if isinstance(item, dict)]
         found.checkpoints = [_checkpoint(item, best) for item in listed]
         found.note = text(data.get("note"))
         if any(item.name == best for item in found.checkpoints):
             found.folder_name = f"checkpoints/{best}"
             data = object_in(run.folder / found.folder_name / "scores.json", run.findings)
-    for name, said in _mapping(data.get("benchmarks")).items():
+    for name, said in mapping(data.get("benchmarks")).items():
         if name in BENCHMARKS and isinstance(said, dict):
             found.benchmarks[name] = _scored(name, said)
     return found
@@ -112,7 +113,7 @@ def _checkpoint(item: Mapping[str, Any], best: str) -> ScoredCheckpoint:
     score, stderr = number(item.get("score")), number(item.get("stderr"))
     low, high = (None, None) if score is None or stderr is None else (score - Z * stderr, score + Z * stderr)
     scores = {
-        name: number(said.get("score")) for name, said in _mapping(item.get("benchmarks")).items() if name in BENCHMARKS
+        name: number(said.get("score")) for name, said in mapping(item.get("benchmarks")).items() if name in BENCHMARKS
     }
     name = text(item.get("name"))
     samples, broken = int(number(item.get("samples"), 12) or 0), text(item.get("broken"))
@@ -123,19 +124,19 @@ def _scored(name: str, said: Mapping[str, Any]) -> Scored:
     rows = _of_choices(said) if name.startswith("mmlu") else _of_judgements(said)
     figures = {(figure.group, figure.name): figure for figure in rows if figure is not None}
     leaves = [
-        {"name": text(leaf), **{key: _mapping(of).get(key) for key in ("base", "model", "verdict", "p")}}
-        for leaf, of in _mapping(said.get("leaves")).items()
+        {"name": text(leaf), **{key: mapping(of).get(key) for key in ("base", "model", "verdict", "p")}}
+        for leaf, of in mapping(said.get("leaves")).items()
     ]
     return Scored(figures, [*_remarks(said)], dict(_about(said)), leaves)
 
 
 def _of_choices(said: Mapping[str, Any]) -> Iterator[Figure | None]:
-    yield _share("overall", "", _mapping(said.get("overall")) or {"acc": said.get("score")}, by_questions=True)
-    groups = _mapping(said.get("groups"))
+    yield _share("overall", "", mapping(said.get("overall")) or {"acc": said.get("score")}, by_questions=True)
+    groups = mapping(said.get("groups"))
     for name, of in groups.items():
-        yield _share("group", name, _mapping(of), by_questions=_mapping(of).get("acc_stderr") is not None)
-    for name, of in _mapping(said.get("tasks")).items():
-        yield _share("task", name, _mapping(of), by_questions=True)
+        yield _share("group", name, mapping(of), by_questions=mapping(of).get("acc_stderr") is not None)
+    for name, of in mapping(said.get("tasks")).items():
+        yield _share("task", name, mapping(of), by_questions=True)
 
 
 def _share(group: str, name: str, of: Mapping[str, Any], *, by_questions: bool) -> Figure | None:
@@ -153,17 +154,17 @@ def _share(group: str, name: str, of: Mapping[str, Any], *, by_questions: bool) 
 
 def _of_judgements(said: Mapping[str, Any]) -> Iterator[Figure | None]:
     yield _points("overall", "", said)
-    for name, of in _mapping(said.get("turns")).items():
-        yield _points("turn", f"turn {name}", _mapping(of))
-    for name, of in _mapping(said.get("categories")).items():
-        yield _points("category", name, _mapping(of))
+    for name, of in mapping(said.get("turns")).items():
+        yield _points("turn", f"turn {name}", mapping(of))
+    for name, of in mapping(said.get("categories")).items():
+        yield _points("category", name, mapping(of))
 
 
 def _points(group: str, name: str, of: Mapping[str, Any]) -> Figure | None:
     score, stderr = number(of.get("score")), number(of.get("stderr"))
     if score is None:
         return None
-    ends = [number(end) for end in _list(of.get("interval"))]
+    ends = [number(end) for end in sequence(of.get("interval"))]
     low, high = ends if len(ends) == 2 else (None, None)
     if (low is None or high is None) and stderr is not None:
         low, high = max(1.0, score - Z * stderr), min(10.0, score + Z * stderr)
@@ -174,7 +175,8 @@ def _points(group: str, name: str, of: Mapping[str, Any]) -> Figure | None:
 def _remarks(said: Mapping[str, Any]) -> Iterator[str]:
     errors, share = number(said.get("errors"), 12), number(said.get("error_share"))
     if errors:
-        yield f"{errors:,.0f} judgements are errors" + (f" ({share:.1%})" if share is not None else "")
+        shown = f" ({share:.1%})" if share is not None else ""
+        yield f"{counted(f'{errors:,.0f}', 'judgements')} could not be read as a score{shown}"
     if said.get("trusted") is False:
         yield "the score is not to be trusted: too many judgements are errors"
 
@@ -187,15 +189,7 @@ def _about(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         ("questions", "questions"),
     ):
         if (value := said.get(name)) is not None and not isinstance(value, dict | list):
-            yield called, {True: "yes", False: "no"}.get(value, text(value)) if isinstance(value, bool) else text(value)
-    versions = _mapping(said.get("versions"))
+            yield called, ("yes" if value else "no") if isinstance(value, bool) else text(value)
+    versions = mapping(said.get("versions"))
     if versions:
         yield "versions", ", ".join(f"{text(name)} {text(value)}" for name, value in versions.items())
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 __all__ = ["MOST", "Losses"]
 
@@ -31,11 +31,16 @@ class Losses(Counter[str]):
         self[reason] += 1
         examples = self.examples.setdefault(reason, [])
         if len(examples) < MOST:
-            examples.append({name: str(row.get(column) or "") for column, name in _SHOWN.items()})
+            examples.append({name: _writable(row.get(column)) for column, name in _SHOWN.items()})
 
-    def __iadd__(self, other: Any) -> Self:
-        super().__iadd__(other)
-        for reason, rows in getattr(other, "examples", {}).items():
+    def take_in(self, other: Counter[str]) -> None:
+        """Count what others count too, and keep their examples as long as there are few."""
+        self.update(other)
+        for reason, rows in other.examples.items() if isinstance(other, Losses) else ():
             examples = self.examples.setdefault(reason, [])
             examples += rows[: MOST - len(examples)]
-        return self
+
+
+def _writable(value: object) -> str:
+    """A value as text that a file can hold: some rows are rejected because theirs cannot be written."""
+    return str(value or "").encode("utf-8", "backslashreplace").decode()

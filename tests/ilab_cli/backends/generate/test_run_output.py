@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +12,7 @@ import pytest
 from ilab_cli.backends.evaluate.mmlu.selection import prepare
 from ilab_cli.backends.generate import output, tasks
 from ilab_cli.backends.generate.output import Pair
+from ilab_cli.backends.generate.pipeline.losses import Losses
 from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan
 from ilab_cli.backends.generate.qna import read_taxonomy
 from ilab_cli.backends.generate.run import Job, ask, finish
@@ -71,9 +71,9 @@ class Careless:
 
     source = os.fsdecode(b"caf\xe9.yaml")
 
-    async def run(self, row: Row, ask: object) -> tuple[list[Row], Counter[str]]:
+    async def run(self, row: Row, ask: object) -> tuple[list[Row], Losses]:
         texts = ("Half \ud83d?", "Whole \U0001f600?")
-        return [{"question": text, "response": "yes"} for text in texts], Counter()
+        return [{"question": text, "response": "yes"} for text in texts], Losses()
 
 
 def test_what_no_file_can_hold_is_rejected(tmp_path: Path) -> None:
@@ -87,6 +87,14 @@ def test_what_no_file_can_hold_is_rejected(tmp_path: Path) -> None:
     assert row["metadata"]["pipeline"] == "caf\\xe9.yaml"
     (reason,) = plan.rejected
     assert "half of a surrogate pair" in reason
+    (lost,) = lines(tmp_path / "rejected.jsonl")
+    assert lost == {
+        "leaf": "mine/boxes",
+        "reason": reason,
+        "question": "Half \\ud83d?",
+        "response": "yes",
+        "document": "",
+    }
 
 
 def questions(leaf: str, number: int) -> list[Pair]:
