@@ -19,7 +19,7 @@ _MODULES = {
     "mlflow": ("mlflow",),
     "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
     "chat": ("aiohttp", "prompt_toolkit", "rich"),
-    "report": ("jinja2",),
+    "report": ("jinja2", "numpy"),
     "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
 }
 

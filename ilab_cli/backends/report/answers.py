@@ -35,6 +35,7 @@ class Asked:
         facets: names that rows refer to by their place: tasks, or categories.
         rows: questions with the answers of each run, see the two functions that make them.
         values: for each run, a figure for each row that it answered: 1 or 0 for right or wrong, or a score.
+        questions: the rows of each question: one, or one for each turn.
         before: what stands before every question of a task, by task.
     """
 
@@ -42,6 +43,7 @@ class Asked:
     facets: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     values: list[dict[int, float]] = field(default_factory=list)
+    questions: dict[Any, list[int]] = field(default_factory=dict)
     before: dict[str, str] = field(default_factory=dict)
 
     def facet(self, name: str) -> int:
@@ -73,6 +75,7 @@ def read_choices(evaluations: Sequence[Evaluation]) -> Asked:
                 key = (facet, str(line.get("question")), *choices, text(line.get("right")))
                 if key not in places:
                     places[key] = len(table.rows)
+                    table.questions[key] = [places[key]]
                     question = tail(text(line.get("prompt")).removeprefix(shared), _LONGEST_PROMPT)
                     row = [facet, question, [short(choice, 400) for choice in choices], _place(choices, "right", line)]
                     table.rows.append([*row, [0] * len(evaluations)])
@@ -118,6 +121,7 @@ def read_judgements(evaluations: Sequence[Evaluation]) -> Asked:
             key = (name, turn, question)
             if key not in places:
                 places[key] = len(table.rows)
+                table.questions.setdefault(name, []).append(places[key])
                 row = [table.facet(text(line.get("category"))), name, turn, short(question)]
                 table.rows.append([*row, short(line.get("reference")), [0] * len(evaluations)])
             score = number(line.get("score"))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
+from ilab_cli.backends.evaluate.paired import mcnemar, paired_bootstrap
 from ilab_cli.backends.report.answers import Asked
 from ilab_cli.backends.report.folders import RunFolder
 from ilab_cli.backends.report.scores import Figure, Z
@@ -63,18 +65,18 @@ def difference(base: Figure, other: Figure, pairs: Sequence[tuple[float, float]]
     Args:
         base: the score of the first run.
         other: that of another one.
-        pairs: the figures of both for each question that both were asked; where these are all that the scores are
-            of, the interval is that of the mean of their differences, else one for runs that have nothing in common.
+        pairs: the figures of both for each question that both were asked; where they tell as large a difference, the
+            interval is that of the mean of their differences, else one for runs that have nothing in common.
     """
     value = other.score - base.score
-    if len(pairs) > 1 and len(pairs) == base.count == other.count:
+    if len(pairs) > 1:
         between = [after - before for before, after in pairs]
-        mean = sum(between) / len(between)
-        error = math.sqrt(sum((one - mean) ** 2 for one in between) / (len(between) - 1) / len(between))
-    elif base.stderr is not None and other.stderr is not None:
-        error = math.hypot(base.stderr, other.stderr)
-    else:
+        error = stdev(between) / math.sqrt(len(between))
+        if abs(fmean(between) - value) <= 0.1 * error + 1e-5:
+            return Difference(value, value - Z * error, value + Z * error)
+    if base.stderr is None or other.stderr is None:
         return Difference(value, None, None)
+    error = math.hypot(base.stderr, other.stderr)
     return Difference(value, value - Z * error, value + Z * error)
 
 
@@ -86,45 +88,40 @@ class Change:
         improved: number of questions.
         regressed: number of questions.
         unchanged: number of questions.
-        p: of the exact sign test: how likely so uneven a change is where nothing changed (for right and wrong answers
-            that is McNemar's test); ``None`` if nothing changed.
+        p: how likely as large a change is by chance alone, as ``ilab model compare`` tells it.
     """
 
     improved: int
     regressed: int
     unchanged: int
-    p: float | None
+    p: float
 
 
-def changes(pairs: Sequence[tuple[float, float]]) -> Change | None:
-    """What changed from the first run to another one; ``None`` if they have no question in common."""
+def changes(pairs: Sequence[tuple[float, float]], *, share: bool) -> Change | None:
+    """What changed from the first run to another one; ``None`` if they have no question in common.
+
+    Args:
+        pairs: the figures of both for each question.
+        share: whether they are right or wrong; else they are points.
+    """
     if not pairs:
         return None
     better, worse = sum(after > before for before, after in pairs), sum(after < before for before, after in pairs)
-    return Change(better, worse, len(pairs) - better - worse, _sign_test(better, worse))
+    p = mcnemar(better, worse) if share else paired_bootstrap([after - before for before, after in pairs])[2]
+    return Change(better, worse, len(pairs) - better - worse, p)
 
 
 def paired(asked: Asked, base: int, column: int) -> dict[str, list[tuple[float, float]]]:
-    """The figures of one run and of another one for each question that both answered.
+    """The figures of one run and of another one for each question that both answered, the mean over its turns.
 
     Returns:
         those of each task or category by its name, and all of them under an empty one.
     """
+    first, other = asked.values[base], asked.values[column]
     found: dict[str, list[tuple[float, float]]] = {"": []}
-    for place, value in asked.values[base].items():
-        if (other := asked.values[column].get(place)) is not None:
-            found[""].append((value, other))
-            found.setdefault(asked.facets[asked.rows[place][0]], []).append((value, other))
+    for places in asked.questions.values():
+        if all(place in first and place in other for place in places):
+            pair = fmean(first[place] for place in places), fmean(other[place] for place in places)
+            found[""].append(pair)
+            found.setdefault(asked.facets[asked.rows[places[0]][0]], []).append(pair)
     return found
-
-
-def _sign_test(better: int, worse: int) -> float | None:
-    """Two-sided p of the sign test; exact, and by the normal distribution where thousands changed."""
-    total, fewer = better + worse, min(better, worse)
-    if not total:
-        return None
-    if total > 1000:
-        distance = max(abs(better - worse) - 1, 0) / math.sqrt(total)
-        return math.erfc(distance / math.sqrt(2))
-    ways = sum(math.comb(total, count) for count in range(fewer + 1))
-    return min(1.0, 2.0 * ways / 2.0**total)

@@ -93,8 +93,9 @@ def _board(name: str, evaluations: list[Evaluation], asked: Asked | None) -> Boa
             for other, of_pair in zip(row[1:], pairs, strict=True)
         ]
         lines.append(Line(*key, row, differences))
-    changed = [changes(of_pair.get("", ())) for of_pair in pairs]
-    return Board(name, BENCHMARKS[name], name.startswith("mmlu"), evaluations, lines, changed)
+    share = name.startswith("mmlu")
+    changed = [changes(of_pair.get("", ()), share=share) for of_pair in pairs]
+    return Board(name, BENCHMARKS[name], share, evaluations, lines, changed)
 
 
 def _pairs(evaluations: list[Evaluation], column: int, asked: Asked | None) -> dict[str, list[tuple[float, float]]]:
