@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.report.checkpoints import Checkpoint, checkpoints_in
 from ilab_cli.backends.report.curves import Curve, thin
 from ilab_cli.backends.report.folders import RunFolder
-from ilab_cli.backends.report.rows import number, object_in, rows_of, short, text
+from ilab_cli.backends.report.rows import number, rows_of, short, text
 
-__all__ = ["METRICS", "Checkpoint", "Summary", "Training", "read_training"]
+__all__ = ["METRICS", "Summary", "Training", "read_training"]
 
 METRICS = {
     "loss": "Loss",
@@ -22,18 +23,6 @@ METRICS = {
     "memory": "Memory",
 }
 """What a row of ``metrics.jsonl`` holds that is shown as a curve, and what it is called."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint that is there; ``best`` is the one with the lowest validation loss."""
-
-    name: str
-    phase: str
-    samples: int
-    step: int | None
-    valid_loss: float | None
-    best: bool
 
 
 @dataclass(frozen=True)
@@ -60,6 +49,7 @@ class Training:
         phases: where each phase begins, and its name; empty for a training without phases.
         steps: optimizer steps done.
         checkpoints: the checkpoints, by age.
+        handovers: what each phase handed over to the next, a sentence each.
         failure: why it failed, if it left a word about that.
     """
 
@@ -69,6 +59,7 @@ class Training:
     phases: list[tuple[float, str]] = field(default_factory=list)
     steps: int = 0
     checkpoints: list[Checkpoint] = field(default_factory=list)
+    handovers: list[str] = field(default_factory=list)
     failure: str = ""
 
 
@@ -91,9 +82,10 @@ def read_training(run: RunFolder) -> Training:
                 if (value := number(row.get(name))) is not None:
                     x.append(last)
                     y.append(value)
-        found.checkpoints += _checkpoints(run, phase, folder)
+        found.checkpoints += checkpoints_in(run, phase, folder)
         found.failure = found.failure or _failure(folder)
         before = last
+    found.handovers = [*_handovers(run)]
     for name, (x, y) in points.items():
         if x:
             found.curves[name] = thin(x, y)
@@ -119,25 +111,13 @@ def _summary(x: list[float], y: list[float]) -> Summary:
     return Summary(len(y), y[0], y[-1], y[low], x[low], y[high], x[high])
 
 
-def _checkpoints(run: RunFolder, phase: str, folder: Path) -> list[Checkpoint]:
-    best = folder / "checkpoints" / "best"
-    best_name = best.resolve().name if best.exists() else ""
-    found = []
-    for file in sorted(folder.glob("checkpoints/samples_*/training.json")):
-        name = file.parent.name
-        about: Mapping[str, Any] = object_in(file, run.findings)
-        samples, step = number(about.get("samples"), 12), number(about.get("step"), 12)
-        found.append(
-            Checkpoint(
-                name=name,
-                phase=phase,
-                samples=int(samples or 0),
-                step=None if step is None else int(step),
-                valid_loss=number(about.get("valid_loss")),
-                best=name == best_name,
-            )
-        )
-    return found
+def _handovers(run: RunFolder) -> Iterator[str]:
+    """What each phase handed over to the next and why, a sentence each."""
+    for row in rows_of(run.folder / "handovers.jsonl", run.findings):
+        score, stderr = number(row.get("score"), 3), number(row.get("stderr"), 3)
+        figure = "" if score is None else f" ({score:g}{'' if stderr is None else f' ± {stderr:g}'})"
+        what = text(row.get("best")) or "its last checkpoint"
+        yield f"{text(row.get('phase'))} handed over {what}{figure}: {text(row.get('why'))}"
 
 
 def _failure(folder: Path) -> str:

@@ -51,6 +51,31 @@ def test_phases_follow_one_another(tmp_path: Path) -> None:
     assert [item.phase for item in training.checkpoints] == ["first", "phase01"]
 
 
+def test_what_phases_handed_over_and_which_checkpoints_were_deleted(tmp_path: Path) -> None:
+    run = made.manifest(tmp_path / "run", "train", phases=[{"name": "first"}])
+    made.training(run / "first", steps=60)
+    row = {
+        "phase": "first",
+        "model": "m",
+        "best": "samples_0000320",
+        "score": 0.5,
+        "stderr": 0.02,
+        "why": "it is ahead",
+    }
+    made.lines(run / "handovers.jsonl", [row, {**row, "best": None, "score": None, "why": "not evaluated: no room"}])
+    gone = {"best": {"samples_0000480": {"score": 0.6}}, "deleted": {"samples_0000080": {"samples": 80, "score": 0.2}}}
+    (run / "first" / "pruned.json").write_text(json.dumps(gone))
+    training = read_training(*read(run))
+    assert training.handovers == [
+        "first handed over samples_0000320 (0.5 ± 0.02): it is ahead",
+        "first handed over its last checkpoint: not evaluated: no room",
+    ]
+    found = {item.name: item for item in training.checkpoints}
+    assert [*found] == ["samples_0000080", "samples_0000160", "samples_0000320", "samples_0000480"]
+    assert (found["samples_0000080"].remarks, found["samples_0000080"].score) == (("deleted",), 0.2)
+    assert (found["samples_0000480"].remarks, found["samples_0000480"].score) == (("★ best score",), 0.6)
+
+
 def test_what_is_no_number_is_no_point(tmp_path: Path) -> None:
     run = made.manifest(tmp_path / "run", "train")
     rows = [
