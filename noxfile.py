@@ -13,7 +13,10 @@ nox.options.error_on_missing_interpreters = False
 nox.needs_version = ">=2024.4.15"
 
 PINNED = ("-c", "constraints.txt")
-_PIPELINES = "import ilab_cli, pathlib; assert [*pathlib.Path(ilab_cli.__file__).parent.glob('pipelines/*/*.yaml')]"
+_DATA = (
+    "import ilab_cli, pathlib; here = pathlib.Path(ilab_cli.__file__).parent; "
+    "assert [*here.glob('pipelines/*/*.yaml')] and [*here.glob('backends/report/page/vendor/*.js')]"
+)
 
 
 def install(session: nox.Session, extras: str = "", *groups: str) -> None:
@@ -133,4 +136,4 @@ def build(session: nox.Session) -> None:
     session.chdir(fresh)
     session.run("python", "-c", "import ilab_profiles; print(ilab_profiles.load('multi_gpu/l40s_x4').description)")
     session.run("ilab", "profile", "list")
-    session.run("python", "-c", _PIPELINES)
+    session.run("python", "-c", _DATA)

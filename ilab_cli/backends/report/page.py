@@ -101,7 +101,6 @@ def _template() -> Any:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        extensions=["jinja2.ext.loopcontrols"],
     )
     environment.filters |= {"figure": _figure, "signed": _signed, "plain": _plain, "counted": counted}
     environment.filters["breakable"] = _breakable

@@ -150,7 +150,7 @@ function closest(sentences, asked) {
   let best = -1, most = 0;
   all.forEach((some, at) => {
     const shared = [...some].filter((word) => wanted.has(word));
-    const weight = shared.reduce((sum, word) => sum + 1 / held.get(word), 0) / Math.sqrt(8 + some.size);
+    const weight = shared.reduce((sum, word) => sum + Math.log(1 + all.length / held.get(word)), 0) / Math.sqrt(8 + some.size);
     if (shared.length > 1 && weight > most) [best, most] = [at, weight];
   });
   return best;

@@ -96,6 +96,12 @@ def test_scores_stand_side_by_side_with_their_difference(folders: list[Path]) ->
     assert "knowledge/" in document.get_element_by_id("scores-mmlu_branch").text_content()
 
 
+def test_each_run_has_a_bar_of_its_own_where_scores_are_equal(tmp_path: Path) -> None:
+    document = shown(made.evaluation(tmp_path / "one"), made.evaluation(tmp_path / "two"))
+    (row,) = document.xpath("//section[@id='scores-mmlu']//tr[@class='overall']")
+    assert row.xpath(".//span[contains(@class, 'bar')]/@class") == ["bar run-0", "bar run-1"]
+
+
 def test_settings_that_differ_are_shown_and_others_folded(folders: list[Path]) -> None:
     document = shown(*folders[1:3])
     settings = document.get_element_by_id("settings")
