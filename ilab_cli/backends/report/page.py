@@ -61,7 +61,9 @@ def page(runs: Sequence[RunFolder]) -> tuple[str, list[str]]:
         "generations": generations,
         "trainings": trainings,
         "evaluations": evaluations,
-        "boards": boards(evaluations, {"mmlu": choices, "mmlu_branch": choices, "mt_bench": judged}),
+        "boards": boards(
+            evaluations, {"mmlu": choices, "mmlu_branch": choices, "mt_bench": judged, "mt_bench_branch": judged}
+        ),
         "charts_of_training": of_training,
         "charts_of_checkpoints": of_scores,
         "tables": packed,

@@ -80,8 +80,9 @@ def boards(evaluations: Sequence[Evaluation], asked: dict[str, Asked]) -> list[B
 
 
 def _board(name: str, evaluations: list[Evaluation], asked: Asked | None) -> Board:
-    pairs = [_pairs(evaluations, column, asked) for column in range(1, len(evaluations))]
     figures = [evaluation.benchmarks[name].figures for evaluation in evaluations]
+    parts = {part for of_run in figures for group, part in of_run if group in ("task", "category")}
+    pairs = [_pairs(evaluations, column, asked, parts) for column in range(1, len(evaluations))]
     lines = []
     for key in dict.fromkeys(key for of_run in figures for key in of_run):
         row = [of_run.get(key) for of_run in figures]
@@ -98,8 +99,12 @@ def _board(name: str, evaluations: list[Evaluation], asked: Asked | None) -> Boa
     return Board(name, BENCHMARKS[name], share, evaluations, lines, changed)
 
 
-def _pairs(evaluations: list[Evaluation], column: int, asked: Asked | None) -> dict[str, list[tuple[float, float]]]:
+def _pairs(
+    evaluations: list[Evaluation], column: int, asked: Asked | None, parts: set[str]
+) -> dict[str, list[tuple[float, float]]]:
+    """What two runs came to for the same questions, by part and all together, of the parts that the benchmark has."""
     if asked is None:
         return {}
     base, other = (asked.runs.index(evaluations[at].run.number) for at in (0, column))
-    return paired(asked, base, other)
+    found = paired(asked, base, other)
+    return found | {"": [pair for part in sorted(parts & found.keys()) for pair in found[part]]}

@@ -12,7 +12,7 @@ function told(value, form) {
   }
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(2).replace(/\.?0*e/, "e").replace("e+", "e");
+  if (size >= 1e7 || size < 1e-3) return value.toExponential(2).replace(/\.?0*e/, "e").replace("e+", "e");
   return value.toLocaleString("en", { maximumSignificantDigits: 4 });
 }
 

@@ -11,8 +11,9 @@ import pytest
 
 from ilab_cli.backends.evaluate.mmlu.selection import prepare
 from ilab_cli.backends.generate import output, tasks
+from ilab_cli.backends.generate.documents import Text
 from ilab_cli.backends.generate.output import Pair
-from ilab_cli.backends.generate.pipeline.losses import Losses
+from ilab_cli.backends.generate.pipeline.losses import MOST, Losses
 from ilab_cli.backends.generate.plan import LeafPlan, Row, RunPlan
 from ilab_cli.backends.generate.qna import read_taxonomy
 from ilab_cli.backends.generate.run import Job, ask, finish
@@ -134,3 +135,22 @@ def test_wrong_choices_are_taken_from_generated_answers_where_there_are_too_few(
     (question,) = lines(next(tmp_path.rglob("*.jsonl")))
     assert sorted(question["choices"]) == ["It is the 0th of knowledge/a.", "No. 0", "No. 1", "No. 2"]
     assert json.loads(json.dumps(question))["leaf"] == "knowledge/a"
+
+
+def test_documents_and_a_few_of_the_rejected_can_be_looked_at(tmp_path: Path) -> None:
+    row = {"question": "Why?", "response": "Because.", "document_name": "a.md", "document": "a long text"}
+    whole, part = Losses({"other": 3}), Losses()
+    for _ in range(MOST + 5):
+        part.add("judge: no", row)
+    whole.take_in(part)
+    whole.take_in(part)
+    assert whole == {"other": 3, "judge: no": 2 * (MOST + 5)}
+    output.write_beside(
+        tmp_path, {"k/a": [Text("a.md", "one"), Text("b.md", "x"), Text("a.md", "two")]}, {"k/a": whole}
+    )
+    example = {"leaf": "k/a", "reason": "judge: no", "question": "Why?", "response": "Because.", "document": "a.md"}
+    assert lines(tmp_path / "rejected.jsonl") == [example] * MOST
+    assert [(row["document"], row["text"]) for row in lines(tmp_path / "documents.jsonl")] == [
+        ("a.md", "one\n\ntwo"),
+        ("b.md", "x"),
+    ]
