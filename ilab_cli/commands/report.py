@@ -40,6 +40,7 @@ def report(
     from ilab_cli import output
     from ilab_cli.backends.report.launch import write
     from ilab_cli.runs.lock import holder
+    from ilab_profiles.diagnostics import counted
 
     made = write([path.expanduser() for path in runs], output_file, holder)
     output.warn(made.findings)
@@ -56,5 +57,5 @@ def report(
             }
         )
         return
-    output.say(f"a page about {len(made.runs)} runs, {made.size / 1e6:.1f} MB:")
+    output.say(f"a page about {counted(len(made.runs), 'runs')}, {made.size / 1e6:.1f} MB:")
     print(made.file)
