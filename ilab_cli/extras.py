@@ -19,7 +19,7 @@ _MODULES = {
     "mlflow": ("mlflow",),
     "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
     "chat": ("aiohttp", "prompt_toolkit", "rich"),
-    "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
+    "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2", "aiohttp", "numpy", "tqdm"),
 }
 
 _DISTRIBUTIONS = (

@@ -60,17 +60,47 @@ class MtBench(Section):
 
     place = "evaluate.mt"
 
-    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model")
-    endpoint: str | None = setting(None, "OpenAI-compatible endpoint of the model under test", expertise="advanced")
-    api_key: SecretStr | None = setting(None, "Key for the endpoints", expertise="advanced")
-    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that scores the answers")
+    model: str | None = setting(
+        None, "Model for this benchmark, instead of evaluate.model; with `endpoint` its name there", path="or name"
+    )
+    endpoint: str | None = setting(
+        None,
+        "OpenAI-compatible endpoint of the model under test; unset: the model is served for the run",
+        expertise="advanced",
+        affects_result=False,
+    )
+    api_key: SecretStr | None = setting(
+        None, "Key for the endpoint of the model under test", expertise="advanced", affects_result=False
+    )
+    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that scores the answers", min_length=1)
     judge_endpoint: str | None = setting(
-        None, "Endpoint of the judge; unset: the same as `endpoint`", expertise="advanced"
+        None, "Endpoint of the judge; unset: the same as `endpoint`", expertise="advanced", affects_result=False
+    )
+    judge_api_key: SecretStr | None = setting(
+        None,
+        "Key for the endpoint of the judge; unset: `api_key`, if the endpoint is the same",
+        expertise="advanced",
+        affects_result=False,
     )
     data_dir: str | None = setting(
         None, "Folder with question.jsonl, judge_prompts.jsonl and reference_answer", path=True
     )
-    max_concurrency: int = setting(8, "Most requests at once", unit="requests", expertise="expert", ge=1)
+    max_tokens: int = setting(1024, "Longest answer of the model", unit="tokens", expertise="advanced", ge=1)
+    judge_max_tokens: int = setting(2048, "Longest judgement", unit="tokens", expertise="expert", ge=1)
+    max_concurrency: int = setting(
+        8,
+        "Most requests at once, to the model and to the judge",
+        unit="requests",
+        expertise="expert",
+        ge=1,
+        affects_result=False,
+    )
+    max_retries: int = setting(
+        5, "Retries of a failed request", unit="tries", expertise="expert", ge=0, affects_result=False
+    )
+    request_timeout: float = setting(
+        600.0, "Time limit of a request", unit="seconds", expertise="expert", gt=0, affects_result=False
+    )
 
 
 class Evaluate(Section):

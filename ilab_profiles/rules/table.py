@@ -266,10 +266,16 @@ RULES: tuple[Rule, ...] = (
         why="MMLU has no questions without tasks",
     ),
     Rule(
-        "mt-bench-needs-an-endpoint",
+        "mt-bench-needs-questions",
         when=(F.evaluate.benchmarks.has("mt_bench"),),
-        require=F.evaluate.mt.endpoint.is_set(),
-        why="MT-Bench asks a served model",
+        require=F.evaluate.mt.data_dir.is_set(),
+        why="questions and judge prompts do not come with this program",
+    ),
+    Rule(
+        "mt-bench-needs-a-judge",
+        when=(F.evaluate.benchmarks.has("mt_bench"), ~F.evaluate.mt.endpoint.is_set()),
+        require=F.evaluate.mt.judge_endpoint.is_set(),
+        why="where the model is served for the run, no judge is served beside it",
     ),
     *(
         Rule(
@@ -282,7 +288,7 @@ RULES: tuple[Rule, ...] = (
         for name, endpoint, key in (
             ("remote-teacher", F.generate.model_endpoint_url, F.generate.api_key),
             ("remote-model", F.evaluate.mt.endpoint, F.evaluate.mt.api_key),
-            ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.api_key),
+            ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.judge_api_key),
         )
     ),
     Rule(

@@ -18,6 +18,7 @@ from pathlib import Path
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
 from ilab_cli.backends.evaluate.checkpoints import refusals
 from ilab_cli.backends.evaluate.model import Model
+from ilab_cli.backends.evaluate.mt_bench import keys
 from ilab_cli.backends.evaluate.prune import disposable
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
 from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
@@ -49,7 +50,7 @@ __all__ = [
 
 LATEST = "latest"
 """Link beside the folders of evaluations that leads to the last one that was finished."""
-SECRETS = {"mt": {"api_key"}}
+SECRETS = {"mt": set(keys.NAMES)}
 """What no command line holds."""
 _OWN = re.compile(r".+-\d{8}-\d{6}(-\d+)?")
 _GENERIC = {"model", "hf_format", "checkpoints"}
@@ -128,24 +129,33 @@ def outcome(evaluate: Evaluate) -> Outcome:
         return Outcome(made, figures, (), chat if is_model(Path(scores["best_folder"])) else ())
     found = subject(evaluate)
     base = found.base if isinstance(found, Model) else ""
-    return Outcome(made, scores["benchmarks"], (), ("ilab", "model", "chat", "--model", base) if base else ())
+    where = ("--model", base) if base else ("--endpoint-url", evaluate.mt.endpoint or "")
+    return Outcome(made, scores["benchmarks"], (), ("ilab", "model", "chat", *where))
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
     """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
+    from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
+
     local = "mmlu" in evaluate.benchmarks
     findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
     findings += benchmark_findings(evaluate)
+    if "mt_bench" in evaluate.benchmarks:
+        findings += [finding for finding in mt_bench.of_model(evaluate) if finding not in findings]
     return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
 
 
 def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     """What is wrong with what the benchmarks ask and where they run, whatever the model is."""
+    from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
+
     findings: list[Finding] = []
     if "mmlu" in evaluate.benchmarks:
         findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
         if not missing:
             findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
+    if "mt_bench" in evaluate.benchmarks:
+        findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
     return findings
 
 
@@ -175,7 +185,7 @@ def run(evaluate: Evaluate) -> int:
     """
     with stoppable():
         try:
-            code = wait(start(command(evaluate), environment(evaluate)), _PATIENCE)
+            code = wait(start(command(evaluate), environment(evaluate) | keys.as_variables(evaluate)), _PATIENCE)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on where it was", file=sys.stderr)
             return interrupted()
