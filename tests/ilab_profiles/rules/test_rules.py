@@ -217,9 +217,13 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": "mmlu_pr"},
     ),
-    "mt-bench-needs-an-endpoint": (
-        {"evaluate.benchmarks": "mt"},
-        {"evaluate.benchmarks": ["mt_bench"], "evaluate.mt.endpoint": "localhost:8000"},
+    "mt-bench-needs-questions": (
+        {"evaluate.benchmarks": "mt", "evaluate.mt.endpoint": "localhost:8000"},
+        {"evaluate.benchmarks": "mt", "evaluate.mt.endpoint": "localhost:8000", "evaluate.mt.data_dir": "mt"},
+    ),
+    "mt-bench-needs-a-judge": (
+        {"evaluate.benchmarks": ["mt_bench"], "evaluate.mt.data_dir": "mt"},
+        {"evaluate.benchmarks": "mt", "evaluate.mt.data_dir": "mt", "evaluate.mt.judge_endpoint": "localhost:8000"},
     ),
     "remote-teacher-needs-a-key": (
         {"generate.model_endpoint_url": "https://teacher.example/v1"},

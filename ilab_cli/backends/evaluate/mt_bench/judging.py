@@ -90,7 +90,9 @@ def score_in(judgement: Answer) -> float | None:
 
     A judgement that was cut short has no verdict in single brackets, which mean much else besides.
     """
-    text = judgement.text.rpartition("</think>")[2]
+    text = judgement.text.rpartition("</think>")[2].strip()
+    if text.startswith("<think>"):  # it never came to a verdict
+        return None
     found = _RATING.findall(text) or (_SINGLE.findall(text) if judgement.finish_reason != "length" else [])
     score = float(found[-1]) if found else 0.0
     return score if LOWEST <= score <= HIGHEST else None
