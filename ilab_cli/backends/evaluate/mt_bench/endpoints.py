@@ -89,7 +89,11 @@ def check_subject(evaluate: Evaluate) -> None:
     Raises:
         InputError: if that is what the settings ask for.
     """
-    if isinstance(subject(evaluate), list):
+    try:
+        found = subject(evaluate)
+    except InputError:  # no model here, and none is needed
+        return
+    if isinstance(found, list):
         why, hint = "it serves one model, which is none of the checkpoints", "leave it out: each is served for the run"
         message = "checkpoints are not asked at an endpoint"
         raise InputError(Finding("endpoint-is-no-checkpoint", message, "evaluate.mt.endpoint", why=why, hint=hint))

@@ -21,7 +21,7 @@ AWAY = "http://127.0.0.1:9"  # discard: nothing listens there
 
 
 def told(evaluate: Evaluate) -> list[tuple[str, str, str]]:
-    return [(each.rule, each.path, each.severity) for each in launch.preflight(evaluate)]
+    return sorted((each.rule, each.path, each.severity) for each in launch.preflight(evaluate))
 
 
 def endpoint(*models: str, key: str = "") -> Endpoint:
@@ -48,8 +48,8 @@ def test_endpoints_that_are_away_or_serve_another_model(settings: Settings) -> N
             ("endpoint-away", "evaluate.mt.judge_endpoint", "error")
         ]
         assert told(settings(one.url, model="stud")) == [
-            ("model-not-served", "evaluate.mt.model", "error"),
             ("model-not-served", "evaluate.mt.judge_model", "error"),
+            ("model-not-served", "evaluate.mt.model", "error"),
         ]
 
 
@@ -79,6 +79,15 @@ def test_a_model_to_serve_must_be_a_whole_one(settings: Settings, tmp_path: Path
         assert told(gone) == [("model-not-found", "evaluate.mt.model", "error")]
         hub = settings(None, model="some-org/some-model", judge_endpoint=judge.url)
         assert told(hub) == [("cannot-be-served", "evaluate.model", "error")]
+
+
+def test_checkpoints_are_not_asked_at_an_endpoint(settings: Settings, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run" / "checkpoints" / "samples_0000016"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "training.json").write_text("{}")
+    with endpoint("student", "judge") as one:
+        evaluate = settings(one.url).model_copy(update={"input_dir": str(tmp_path / "run"), "checkpoints": "all"})
+        assert told(evaluate) == [("endpoint-is-no-checkpoint", "evaluate.mt.endpoint", "error")]
 
 
 def test_a_full_disk(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
