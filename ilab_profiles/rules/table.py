@@ -259,23 +259,41 @@ RULES: tuple[Rule, ...] = (
         require=F.evaluate.benchmarks.is_set(),
         why="checkpoints are compared by benchmarks",
     ),
-    Rule(
-        "mmlu-needs-tasks",
-        when=(F.evaluate.benchmarks.has("mmlu"),),
-        require=F.evaluate.mmlu.tasks.is_set(),
-        why="MMLU has no questions without tasks",
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-needs-tasks",
+            when=(F.evaluate.benchmarks.has(name),),
+            require=F.evaluate.mmlu.tasks.is_set(),
+            why="MMLU has no questions without tasks",
+        )
+        for name in ("mmlu", "mmlu_branch")
     ),
-    Rule(
-        "mt-bench-needs-questions",
-        when=(F.evaluate.benchmarks.has("mt_bench"),),
-        require=F.evaluate.mt.data_dir.is_set(),
-        why="questions and judge prompts do not come with this program",
+    *(
+        rule
+        for name in ("mt_bench", "mt_bench_branch")
+        for rule in (
+            Rule(
+                f"{name.replace('_', '-')}-needs-prompts",
+                when=(F.evaluate.benchmarks.has(name),),
+                require=F.evaluate.mt.data_dir.is_set(),
+                why="questions and judge prompts do not come with this program",
+            ),
+            Rule(
+                f"{name.replace('_', '-')}-needs-a-judge",
+                when=(F.evaluate.benchmarks.has(name), ~F.evaluate.mt.endpoint.is_set()),
+                require=F.evaluate.mt.judge_endpoint.is_set(),
+                why="where the model is served for the run, no judge is served beside it",
+            ),
+        )
     ),
-    Rule(
-        "mt-bench-needs-a-judge",
-        when=(F.evaluate.benchmarks.has("mt_bench"), ~F.evaluate.mt.endpoint.is_set()),
-        require=F.evaluate.mt.judge_endpoint.is_set(),
-        why="where the model is served for the run, no judge is served beside it",
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-needs-a-base-model",
+            when=(F.evaluate.benchmarks.has(name),),
+            require=F.evaluate.base_model.is_set(),
+            why="the trained model is compared with the one before training",
+        )
+        for name in ("mmlu_branch", "mt_bench_branch")
     ),
     *(
         Rule(

@@ -135,28 +135,36 @@ def outcome(evaluate: Evaluate) -> Outcome:
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
     """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
+    from ilab_cli.backends.evaluate.branch import preflight as branch
     from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
 
-    local = "mmlu" in evaluate.benchmarks
+    local = _asks(evaluate, "mmlu")
     findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
     findings += benchmark_findings(evaluate)
-    if "mt_bench" in evaluate.benchmarks:
+    findings += branch.of_base(evaluate)
+    if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_model(evaluate) if finding not in findings]
     return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
 
 
 def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     """What is wrong with what the benchmarks ask and where they run, whatever the model is."""
+    from ilab_cli.backends.evaluate.branch import preflight as branch
     from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
 
     findings: list[Finding] = []
-    if "mmlu" in evaluate.benchmarks:
+    if _asks(evaluate, "mmlu"):
         findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
         if not missing:
             findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
-    if "mt_bench" in evaluate.benchmarks:
+    if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
-    return findings
+    return findings + branch.of_questions(evaluate)
+
+
+def _asks(evaluate: Evaluate, benchmark: str) -> bool:
+    """Whether a benchmark or that of its kind for branches is to be run."""
+    return not {benchmark, f"{benchmark}_branch"}.isdisjoint(evaluate.benchmarks)
 
 
 def command(evaluate: Evaluate) -> list[str]:

@@ -53,7 +53,7 @@ def find_model(evaluate: Evaluate) -> Model:
     Raises:
         InputError: with everything that is wrong with it.
     """
-    served = evaluate.benchmarks == ("mt_bench",)
+    served = {"mt_bench", "mt_bench_branch"}.issuperset(evaluate.benchmarks) and bool(evaluate.benchmarks)
     if served and evaluate.mt.endpoint:
         return Model(evaluate.mt.model or evaluate.mt.endpoint, "", None, "")
     own = {"mt.model": evaluate.mt.model} if served else {"mmlu.model": evaluate.mmlu.model}

@@ -28,6 +28,8 @@ __all__ = ["evaluate_checkpoints", "evaluate_model", "work"]
 _BENCHMARKS = {
     "mmlu": "ilab_cli.backends.evaluate.mmlu.ask",
     "mt_bench": "ilab_cli.backends.evaluate.mt_bench.ask",
+    "mmlu_branch": "ilab_cli.backends.evaluate.branch.mmlu",
+    "mt_bench_branch": "ilab_cli.backends.evaluate.branch.mt_bench",
 }
 """The module of each benchmark: ``score(evaluate, model, folder)`` runs it, ``table(found)`` shows what came of it."""
 

@@ -22,7 +22,7 @@ from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.mt_bench import endpoints, figures, questions
 from ilab_cli.backends.evaluate.mt_bench.conversation import Conversation
 from ilab_cli.backends.evaluate.mt_bench.figures import table
-from ilab_cli.backends.evaluate.mt_bench.judging import TEMPERATURES, Judgement
+from ilab_cli.backends.evaluate.mt_bench.judging import Judgement
 from ilab_cli.backends.evaluate.mt_bench.keys import with_keys
 from ilab_cli.backends.evaluate.mt_bench.progress import shown
 from ilab_cli.backends.evaluate.mt_bench.questions import Bench
@@ -31,7 +31,7 @@ from ilab_cli.output import warn
 from ilab_profiles import Evaluate
 from ilab_profiles.yaml.files import write_atomically
 
-__all__ = ["ANSWERS", "JUDGEMENTS", "hold", "score", "table"]
+__all__ = ["ANSWERS", "JUDGED", "JUDGEMENTS", "judged", "score", "table"]
 
 ANSWERS, JUDGED = "mt_bench_answers.journal.jsonl", "mt_bench_judge.journal.jsonl"
 """Journals in the folder of a run: everything that the model and the judge said."""
@@ -59,31 +59,52 @@ def score(evaluate: Evaluate, model: Model, folder: Path) -> dict[str, Any]:
     """
     evaluate = with_keys(evaluate)
     bench = questions.read(Path(evaluate.mt.data_dir or ""), evaluate.mt.judge_model)
-    begun = monotonic()
-    with endpoints.served(evaluate, model) as asked:
-        judge = endpoints.judge(evaluate, asked.address)
-        judgements, about = asyncio.run(hold(evaluate, bench, (asked, judge), folder, "mt_bench"))
-    found = figures.figures(judgements) | about | {"seconds": round(monotonic() - begun, 3), "data": dict(bench.hashes)}
-    if mistrust := figures.mistrust(found):
-        warn([f"warning: mt_bench: {mistrust}"])
-    return found
+    return judged(evaluate, model, bench, folder, "mt_bench")[1]
 
 
-async def hold(
-    evaluate: Evaluate, bench: Bench, asked: tuple[EndpointSettings, EndpointSettings], folder: Path, name: str
+def judged(
+    evaluate: Evaluate, model: Model, bench: Bench, folder: Path, name: str
 ) -> tuple[list[Judgement], dict[str, Any]]:
-    """Hold every conversation, and write ``judgements.jsonl``.
+    """Have one model judged, and say on stderr if its score is not to be trusted.
 
     Args:
-        evaluate: the settings.
+        evaluate: the settings, with the keys.
+        model: what is served and asked, where no endpoint is given.
         bench: what is asked.
-        asked: the model under test and the judge.
         folder: where journals and judgements lie.
         name: what the run is called.
 
     Returns:
-        the judgements in the order of the questions, and how they came about.
+        the judgements in the order of the questions, and what ``scores.json`` tells of them.
+
+    Raises:
+        InputError, ServerFailed, Stopped: as :func:`score`.
+        RuntimeError: if there is no score at all.
     """
+    begun = monotonic()
+    with endpoints.served(evaluate, model) as asked:
+        whole = (asked, endpoints.judge(evaluate, asked.address))
+        judgements, about = asyncio.run(_hold(evaluate, bench, whole, folder, name, endpoints.fingerprint(model)))
+    found = figures.figures(judgements) | about
+    found["seconds"] = round(monotonic() - begun, 3)
+    found["temperatures"] = {question.category: question.temperature for question in bench.questions}
+    found["data"] = dict(bench.hashes)
+    if found["score"] is None:
+        raise RuntimeError(f"{name}: no answer got a score; {judgements[0].error}; see {folder / JUDGEMENTS}")
+    if mistrust := figures.mistrust(found):
+        warn([f"warning: {name}: {mistrust}"])
+    return judgements, found
+
+
+async def _hold(
+    evaluate: Evaluate,
+    bench: Bench,
+    asked: tuple[EndpointSettings, EndpointSettings],
+    folder: Path,
+    name: str,
+    fingerprint: str,
+) -> tuple[list[Judgement], dict[str, Any]]:
+    """Hold every conversation, and write ``judgements.jsonl``; gives the judgements, and how they came about."""
     mt = evaluate.mt
     done: dict[Any, list[Judgement]] = {}
     model_settings, judge_settings = asked
@@ -92,7 +113,7 @@ async def hold(
         Client(judge_settings, folder / JUDGED) as judge,
         shown(sum(len(question.turns) for question in bench.questions), (model, judge), name) as more,
     ):
-        talk = Conversation(model, judge, bench.prompts, mt.max_tokens, mt.judge_max_tokens)
+        talk = Conversation(model, judge, bench.prompts, mt.max_tokens, mt.judge_max_tokens, fingerprint)
         rows = stream.run(partial(next, iter(bench.questions), None), talk.hold, _ROWS_A_CALL * mt.max_concurrency)
         async with aclosing(rows):
             async for question, found in rows:
@@ -115,7 +136,6 @@ def _about(evaluate: Evaluate, model: Client, judge: Client) -> dict[str, Any]:
         "cut_short": model.cut,
         "endpoints": _learned(clients),
         "max_tokens": evaluate.mt.max_tokens,
-        "temperatures": dict(TEMPERATURES),
         "versions": {name: version(name) for name in ("ilab-profiles", "aiohttp", "numpy")},
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ilab_cli.backends.client.client import Client
 from ilab_cli.backends.client.requests import Answer, Refused, Request
-from ilab_cli.backends.evaluate.mt_bench.judging import Judgement, messages, score_in, temperature
+from ilab_cli.backends.evaluate.mt_bench.judging import Judgement, messages, score_in
 from ilab_cli.backends.evaluate.mt_bench.questions import JudgePrompt, Question
 
 __all__ = ["Conversation"]
@@ -30,6 +30,7 @@ class Conversation:
         prompts: the judge prompts.
         max_tokens: longest answer of the model.
         judge_max_tokens: longest judgement.
+        subject: tells the model's weights from others, so that another model's answers are not taken for its own.
     """
 
     model: Client
@@ -37,6 +38,7 @@ class Conversation:
     prompts: Mapping[str, JudgePrompt]
     max_tokens: int
     judge_max_tokens: int
+    subject: str = ""
 
     async def hold(self, question: Question) -> list[Judgement]:
         """Ask every turn of a question, while the judge rates the answers that are there.
@@ -67,8 +69,10 @@ class Conversation:
         for asked, said in zip(question.turns, before, strict=False):
             chat += [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
         chat.append({"role": "user", "content": question.turns[len(before)]})
-        body = {"messages": chat, "max_tokens": self.max_tokens, "temperature": temperature(question.category)}
-        (found,) = await self.model.ask(Request(f"{question.id}/{len(before) + 1}", "answer", body | {"seed": 0}))
+        body = {"messages": chat, "max_tokens": self.max_tokens, "temperature": question.temperature}
+        (found,) = await self.model.ask(
+            Request(f"{self.subject}{question.id}/{len(before) + 1}", "answer", body | {"seed": 0})
+        )
         if isinstance(found, Refused):
             return found
         text = found.text.rpartition("</think>")[2].strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,11 +15,21 @@ from ilab_cli.backends.client.addresses import base_urls
 from ilab_cli.backends.client.settings import Asked, EndpointSettings
 from ilab_cli.backends.evaluate.model import Model, find_model
 from ilab_cli.backends.evaluate.subject import subject
+from ilab_cli.backends.model_folder import weight_files
 from ilab_cli.backends.serve import launch, ready, servers
 from ilab_profiles import Evaluate, Finding, Generate, InputError
 from ilab_profiles.models.config import Serve
 
-__all__ = ["check_subject", "judge", "model_at_endpoint", "own_model", "same_place", "served", "to_serve"]
+__all__ = [
+    "check_subject",
+    "fingerprint",
+    "judge",
+    "model_at_endpoint",
+    "own_model",
+    "same_place",
+    "served",
+    "to_serve",
+]
 
 
 def model_at_endpoint(evaluate: Evaluate) -> EndpointSettings:
@@ -109,8 +120,21 @@ def own_model(evaluate: Evaluate) -> Model | None:
     return find_model(alone) if evaluate.mt.model else None
 
 
-def to_serve(evaluate: Evaluate, model: Model) -> tuple[Serve, Generate]:
+def fingerprint(model: Model) -> str:
+    """A text that is another one where the weights of a folder are others; empty for a model that is elsewhere."""
+    if not model.local:
+        return ""
+    looks = [(file.name, (at := file.stat()).st_size, at.st_mtime_ns) for file in weight_files(Path(model.base))]
+    return hashlib.sha256(repr(sorted(looks)).encode()).hexdigest()[:12] + "/"
+
+
+def to_serve(evaluate: Evaluate, model: Model, setting: str = "evaluate.model") -> tuple[Serve, Generate]:
     """What ``ilab model serve`` would be told: the model at a free port, and the GPUs.
+
+    Args:
+        evaluate: the settings.
+        model: what is served.
+        setting: dotted path of the setting that names it.
 
     Raises:
         InputError: if the model is no folder with whole weights in it.
@@ -118,7 +142,7 @@ def to_serve(evaluate: Evaluate, model: Model) -> tuple[Serve, Generate]:
     if model.adapter or not model.local:
         what = "an adapter" if model.adapter else "a model on a hub"
         hint = "name a folder with a whole model in it, or the endpoint of one that is served: --endpoint"
-        raise InputError(Finding("cannot-be-served", f"{model.name} is {what}", "evaluate.model", hint=hint))
+        raise InputError(Finding("cannot-be-served", f"{model.name} is {what}", setting, hint=hint))
     gpus = () if evaluate.device == "cpu" else evaluate.gpus
     serve = Serve(model_path=str(Path(model.base).absolute()), host_port=f"127.0.0.1:{_free_port()}")
     return serve, Generate().model_copy(update={"gpus": gpus})

@@ -12,15 +12,8 @@ from ilab_cli.backends.client.requests import Answer
 from ilab_cli.backends.evaluate.mt_bench.questions import JudgePrompt, Question, prompt_name
 from ilab_cli.backends.generate.pipeline.families import PLAIN, family_of
 
-__all__ = ["HIGHEST", "LOWEST", "TEMPERATURES", "Judgement", "messages", "score_in", "temperature"]
+__all__ = ["HIGHEST", "LOWEST", "Judgement", "messages", "score_in"]
 
-TEMPERATURES: Mapping[str, float] = {
-    **dict.fromkeys(("writing", "roleplay"), 0.7),
-    **dict.fromkeys(("stem", "humanities"), 0.1),
-    **dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0),
-}
-"""How freely the model answers, by category, as published."""
-_OTHERWISE = 0.7
 LOWEST, HIGHEST = 1.0, 10.0
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _RATING = re.compile(rf"\[\[\s*{_NUMBER}\s*\]\]")
@@ -56,11 +49,6 @@ class Judgement:
     def row(self) -> dict[str, Any]:
         """As ``judgements.jsonl`` holds it."""
         return asdict(self)
-
-
-def temperature(category: str) -> float:
-    """The temperature for answers to questions of a category."""
-    return TEMPERATURES.get(category, _OTHERWISE)
 
 
 def messages(

@@ -23,7 +23,7 @@ def of_benchmark(evaluate: Evaluate) -> list[Finding]:
     """What is wrong with questions, judge and folder, whatever the model is; warnings included."""
     if missing := missing_extra("evaluate", "ilab model evaluate"):
         return missing
-    findings = [*_data(evaluate), *_judge(evaluate)]
+    findings = [*(_data(evaluate) if "mt_bench" in evaluate.benchmarks else ()), *_judge(evaluate)]
     if is_full(Path(evaluate.output_dir)):
         findings.append(Finding("disk-full", f"the disk of {evaluate.output_dir} is full", "evaluate.output_dir"))
     return findings
@@ -54,12 +54,11 @@ def of_model(evaluate: Evaluate) -> list[Finding]:
     return findings
 
 
-def _data(evaluate: Evaluate) -> list[Finding]:
+def _data(evaluate: Evaluate) -> Iterator[Finding]:
     try:
         questions.read(Path(evaluate.mt.data_dir or ""), evaluate.mt.judge_model)
     except InputError as error:
-        return list(error.findings)
-    return []
+        yield from error.findings
 
 
 def _judge(evaluate: Evaluate) -> Iterator[Finding]:

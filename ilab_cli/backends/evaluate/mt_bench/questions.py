@@ -17,10 +17,27 @@ from ilab_cli.backends.evaluate.mmlu.questions import Record, read_records
 from ilab_cli.backends.jsonl import first
 from ilab_profiles import Finding, InputError, Position
 
-__all__ = ["PROMPTS", "REFERENCED", "Bench", "JudgePrompt", "Question", "prompt_name", "read", "read_prompts"]
+__all__ = [
+    "PROMPTS",
+    "REFERENCED",
+    "TEMPERATURES",
+    "Bench",
+    "JudgePrompt",
+    "Question",
+    "prompt_name",
+    "read",
+    "read_prompts",
+]
 
 REFERENCED = frozenset({"math", "reasoning", "coding"})
 """Categories whose answers are judged against a reference answer."""
+TEMPERATURES: Mapping[str, float] = {
+    **dict.fromkeys(("writing", "roleplay"), 0.7),
+    **dict.fromkeys(("stem", "humanities"), 0.1),
+    **dict.fromkeys(("extraction", "math", "coding", "reasoning"), 0.0),
+}
+"""How freely the model answers, by category, as published."""
+_OTHERWISE = 0.7
 PROMPTS: Mapping[str, tuple[str, ...]] = {
     "single-v1": ("question", "answer"),
     "single-math-v1": ("question", "ref_answer_1", "answer"),
@@ -42,13 +59,15 @@ class Question:
 
     Attributes:
         id: its number or name, of which there is no other.
-        category: decides how freely the model answers, and what the scores are grouped by.
+        category: what the scores are grouped by.
+        temperature: how freely the model answers.
         turns: what is asked, one after the other.
         references: an answer to each turn that is right; none where the judge has to know by itself.
     """
 
     id: int | str
     category: str
+    temperature: float
     turns: tuple[str, ...]
     references: tuple[str, ...] = ()
 
@@ -176,7 +195,7 @@ def _questions(
             what = "no reference answer" if not answers else "a reference answer to one of its two turns only"
             message = f"question {name} of the category {category} has {what}"
             findings.append(Finding("no-reference", message, position=record.position, hint="see reference_answer"))
-        yield Question(name, category, tuple(turns), answers[:_TURNS])
+        yield Question(name, category, TEMPERATURES.get(category, _OTHERWISE), tuple(turns), answers[:_TURNS])
 
 
 def _prompts(records: Sequence[Record], findings: list[Finding]) -> dict[str, JudgePrompt]:

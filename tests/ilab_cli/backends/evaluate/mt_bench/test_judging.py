@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ilab_cli.backends.client.requests import Answer
-from ilab_cli.backends.evaluate.mt_bench.judging import messages, score_in, temperature
+from ilab_cli.backends.evaluate.mt_bench.judging import messages, score_in
 from ilab_cli.backends.evaluate.mt_bench.questions import JudgePrompt, Question, read
 from tests.ilab_cli.backends.evaluate.mt_bench.conftest import OURS
 
@@ -78,10 +78,4 @@ def test_a_family_without_a_system_role_gets_that_text_in_the_turn_of_the_user(j
 
 def test_an_empty_system_text_is_no_message() -> None:
     prompts = {"single-v1": JudgePrompt(" ", "{question} {answer}")}
-    assert messages(Question(1, "stem", ("q",)), ["a"], prompts, "j") == [{"role": "user", "content": "q a"}]
-
-
-def test_temperatures_are_the_published_ones() -> None:
-    assert [temperature(name) for name in ("writing", "roleplay", "stem", "humanities")] == [0.7, 0.7, 0.1, 0.1]
-    assert [temperature(name) for name in ("extraction", "math", "coding", "reasoning")] == [0.0] * 4
-    assert temperature("knowledge/birds") == 0.7
+    assert messages(Question(1, "stem", 0.1, ("q",)), ["a"], prompts, "j") == [{"role": "user", "content": "q a"}]

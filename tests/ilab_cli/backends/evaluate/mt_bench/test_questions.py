@@ -34,6 +34,9 @@ def test_our_own_questions_cover_every_category() -> None:
     bench = read(OURS)
     categories = Counter(question.category for question in bench.questions)
     assert len(categories) == 8
+    temperatures = {question.category: question.temperature for question in bench.questions}
+    assert {name for name, degree in temperatures.items() if degree == 0} == REFERENCED | {"extraction"}
+    assert [temperatures[name] for name in ("writing", "roleplay", "stem", "humanities")] == [0.7, 0.7, 0.1, 0.1]
     assert set(bench.prompts) == set(PROMPTS)
     assert set(bench.hashes) == {"question.jsonl", "judge_prompts.jsonl", "reference_answer/by_hand.jsonl"}
     for question in bench.questions:
