@@ -121,7 +121,7 @@ class Evaluate(Section):
     place = "evaluate"
 
     benchmarks: Benchmarks = setting(
-        (), f"Benchmarks to run: {', '.join(get_args(Benchmark))}; an empty list switches evaluation off"
+        (), f"Benchmarks to run: {', '.join(get_args(Benchmark))}; without any, evaluation is off"
     )
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path="or name")
     base_model: str | None = setting(
