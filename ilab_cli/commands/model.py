@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from ilab_cli import output
 from ilab_cli.flags.command import settings_command
 from ilab_cli.flags.options import ConfigOption, DryRun, JsonOption, Overwrite, ProfileOption
 from ilab_cli.session import Typed, config_in_force, in_force
@@ -24,6 +25,7 @@ def add_to(group: typer.Typer) -> None:
     settings_command(group, "generate", "generate")(generate)
     settings_command(group, "train", "train")(train)
     settings_command(group, "evaluate", "evaluate")(evaluate)
+    group.command("compare")(output.reports(compare))
     settings_command(group, "serve", "serve", _servers)(serve)
     settings_command(group, "chat", "chat")(chat)
 
@@ -69,9 +71,13 @@ def train(
 def _as_job(
     effective: Effective, launcher: Literal["slurm", "kubernetes"] | None, *, submit: bool, overwrite: bool
 ) -> NoReturn:
+    from ilab_cli.backends.phases import launch as phases
     from ilab_cli.runs.jobs import hand_over
     from ilab_profiles import Finding, InputError
 
+    if phases.applies(effective.profile):
+        message, setting = "a job does not evaluate checkpoints between its phases", "evaluate.between_phases"
+        output.warn([Finding("between-phases-not-in-a-job", message, setting, severity="warning")])
     if launcher is None:
         hint = "name it with --launcher slurm or --launcher kubernetes"
         raise InputError(Finding("usage", "--submit needs a scheduler", hint=hint))
@@ -115,6 +121,24 @@ def evaluate(
     perform(launch, effective, "evaluate", own, How(profile, dry_run=dry_run, as_json=as_json))
 
 
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders of evaluations, the first one to compare with")],
+    as_json: JsonOption = False,
+) -> None:
+    """Compare evaluations of the same questions: what improved, what regressed, and how sure that is."""
+    from ilab_cli.backends.evaluate import comparison_table
+    from ilab_cli.backends.evaluate.compare import compare
+    from ilab_profiles import Finding, InputError
+
+    if len(runs) < 2:
+        raise InputError(Finding("usage", "one evaluation is nothing to compare", hint="name two or more"))
+    found = compare(runs)
+    if as_json:
+        output.print_json([each.as_data() for each in found])
+    else:
+        print(comparison_table.table(found))
+
+
 def _servers() -> Iterator[str]:
     """What the help of serve says about servers, which are looked for when somebody asks."""
     from ilab_cli.backends.serve.servers import available
@@ -132,7 +156,6 @@ def serve(typed: Typed, *, profile: ProfileOption = None, dry_run: DryRun = Fals
     It uses the GPUs of the profile's generate.gpus.
     """
     import ilab_cli.backends.serve.launch as launch
-    from ilab_cli import output
     from ilab_cli.runs.perform import typed as as_typed
     from ilab_profiles.yaml.write import dump, to_data
 
@@ -162,7 +185,6 @@ def chat(
     Without a terminal it answers each line of its input. A key for the endpoint is read from OPENAI_API_KEY.
     """
     import ilab_cli.backends.chat.launch as launch
-    from ilab_cli import output
 
     generate = in_force(profile=profile).profile.generate.at_home()
     config, _ = config_in_force(typed)

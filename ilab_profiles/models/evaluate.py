@@ -143,6 +143,9 @@ class Evaluate(Section):
     metric: Literal["mean", "mmlu", "mt_bench"] = setting(
         "mean", "What the best checkpoint is best at: one benchmark, or the mean of all", expertise="advanced"
     )
+    against: str | None = setting(
+        None, "Folder of an earlier evaluation to compare with", path=True, affects_result=False
+    )
     prune: bool = setting(False, "Delete all checkpoints except the best", expertise="advanced", affects_result=False)
     between_phases: bool = setting(
         False, "After each phase of a training, evaluate its checkpoints and go on from the best", expertise="advanced"

@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ilab_cli.backends.evaluate.checkpoints import refusals
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.mt_bench import keys
 from ilab_cli.backends.evaluate.prune import disposable
+from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
 from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import is_model, weight_files
@@ -118,19 +120,23 @@ def _point_at(folder: Path) -> None:
 
 
 def outcome(evaluate: Evaluate) -> Outcome:
-    """Where scores and answers lie, and the score; the table of all was printed already."""
+    """Where scores and answers lie, and the scores; their table was printed already."""
     folder = Path(evaluate.output_dir)
-    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    scores = json.loads((folder / FILE).read_text(encoding="utf-8"))
     made = {"scores and answers": str(folder)}
     if scores["form"] == "checkpoints":
         figures = {name: scores[name] for name in ("metric", "best", "note", "checkpoints")}
-        made["best checkpoint"] = scores["best_folder"]
-        chat = ("ilab", "model", "chat", "--model", scores["best_folder"])
-        return Outcome(made, figures, (), chat if is_model(Path(scores["best_folder"])) else ())
-    found = subject(evaluate)
-    base = found.base if isinstance(found, Model) else ""
-    where = ("--model", base) if base else ("--endpoint-url", evaluate.mt.endpoint or "")
-    return Outcome(made, scores["benchmarks"], (), ("ilab", "model", "chat", *where))
+        model = made["best checkpoint"] = scores["best_folder"]
+    else:
+        found = subject(evaluate)
+        figures, model = scores["benchmarks"], found.base if isinstance(found, Model) else ""
+    if evaluate.against:
+        beside = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
+        figures = figures | {"against": beside}
+    chat: tuple[str, ...] = ("ilab", "model", "chat", "--model", model) if model and is_model(Path(model)) else ()
+    if not model and evaluate.mt.endpoint:
+        chat = ("ilab", "model", "chat", "--endpoint-url", evaluate.mt.endpoint)
+    return Outcome(made, figures, (), chat)
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
@@ -144,7 +150,18 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     findings += branch.of_base(evaluate)
     if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_model(evaluate) if finding not in findings]
-    return [*findings, *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+    return [*findings, *_check_against(evaluate), *output_folder(evaluate.output_dir, "evaluate.output_dir")]
+
+
+def _check_against(evaluate: Evaluate) -> list[Finding]:
+    from ilab_cli.backends.evaluate.compare import read
+
+    try:
+        if evaluate.against:
+            read(evaluate.against)
+    except InputError as error:
+        return [replace(finding, path="evaluate.against") for finding in error.findings]
+    return []
 
 
 def benchmark_findings(evaluate: Evaluate) -> list[Finding]:

@@ -18,9 +18,22 @@ from ilab_cli.output import columns
 from ilab_profiles import Evaluate
 from ilab_profiles.yaml.files import write_atomically
 
-__all__ = ["BEST", "CHECKPOINTS", "FILE", "Row", "begun", "checkpoint_table", "of_checkpoints", "tell_pruned", "write"]
+__all__ = [
+    "BEST",
+    "CHECKPOINTS",
+    "COMPARISON",
+    "FILE",
+    "Row",
+    "begun",
+    "checkpoint_table",
+    "of_checkpoints",
+    "tell_pruned",
+    "write",
+]
 
 FILE = "scores.json"
+COMPARISON = "comparison.json"
+"""File with what :func:`ilab_cli.backends.evaluate.compare.compare` found beside an earlier evaluation."""
 BEST = "best"
 """Folder, in that of an evaluation, of the best checkpoint's model."""
 CHECKPOINTS = "checkpoints"
@@ -64,10 +77,10 @@ def begun(folder: Path, model: Model) -> dict[str, Any]:
     return earlier if digest and earlier.get("sha256") == digest else fresh
 
 
-def write(folder: Path, scores: Mapping[str, Any]) -> None:
-    """Write ``scores.json``."""
+def write(folder: Path, scores: Mapping[str, Any], name: str = FILE) -> None:
+    """Write ``scores.json``, or another file of figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / FILE, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(folder / name, json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
 
 
 def of_checkpoints(evaluate: Evaluate, rows: Sequence[Row]) -> dict[str, Any]:

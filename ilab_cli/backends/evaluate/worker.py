@@ -15,8 +15,9 @@ from typing import Any
 
 from ilab_cli.backends.base import main
 from ilab_cli.backends.client.requests import Stopped
-from ilab_cli.backends.evaluate import best, results
+from ilab_cli.backends.evaluate import best, comparison_table, results
 from ilab_cli.backends.evaluate.checkpoints import Checkpoint
+from ilab_cli.backends.evaluate.compare import compare
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import prune
 from ilab_cli.backends.evaluate.subject import subject, wanted
@@ -43,6 +44,10 @@ def work(evaluate: Evaluate) -> int:
             print("\n\n".join(_module(name).table(part) for name, part in scores["benchmarks"].items()))
         else:
             print(results.checkpoint_table(evaluate_checkpoints(evaluate, found, folder)))
+        if evaluate.against:
+            found_beside = compare([evaluate.against, str(folder)])
+            results.write(folder, found_beside[0].as_data(), results.COMPARISON)
+            print(f"\n{comparison_table.table(found_beside)}")
     except InputError:
         raise
     except (Stopped, ServerFailed) as error:

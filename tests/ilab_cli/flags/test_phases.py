@@ -37,7 +37,7 @@ def test_phases_can_be_run_by_hand_as_the_proposal_does(ilab: Ilab) -> None:
 
 def test_other_flags_hold_in_every_phase(ilab: Ilab) -> None:
     done = ilab("model", "train", "--profile", "multi_gpu", "--epochs=3", "--dry-run")
-    first, second = launched(done.stdout)["phases"]
+    first, second = launched(done.stdout)["train"]["phases"]
     assert (first["num_epochs"], second["num_epochs"], second["effective_batch_size"]) == (3, 3, 3840)
     assert done.stdout.count("num_epochs: 3  # --num-epochs\n") == 3
     assert "tokens_per_batch: 15728640 tokens" in done.stdout

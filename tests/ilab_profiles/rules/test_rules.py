@@ -218,6 +218,10 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"evaluate.prune": True},
         {"evaluate.prune": True, "evaluate.input_dir": "runs/train"},
     ),
+    "between-phases-needs-a-benchmark": (
+        {"evaluate.between_phases": True},
+        {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},
+    ),
     "mmlu-needs-tasks": (
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": "mmlu_pr"},

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ilab_cli.backends.evaluate.compare import verdict
 from ilab_cli.backends.evaluate.paired import mcnemar, paired_bootstrap
 from ilab_cli.output import columns
 
 __all__ = ["by_answers", "by_scores", "table"]
 
-_SURE = 0.05
-"""Probability below which a difference is no chance. Of many leaves, so many will still be called different by it."""
 _LINES = 30
 """Most leaves in a table."""
 
@@ -33,7 +32,7 @@ def by_answers(base: Sequence[bool], model: Sequence[bool]) -> dict[str, Any]:
         "better": better,
         "worse": worse,
         "p": p,
-        "verdict": _verdict(better - worse, p),
+        "verdict": verdict(better - worse, p),
     }
 
 
@@ -62,14 +61,8 @@ def by_scores(base: Mapping[Any, float], model: Mapping[Any, float]) -> dict[str
         "difference": mean,
         "interval": [low, high],
         "p": p,
-        "verdict": _verdict(mean, p),
+        "verdict": verdict(mean, p),
     }
-
-
-def _verdict(difference: float, p: float) -> str:
-    if p >= _SURE or not difference:
-        return "unchanged"
-    return "improved" if difference > 0 else "regressed"
 
 
 def table(name: str, found: Mapping[str, Any], form: str) -> str:

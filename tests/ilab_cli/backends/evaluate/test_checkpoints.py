@@ -18,8 +18,8 @@ import pytest
 from ilab_cli.backends.evaluate import best
 from ilab_cli.backends.evaluate.best import Figure
 from ilab_cli.backends.evaluate.checkpoints import chosen, find, is_over
-from tests.ilab_cli.backends.evaluate.conftest import ROOT, MakeTask
-from tests.programs import Ilab
+from tests.ilab_cli.backends.evaluate.conftest import ROOT, TASK
+from tests.programs import Ilab, ilab_in
 
 SAMPLES = (10, 20, 30, 100)
 RIGHT = 30
@@ -58,17 +58,24 @@ def trained(models: Path, tmp_path: Path) -> Path:
     return run
 
 
-@pytest.fixture
-def tasks(ilab: Ilab, models: Path, make_task: MakeTask, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def tasks(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task whose right answers are those of one checkpoint."""
-    rows: list[dict[str, Any]] = [{"question": f"Tide {i} of {'moon ' * (i % 5)}?", "answer": 0} for i in range(24)]
-    folder = make_task(rows=rows).parent
-    done = evaluate(ilab, folder, "--model", models / name(RIGHT), "--output-dir", "first")
+    place = tmp_path_factory.mktemp("tasks")
+    questions = [f"Tide {number} of {'moon ' * (number % 5)}?" for number in range(24)]
+    (place / "tides.yaml").write_text(TASK.format(name="tides"))
+    write_questions(place, questions, [0] * 24)
+    done = evaluate(ilab_in(place), place, "--model", models / name(RIGHT), "--output-dir", "first")
     assert done.returncode == 0, done.stderr
-    answers = (tmp_path / "first" / "latest" / "answers_tides.jsonl").read_text().splitlines()
-    given = ["ABCD".index(json.loads(line)["answered"].strip()) for line in answers]
-    make_task(rows=[row | {"answer": answer} for row, answer in zip(rows, given, strict=True)])
-    return folder
+    answers = (place / "first" / "latest" / "answers_tides.jsonl").read_text().splitlines()
+    write_questions(place, questions, ["ABCD".index(json.loads(line)["answered"].strip()) for line in answers])
+    shutil.rmtree(place / "first")
+    return place
+
+
+def write_questions(place: Path, questions: list[str], answers: list[int]) -> None:
+    rows = [{"question": text, "answer": answer} for text, answer in zip(questions, answers, strict=True)]
+    (place / "tides.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def evaluate(ilab: Ilab, tasks: Path, *words: object) -> subprocess.CompletedProcess[str]:

@@ -43,7 +43,7 @@ evaluate:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    make = [sys.executable, ROOT / "examples" / "tiny_student.py", tmp_path / "student"]
+    make: list[str | Path] = [sys.executable, ROOT / "examples" / "tiny_student.py", tmp_path / "student"]
     subprocess.run(make, check=True, capture_output=True)
     lines = (DEMO / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:144]
     (tmp_path / "some.jsonl").write_text("".join(lines), encoding="utf-8")
