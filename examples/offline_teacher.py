@@ -51,6 +51,7 @@ _HIGHEST = re.compile(r"(?:maximum possible score of|scale of \d (?:to|or)|\bsca
 
 _RATED = "[[rating]]"
 _PART = re.compile(r"\n(?=\[The Start of |### )")
+_HEADING = re.compile(r"^(?:\[|<\||###).*$", re.MULTILINE)
 
 _REASONS = {"explanation", "reason", "evaluation", "feedback"}
 _TEXTS = ("document", "context")
@@ -236,7 +237,7 @@ def _new_context(prompt: Prompt, draw: random.Random) -> str:
 def _rating(text: str) -> str:
     """A verdict on the last part of a prompt, from 1 to 10: by how many of its words stand before it."""
     *before, last = _PART.split(text)
-    said, known = _words(last), _words("\n".join(before))
+    said, known = _words(_HEADING.sub("", last)), _words("\n".join(before))
     rating = 1 + round(9 * len(said & known) / max(len(said), 1))
     return f"The words of the answer were compared with those before it, and nothing else. Rating: [[{rating}]]"
 
