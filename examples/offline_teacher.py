@@ -49,6 +49,10 @@ _OLD_CONTEXT = re.compile(r"context for the example question:\s*\n(.*?)(?=\n\s*H
 _COUNT = re.compile(r"\b(\d+)\s+(?:new |such |diverse )*(?:pairs|questions|tasks)", re.IGNORECASE)
 _HIGHEST = re.compile(r"(?:maximum possible score of|scale of \d (?:to|or)|\bscale \d-)\s*(\d)|(\d)-point scale")
 
+_RATED = "[[rating]]"
+_PART = re.compile(r"\n(?=\[The Start of |### )")
+_HEADING = re.compile(r"^(?:\[|<\||###).*$", re.MULTILINE)
+
 _REASONS = {"explanation", "reason", "evaluation", "feedback"}
 _TEXTS = ("document", "context")
 _WORD = re.compile(r"[^\W\d_]{4,}|\d+")
@@ -170,6 +174,8 @@ def answer(text: str, seed: int) -> str:
     prompt = Prompt(text)
     draw = random.Random(hashlib.sha256(f"{seed}/{text}".encode("utf-8", "replace")).digest())
     names = {name.lower() for name in prompt.asked}
+    if _RATED in text:
+        return _rating(text)
     if names & _REASONS:
         return _judgement(prompt)
     if "context" in names:
@@ -181,7 +187,9 @@ def answer(text: str, seed: int) -> str:
     if "question" in text.lower():
         question, response = _pairs(prompt, draw)[0]
         return f"{question}\n{response}"
-    return prompt.material or "There is nothing in the prompt to copy."
+    found = sentences(text)
+    copied = " ".join(draw.sample(found, min(len(found), 3)))
+    return prompt.material or copied or "There is nothing in the prompt to copy."
 
 
 def _tagged(prompt: Prompt, draw: random.Random) -> str:
@@ -224,6 +232,14 @@ def _new_context(prompt: Prompt, draw: random.Random) -> str:
     if len(found) < 2:
         return f"{draw.choice(_LEADS[1:]).rstrip()} {prompt.material}"
     return " ".join(draw.sample(found, draw.randint(max(1, len(found) // 2), len(found))))
+
+
+def _rating(text: str) -> str:
+    """A verdict on the last part of a prompt, from 1 to 10: by how many of its words stand before it."""
+    *before, last = _PART.split(text)
+    said, known = _words(_HEADING.sub("", last)), _words("\n".join(before))
+    rating = 1 + round(9 * len(said & known) / max(len(said), 1))
+    return f"The words of the answer were compared with those before it, and nothing else. Rating: [[{rating}]]"
 
 
 def _judgement(prompt: Prompt) -> str:

@@ -20,7 +20,7 @@ _MODULES = {
     "generate": ("aiohttp", "jinja2", "numpy", "tqdm"),
     "chat": ("aiohttp", "prompt_toolkit", "rich"),
     "report": ("jinja2", "numpy"),
-    "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2"),
+    "evaluate": ("lm_eval", "torch", "transformers", "peft", "datasets", "jinja2", "aiohttp", "numpy", "tqdm"),
 }
 
 _DISTRIBUTIONS = (

@@ -69,7 +69,7 @@ def _phase(number: int) -> tuple[Older, ...]:
     return tuple(Older(f"{old}{name}", (f"{new}{target}",), to.phase) for name, target in names.items())
 
 
-_BRANCH = "taxonomy branches are not compared: each model is evaluated separately"
+_BRANCH = "which leaves are new is told by evaluate.mt.taxonomy_base, a git revision"
 _DK_BENCH = "there is no DK-Bench"
 _NAMED = "models are named by path or hub name where they are used"
 _RAG = "retrieval is not part of the workflow"
@@ -96,8 +96,11 @@ _EVALUATE = (
         to.unless("evaluate.mt.max_concurrency is a number; without one, its default holds", "auto"),
     ),
     Older("evaluate.mt_bench.output_dir", ("evaluate.output_dir",), note="one folder for every benchmark"),
-    *_gone(_BRANCH, "evaluate", "base_branch", "base_model", "branch"),
-    *_gone(_BRANCH, "evaluate.mt_bench_branch", "judge_model", "output_dir", "taxonomy_path"),
+    *_same("evaluate", "base_model"),
+    *_gone(_BRANCH, "evaluate", "base_branch", "branch"),
+    *_renamed("evaluate.mt_bench_branch", "evaluate.mt", taxonomy_path="taxonomy_path"),
+    *_gone("evaluate.mt.judge_model is the judge of both", "evaluate.mt_bench_branch", "judge_model"),
+    Older("evaluate.mt_bench_branch.output_dir", ("evaluate.output_dir",), note="one folder for every benchmark"),
     *_gone(_DK_BENCH, "evaluate", "system_prompt", "temperature"),
     *_gone(_DK_BENCH, "evaluate.dk_bench", "input_questions", "judge_model", "output_dir", "output_file_formats"),
 )

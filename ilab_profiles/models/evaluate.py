@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
 
@@ -10,8 +10,12 @@ from ilab_profiles.models.fields import GpuSelection, Section, StrList, section,
 
 __all__ = ["BENCHMARK_NAMES", "Benchmark", "Evaluate", "Mmlu", "MtBench"]
 
-Benchmark = Literal["mmlu", "mt_bench"]
-BENCHMARK_NAMES = {"mmlu": "mmlu", "mt_bench": "mt_bench", "mt-bench": "mt_bench", "mt": "mt_bench"}
+Benchmark = Literal["mmlu", "mt_bench", "mmlu_branch", "mt_bench_branch"]
+BENCHMARK_NAMES = {
+    **{name: name for name in get_args(Benchmark)},
+    **{name.replace("_", "-"): name for name in get_args(Benchmark)},
+    "mt": "mt_bench",
+}
 _ONE = f"({'|'.join(BENCHMARK_NAMES)})"
 
 
@@ -60,17 +64,55 @@ class MtBench(Section):
 
     place = "evaluate.mt"
 
-    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model")
-    endpoint: str | None = setting(None, "OpenAI-compatible endpoint of the model under test", expertise="advanced")
-    api_key: SecretStr | None = setting(None, "Key for the endpoints", expertise="advanced")
-    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that scores the answers")
+    model: str | None = setting(
+        None, "Model for this benchmark, instead of evaluate.model; with `endpoint` its name there", path="or name"
+    )
+    endpoint: str | None = setting(
+        None,
+        "OpenAI-compatible endpoint of the model under test; unset: the model is served for the run",
+        expertise="advanced",
+        affects_result=False,
+    )
+    api_key: SecretStr | None = setting(
+        None, "Key for the endpoint of the model under test", expertise="advanced", affects_result=False
+    )
+    judge_model: str = setting("prometheus-eval/prometheus-8x7b-v2.0", "Model that scores the answers", min_length=1)
     judge_endpoint: str | None = setting(
-        None, "Endpoint of the judge; unset: the same as `endpoint`", expertise="advanced"
+        None, "Endpoint of the judge; unset: the same as `endpoint`", expertise="advanced", affects_result=False
+    )
+    judge_api_key: SecretStr | None = setting(
+        None,
+        "Key for the endpoint of the judge; unset: `api_key`, if the endpoint is the same",
+        expertise="advanced",
+        affects_result=False,
     )
     data_dir: str | None = setting(
         None, "Folder with question.jsonl, judge_prompts.jsonl and reference_answer", path=True
     )
-    max_concurrency: int = setting(8, "Most requests at once", unit="requests", expertise="expert", ge=1)
+    taxonomy_path: str = setting(
+        "taxonomy", "Folder of the taxonomy that mt_bench_branch makes questions of", path=True, min_length=1
+    )
+    taxonomy_base: str = setting(
+        "origin/main",
+        "Git revision to compare with: leaves changed since then are asked about; `empty` takes all",
+        expertise="advanced",
+    )
+    max_tokens: int = setting(1024, "Longest answer of the model", unit="tokens", expertise="advanced", ge=1)
+    judge_max_tokens: int = setting(2048, "Longest judgement", unit="tokens", expertise="expert", ge=1)
+    max_concurrency: int = setting(
+        8,
+        "Most requests at once, to the model and to the judge",
+        unit="requests",
+        expertise="expert",
+        ge=1,
+        affects_result=False,
+    )
+    max_retries: int = setting(
+        5, "Retries of a failed request", unit="tries", expertise="expert", ge=0, affects_result=False
+    )
+    request_timeout: float = setting(
+        600.0, "Time limit of a request", unit="seconds", expertise="expert", gt=0, affects_result=False
+    )
 
 
 class Evaluate(Section):
@@ -78,8 +120,13 @@ class Evaluate(Section):
 
     place = "evaluate"
 
-    benchmarks: Benchmarks = setting((), "Benchmarks to run: mmlu, mt_bench; an empty list switches evaluation off")
+    benchmarks: Benchmarks = setting(
+        (), f"Benchmarks to run: {', '.join(get_args(Benchmark))}; without any, evaluation is off"
+    )
     model: str | None = setting(None, "Model to evaluate: a folder, or a name on the hub", path="or name")
+    base_model: str | None = setting(
+        None, "Model before training, which mmlu_branch and mt_bench_branch compare with", path="or name"
+    )
     input_dir: str | None = setting(None, "Folder of the model or of checkpoints to evaluate", path=True)
     output_dir: str = setting(
         "runs/evaluate", "Folder for scores and answers", path=True, min_length=1, affects_result=False

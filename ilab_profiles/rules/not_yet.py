@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from ilab_profiles.diagnostics import Finding
-from ilab_profiles.rules.language import Condition, F, show, value_at, within
+from ilab_profiles.rules.language import Condition, show, value_at, within
 
 __all__ = ["NOT_YET", "not_yet"]
 
-NOT_YET: dict[Condition, str] = {
-    F.evaluate.benchmarks.has("mt_bench"): "remove mt_bench from the list",
-}
+NOT_YET: dict[Condition, str] = {}
 """Each such setting, with what to do instead."""
 
 

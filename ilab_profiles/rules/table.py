@@ -259,17 +259,41 @@ RULES: tuple[Rule, ...] = (
         require=F.evaluate.benchmarks.is_set(),
         why="checkpoints are compared by benchmarks",
     ),
-    Rule(
-        "mmlu-needs-tasks",
-        when=(F.evaluate.benchmarks.has("mmlu"),),
-        require=F.evaluate.mmlu.tasks.is_set(),
-        why="MMLU has no questions without tasks",
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-needs-tasks",
+            when=(F.evaluate.benchmarks.has(name),),
+            require=F.evaluate.mmlu.tasks.is_set(),
+            why="MMLU has no questions without tasks",
+        )
+        for name in ("mmlu", "mmlu_branch")
     ),
-    Rule(
-        "mt-bench-needs-an-endpoint",
-        when=(F.evaluate.benchmarks.has("mt_bench"),),
-        require=F.evaluate.mt.endpoint.is_set(),
-        why="MT-Bench asks a served model",
+    *(
+        rule
+        for name in ("mt_bench", "mt_bench_branch")
+        for rule in (
+            Rule(
+                f"{name.replace('_', '-')}-needs-prompts",
+                when=(F.evaluate.benchmarks.has(name),),
+                require=F.evaluate.mt.data_dir.is_set(),
+                why="questions and judge prompts do not come with this program",
+            ),
+            Rule(
+                f"{name.replace('_', '-')}-needs-a-judge",
+                when=(F.evaluate.benchmarks.has(name), ~F.evaluate.mt.endpoint.is_set()),
+                require=F.evaluate.mt.judge_endpoint.is_set(),
+                why="where the model is served for the run, no judge is served beside it",
+            ),
+        )
+    ),
+    *(
+        Rule(
+            f"{name.replace('_', '-')}-needs-a-base-model",
+            when=(F.evaluate.benchmarks.has(name),),
+            require=F.evaluate.base_model.is_set(),
+            why="the trained model is compared with the one before training",
+        )
+        for name in ("mmlu_branch", "mt_bench_branch")
     ),
     *(
         Rule(
@@ -282,7 +306,7 @@ RULES: tuple[Rule, ...] = (
         for name, endpoint, key in (
             ("remote-teacher", F.generate.model_endpoint_url, F.generate.api_key),
             ("remote-model", F.evaluate.mt.endpoint, F.evaluate.mt.api_key),
-            ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.api_key),
+            ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.judge_api_key),
         )
     ),
     Rule(

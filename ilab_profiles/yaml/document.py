@@ -17,7 +17,7 @@ __all__ = ["Document", "KeyPath", "masked", "resolve_scalar"]
 KeyPath = tuple[str | int, ...]
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_SECRETS = ("api_key", "secret", "password")
+_SECRETS = ("api_key", "judge_api_key", "secret", "password")
 
 
 def masked(text: str) -> str:

@@ -60,7 +60,7 @@ def _value(rng: random.Random, info: FieldInfo) -> Any:
             return [{name: _value(rng, inner) for name, inner in rng.sample(list(item.model_fields.items()), 2)}]
         if "gpus" in str(info.description).lower():
             return rng.choice([0, "0-3", "0:1", [0, 1], -1, "-1", None, "1,3"])
-        return rng.choice([["a"], "a,b", ["mmlu"], "mt", [], "mt_bench"])
+        return rng.choice([["a"], "a,b", ["mmlu"], "mt", [], "mt_bench", "mmlu-branch", "mt_bench_branch"])
     return None if kind is type(None) else rng.choice(["x", "a/b", "127.0.0.1:8000", "https://host.example/v1"])
 
 

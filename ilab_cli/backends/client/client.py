@@ -21,7 +21,7 @@ from ilab_cli.backends.client.served_models import find_model, model_names
 from ilab_cli.backends.client.settings import EndpointSettings
 from ilab_profiles import Finding, InputError
 
-__all__ = ["Client"]
+__all__ = ["Client", "key_of"]
 
 _CONNECT = 10.0
 """Seconds after which a connection counts as not to be had."""
@@ -57,7 +57,7 @@ class Client:
         self.said: dict[str, str] = {}
         self.model = settings.model
         self._urls = base_urls(settings.address, settings.settings.address)
-        self._key = _key(settings)
+        self._key = key_of(settings)
         self._journal = Journal(journal)
         self._exits = AsyncExitStack()
         self._honours_n: bool | None = None  # nobody knows yet
@@ -98,6 +98,11 @@ class Client:
             for each in self.line.endpoints
             if each.pauses
         ]
+
+    @property
+    def learned(self) -> list[str]:
+        """What endpoints wanted said otherwise, in words: it may change what a model answers."""
+        return list(dict.fromkeys(note for endpoint in self.line.endpoints for note in endpoint.learned))
 
     @property
     def calls_per_second(self) -> float:
@@ -174,8 +179,10 @@ class Client:
         failures = 0
         while True:
             endpoint = await self.line.claim(place, content)
+            dialect = endpoint.dialect(payload.model)
+            sent = dialect.adapt(content)
             try:
-                answers = await endpoint.call(payload.path, content, payload.request.block)
+                answers = await endpoint.call(payload.path, sent, payload.request.block)
             except Failure as error:
                 failed = error
             else:
@@ -183,6 +190,10 @@ class Client:
                 return self._keep(payload, dict(zip(samples, answers, strict=False)))
             finally:
                 self.line.advance()
+            dialect.learn(failed, content)
+            if dialect.adapt(content) != sent:
+                self.retries += 1
+                continue
             failures += failed.counts
             is_trial = len(samples) > 1 and not self._honours_n and failed.kind is not Kind.UNREACHABLE
             await self._judge(failed, endpoint, payload.model, give_up=is_trial or failures > self.settings.max_retries)
@@ -234,8 +245,12 @@ class Client:
         )
 
 
-def _key(settings: EndpointSettings) -> str:
-    """The key for the endpoints; empty if there is none."""
+def key_of(settings: EndpointSettings) -> str:
+    """The key for the endpoints; empty if there is none.
+
+    Raises:
+        InputError: if it cannot be sent.
+    """
     key = settings.key.strip()
     if not key.isascii() or not key.isprintable():
         raise InputError(Finding("api-key", "the key must be printable ASCII text", settings.settings.key))

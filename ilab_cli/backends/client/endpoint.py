@@ -14,6 +14,7 @@ import aiohttp
 
 from ilab_cli.backends.client.addresses import proxy_for
 from ilab_cli.backends.client.capacity import Capacity
+from ilab_cli.backends.client.dialect import Dialect
 from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause, piece_of
 from ilab_cli.backends.client.requests import Answer
 from ilab_cli.backends.client.settings import EndpointSettings
@@ -58,6 +59,16 @@ class Endpoint:
         self._in_a_row = 0
         self._aside_since = self._away_since = 0.0
         self._limits_rate = False
+        self._dialects: dict[str, Dialect] = {}
+
+    def dialect(self, model: str) -> Dialect:
+        """How a model is asked here."""
+        return self._dialects.setdefault(model, Dialect())
+
+    @property
+    def learned(self) -> list[str]:
+        """What is said otherwise here than elsewhere."""
+        return [f"{self.url} {note}" for dialect in self._dialects.values() for note in dialect.learned]
 
     @property
     def free(self) -> int:

@@ -11,7 +11,7 @@ from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, delay
 from ilab_cli.backends.client.requests import EndpointFailed
 from ilab_cli.backends.client.settings import EndpointSettings
 
-__all__ = ["find_model", "model_names"]
+__all__ = ["find_model", "model_names", "names_in"]
 
 _SECONDS = 10.0
 
@@ -36,7 +36,7 @@ async def find_model(endpoints: Sequence[Endpoint], settings: EndpointSettings) 
 async def model_names(endpoint: Endpoint) -> list[str]:
     """The models that an endpoint says it serves; none if it does not say."""
     try:
-        return _names(await endpoint.models(_SECONDS))
+        return names_in(await endpoint.models(_SECONDS))
     except Failure:
         return []
 
@@ -46,7 +46,7 @@ async def _ask(endpoint: Endpoint, settings: EndpointSettings) -> list[str]:
     tries = 0
     while True:
         try:
-            return _names(await endpoint.models(min(settings.request_timeout, _SECONDS)))
+            return names_in(await endpoint.models(min(settings.request_timeout, _SECONDS)))
         except Failure as error:
             failed = error
         tries += 1
@@ -63,7 +63,8 @@ async def _ask(endpoint: Endpoint, settings: EndpointSettings) -> list[str]:
         await asyncio.sleep(wait + delay(tries))
 
 
-def _names(content: bytes) -> list[str]:
+def names_in(content: bytes) -> list[str]:
+    """The models that the body of an answer to ``/models`` names; none if it is no such body."""
     try:
         return [str(model["id"]) for model in json.loads(content)["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):

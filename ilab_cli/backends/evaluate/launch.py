@@ -19,6 +19,7 @@ from pathlib import Path
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
 from ilab_cli.backends.evaluate.checkpoints import refusals
 from ilab_cli.backends.evaluate.model import Model
+from ilab_cli.backends.evaluate.mt_bench import keys
 from ilab_cli.backends.evaluate.prune import disposable
 from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
@@ -51,7 +52,7 @@ __all__ = [
 
 LATEST = "latest"
 """Link beside the folders of evaluations that leads to the last one that was finished."""
-SECRETS = {"mt": {"api_key"}}
+SECRETS = {"mt": set(keys.NAMES)}
 """What no command line holds."""
 _OWN = re.compile(r".+-\d{8}-\d{6}(-\d+)?")
 _GENERIC = {"model", "hf_format", "checkpoints"}
@@ -132,15 +133,23 @@ def outcome(evaluate: Evaluate) -> Outcome:
     if evaluate.against:
         beside = json.loads((folder / COMPARISON).read_text(encoding="utf-8"))
         figures = figures | {"against": beside}
-    chat = ("ilab", "model", "chat", "--model", model) if model and is_model(Path(model)) else ()
+    chat: tuple[str, ...] = ("ilab", "model", "chat", "--model", model) if model and is_model(Path(model)) else ()
+    if not model and evaluate.mt.endpoint:
+        chat = ("ilab", "model", "chat", "--endpoint-url", evaluate.mt.endpoint)
     return Outcome(made, figures, (), chat)
 
 
 def preflight(evaluate: Evaluate) -> list[Finding]:
     """Everything that can be known to be wrong before the model is loaded. Writes nothing."""
-    local = "mmlu" in evaluate.benchmarks
+    from ilab_cli.backends.evaluate.branch import preflight as branch
+    from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
+
+    local = _asks(evaluate, "mmlu")
     findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
     findings += benchmark_findings(evaluate)
+    findings += branch.of_base(evaluate)
+    if _asks(evaluate, "mt_bench"):
+        findings += [finding for finding in mt_bench.of_model(evaluate) if finding not in findings]
     return [*findings, *_check_against(evaluate), *output_folder(evaluate.output_dir, "evaluate.output_dir")]
 
 
@@ -157,12 +166,22 @@ def _check_against(evaluate: Evaluate) -> list[Finding]:
 
 def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     """What is wrong with what the benchmarks ask and where they run, whatever the model is."""
+    from ilab_cli.backends.evaluate.branch import preflight as branch
+    from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
+
     findings: list[Finding] = []
-    if "mmlu" in evaluate.benchmarks:
+    if _asks(evaluate, "mmlu"):
         findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
         if not missing:
             findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
-    return findings
+    if _asks(evaluate, "mt_bench"):
+        findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
+    return findings + branch.of_questions(evaluate)
+
+
+def _asks(evaluate: Evaluate, benchmark: str) -> bool:
+    """Whether a benchmark or that of its kind for branches is to be run."""
+    return not {benchmark, f"{benchmark}_branch"}.isdisjoint(evaluate.benchmarks)
 
 
 def command(evaluate: Evaluate) -> list[str]:
@@ -191,7 +210,7 @@ def run(evaluate: Evaluate) -> int:
     """
     with stoppable():
         try:
-            code = wait(start(command(evaluate), environment(evaluate)), _PATIENCE)
+            code = wait(start(command(evaluate), environment(evaluate) | keys.as_variables(evaluate)), _PATIENCE)
         except KeyboardInterrupt:
             print("interrupted; the same command goes on where it was", file=sys.stderr)
             return interrupted()

@@ -41,18 +41,23 @@ class Model:
     @property
     def local(self) -> bool:
         """True if everything is read from folders, nothing from a hub."""
-        return Path(self.base).is_dir()
+        return bool(self.base) and Path(self.base).is_dir()
 
 
 def find_model(evaluate: Evaluate) -> Model:
-    """The model that the settings give: ``mmlu.model``, else ``model``, else ``input_dir``.
+    """The model that the settings give: that of the benchmark, else ``model``, else ``input_dir``.
 
-    A folder is a model's, an adapter's, or a training run's (whose ``model`` folder is taken).
+    A folder is a model's, an adapter's, or a training run's (whose ``model`` folder is taken). Where nothing but an
+    endpoint is asked, there is no folder: ``base`` is empty.
 
     Raises:
         InputError: with everything that is wrong with it.
     """
-    given = {"mmlu.model": evaluate.mmlu.model, "model": evaluate.model, "input_dir": evaluate.input_dir}
+    served = {"mt_bench", "mt_bench_branch"}.issuperset(evaluate.benchmarks) and bool(evaluate.benchmarks)
+    if served and evaluate.mt.endpoint:
+        return Model(evaluate.mt.model or evaluate.mt.endpoint, "", None, "")
+    own = {"mt.model": evaluate.mt.model} if served else {"mmlu.model": evaluate.mmlu.model}
+    given = {**own, "model": evaluate.model, "input_dir": evaluate.input_dir}
     key = next((key for key, value in given.items() if value), "model")
     setting, name = f"evaluate.{key}", given[key]
     if not name:

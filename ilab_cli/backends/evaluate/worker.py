@@ -14,17 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import main
+from ilab_cli.backends.client.requests import Stopped
 from ilab_cli.backends.evaluate import best, comparison_table, results
 from ilab_cli.backends.evaluate.checkpoints import Checkpoint
 from ilab_cli.backends.evaluate.compare import compare
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import prune
 from ilab_cli.backends.evaluate.subject import subject, wanted
+from ilab_cli.backends.serve.launch import ServerFailed
 from ilab_profiles import Evaluate, InputError
 
 __all__ = ["evaluate_checkpoints", "evaluate_model", "work"]
 
-_BENCHMARKS = {"mmlu": "ilab_cli.backends.evaluate.mmlu.ask"}
+_BENCHMARKS = {
+    "mmlu": "ilab_cli.backends.evaluate.mmlu.ask",
+    "mt_bench": "ilab_cli.backends.evaluate.mt_bench.ask",
+    "mmlu_branch": "ilab_cli.backends.evaluate.branch.mmlu",
+    "mt_bench_branch": "ilab_cli.backends.evaluate.branch.mt_bench",
+}
 """The module of each benchmark: ``score(evaluate, model, folder)`` runs it, ``table(found)`` shows what came of it."""
 
 
@@ -43,6 +50,9 @@ def work(evaluate: Evaluate) -> int:
             print(f"\n{comparison_table.table(found_beside)}")
     except InputError:
         raise
+    except (Stopped, ServerFailed) as error:
+        print(f"error: evaluation failed: {error}", file=sys.stderr)
+        return 1
     except Exception as error:  # whatever an engine raises becomes one line
         print(f"error: evaluation failed: {_in_a_line(error)}", file=sys.stderr)
         return 1
@@ -103,6 +113,8 @@ def _scores_of(evaluate: Evaluate, each: Checkpoint, folder: Path) -> tuple[dict
         if not each.problem:
             raise  # it is not the checkpoint that is refused
         return {}, each.problem
+    except Stopped:
+        raise  # the judge is away, or the disk is full, for every checkpoint
     except Exception as error:
         print(f"warning: {each.name} is left out: {_in_a_line(error)}", file=sys.stderr)
         return {}, _in_a_line(error)

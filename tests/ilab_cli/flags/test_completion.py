@@ -191,7 +191,7 @@ def test_dotted_keys(shell: Shell) -> None:
         ("profile set general.log_level W", ["WARNING"]),
         ("profile set train.lr-schedule co", ["constant", "cosine"]),
         ("profile set --profile mine train.lora.enabled ", ["false", "true"]),
-        ("profile set evaluate.benchmarks mmlu,", ["mmlu,mt_bench"]),
+        ("profile set evaluate.benchmarks mmlu,mmlu_branch,mt_bench,", ["mmlu,mmlu_branch,mt_bench,mt_bench_branch"]),
         ("profile set train.seed ", []),
     ],
 )
@@ -201,7 +201,7 @@ def test_keys_and_their_values(tmp_path: Path, line: str, offered: list[str]) ->
 
 def test_values_of_enums_and_lists_of_them(shell: Shell) -> None:
     assert shell.offers("ilab model train --device c") == ["cpu", "cuda"]
-    assert shell.offers("ilab model evaluate --benchmarks mmlu,") == ["mmlu,mt_bench"]
+    assert shell.offers("ilab model evaluate --benchmarks mmlu,mt_bench_") == ["mmlu,mt_bench_branch"]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,11 @@ Case = dict[str, Any]
 DS_FILE: Case = {"train.deepspeed.enabled": True, "train.deepspeed.deepspeed_config": "ds.json"}
 
 # For each rule: settings that break it, and settings close by that do not.
+MT_BRANCH: Case = {
+    "evaluate.benchmarks": "mt_bench_branch",
+    "evaluate.mt.data_dir": "mt",
+    "evaluate.base_model": "m",
+}
 CASES: dict[str, tuple[Case, Case]] = {
     "quantize-needs-lora": (
         {"train.deepspeed.quantize_dtype": "nf4"},
@@ -221,9 +226,30 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": "mmlu_pr"},
     ),
-    "mt-bench-needs-an-endpoint": (
-        {"evaluate.benchmarks": "mt"},
-        {"evaluate.benchmarks": ["mt_bench"], "evaluate.mt.endpoint": "localhost:8000"},
+    "mmlu-branch-needs-tasks": (
+        {"evaluate.benchmarks": "mmlu_branch", "evaluate.mmlu.tasks": [], "evaluate.base_model": "m"},
+        {"evaluate.benchmarks": "mmlu_branch", "evaluate.base_model": "m"},
+    ),
+    "mmlu-branch-needs-a-base-model": (
+        {"evaluate.benchmarks": "mmlu-branch"},
+        {"evaluate.benchmarks": "mmlu-branch", "evaluate.base_model": "m"},
+    ),
+    "mt-bench-branch-needs-prompts": (
+        {"evaluate.benchmarks": "mt_bench_branch", "evaluate.mt.endpoint": "localhost:1", "evaluate.base_model": "m"},
+        MT_BRANCH | {"evaluate.mt.endpoint": "localhost:1"},
+    ),
+    "mt-bench-branch-needs-a-judge": (MT_BRANCH, MT_BRANCH | {"evaluate.mt.judge_endpoint": "localhost:1"}),
+    "mt-bench-branch-needs-a-base-model": (
+        MT_BRANCH | {"evaluate.mt.endpoint": "localhost:1", "evaluate.base_model": None},
+        MT_BRANCH | {"evaluate.mt.endpoint": "localhost:1"},
+    ),
+    "mt-bench-needs-prompts": (
+        {"evaluate.benchmarks": "mt", "evaluate.mt.endpoint": "localhost:8000"},
+        {"evaluate.benchmarks": "mt", "evaluate.mt.endpoint": "localhost:8000", "evaluate.mt.data_dir": "mt"},
+    ),
+    "mt-bench-needs-a-judge": (
+        {"evaluate.benchmarks": ["mt_bench"], "evaluate.mt.data_dir": "mt"},
+        {"evaluate.benchmarks": "mt", "evaluate.mt.data_dir": "mt", "evaluate.mt.judge_endpoint": "localhost:8000"},
     ),
     "remote-teacher-needs-a-key": (
         {"generate.model_endpoint_url": "https://teacher.example/v1"},

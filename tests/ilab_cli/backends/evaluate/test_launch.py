@@ -68,13 +68,12 @@ def test_everything_is_said_at_once(model: Path, make_task: MakeTask, tmp_path: 
         tmp_path / "gone",
         make_task().parent,
         benchmarks=["mmlu", "mt"],
-        prune=True,
-        input_dir=str(tmp_path),
-        mt={"endpoint": "localhost:1"},
+        mt={"endpoint": "localhost:1", "data_dir": str(tmp_path / "file")},
         output_dir=str(tmp_path / "file" / "out"),
         mmlu={"tasks": ["tide"]},
     )
-    expected = ["not-supported-yet", "not-supported-yet", "model-not-found", "unknown-task", "not-a-folder"]
+    expected = ["model-not-found", "unknown-task", "unreadable-file", "unreadable-file", "endpoint-away"]
+    expected.append("not-a-folder")
     assert rules(evaluate) == expected
 
 

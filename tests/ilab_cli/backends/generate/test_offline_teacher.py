@@ -172,3 +172,10 @@ def test_it_answers_quickly(teacher: ModuleType) -> None:
     for seed in range(20):
         teacher.answer(text, seed)
     assert time.perf_counter() - begun < 5
+
+
+@pytest.mark.parametrize(("reply", "rating"), [("Tides follow the moon.", 10), ("Elephants trumpet loudly.", 1)])
+def test_it_rates_by_words_when_it_is_asked_as_a_judge(teacher: ModuleType, reply: str, rating: int) -> None:
+    asked = 'Rate it: "Rating: [[rating]]". For example: "Rating: [[5]]".\n\n[Question]\nDo tides follow the moon?'
+    said = teacher.answer(f"{asked}\n\n[The Start of Assistant's Answer]\n{reply}\n", 0)
+    assert said.endswith(f"Rating: [[{rating}]]")
