@@ -18,7 +18,6 @@ from ilab_profiles.loading.merge import Effective, merge
 from ilab_profiles.models.paths import fields, section_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.rules.language import value_at
-from ilab_profiles.rules.not_yet import not_yet
 from ilab_profiles.yaml.read import read
 
 __all__ = ["Subject", "check", "effective_of", "findings_of", "load", "resolve"]
@@ -45,7 +44,7 @@ def check(name: Name) -> tuple[Finding, ...]:
 
 
 def findings_of(settle: Callable[[], Effective]) -> tuple[Finding, ...]:
-    """Everything that is wrong with settings, warnings included, and what every run refuses so far.
+    """Everything that is wrong with settings, warnings included.
 
     Args:
         settle: gives the settings, or raises :class:`InputError`.
@@ -54,8 +53,7 @@ def findings_of(settle: Callable[[], Effective]) -> tuple[Finding, ...]:
         effective = settle()
     except InputError as error:
         return error.findings
-    given = ((finding, effective.origin(finding.path)) for finding in not_yet(effective.profile))
-    return (*effective.warnings, *(origin.placed(finding) if origin else finding for finding, origin in given))
+    return effective.warnings
 
 
 def effective_of(subject: Subject) -> Effective:

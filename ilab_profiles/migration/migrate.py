@@ -23,7 +23,6 @@ from ilab_profiles.models.paths import fields, find_field, items_of, section_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.problems import problems, unknown_key
 from ilab_profiles.rules.language import show
-from ilab_profiles.rules.not_yet import not_yet
 from ilab_profiles.rules.violations import Violation, violations
 from ilab_profiles.yaml.document import Document, KeyPath
 from ilab_profiles.yaml.read import read
@@ -165,13 +164,11 @@ class _Work:
                 self._report(warning.rule, f"{warning.message}: {warning.why}", old)
 
     def _refused(self) -> tuple[list[str], Drop] | None:
-        """What a rule, or every run so far, refuses: the new settings that bring it about, and what to say of them."""
+        """What a rule refuses: the new settings that bring it about, and what to say of them."""
         for item in self._violations():
             if item.severity == "error":
                 paths = self._setters(item.involved)
                 return paths, Drop(f"{item.message}: {item.why}", item.rule, f"left out: set {paths[0]} anew")
-        for finding in not_yet(self._profile()):
-            return [finding.path], Drop(finding.message, finding.rule, f"left out: {finding.hint}")
         return None
 
     def _violations(self) -> list[Violation]:

@@ -253,6 +253,15 @@ RULES: tuple[Rule, ...] = (
         require=F.evaluate.input_dir.is_set(),
         why="pruning needs a folder of checkpoints to choose from",
     ),
+    *(
+        Rule(
+            f"metric-needs-{benchmark.replace('_', '-')}",
+            when=(F.evaluate.metric.is_(benchmark),),
+            require=F.evaluate.benchmarks.has(benchmark),
+            why="the best checkpoint is chosen by what is measured",
+        )
+        for benchmark in ("mmlu", "mt_bench")
+    ),
     Rule(
         "between-phases-needs-a-benchmark",
         when=(F.evaluate.between_phases.is_(True),),

@@ -136,7 +136,8 @@ def read(folder: str) -> Answered:
     points: dict[Key, float] = {}
     asked: dict[Key, str] = {}
     for benchmark in scores["benchmarks"]:
-        rows = _judged(place, benchmark) if "mt_bench" in benchmark else _chosen(place, benchmark)
+        at = place / benchmark / "model" if benchmark.endswith("_branch") else place
+        rows = _judged(at, benchmark) if "mt_bench" in benchmark else _chosen(at, benchmark)
         for key, point, question in rows:
             points[key], asked[key] = point, question
     return Answered(folder, str(scores["model"]), points, asked)

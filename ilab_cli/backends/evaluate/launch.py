@@ -29,7 +29,6 @@ from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Evaluate, Finding, InputError
 from ilab_profiles.diagnostics import Severity
-from ilab_profiles.rules.not_yet import not_yet
 
 __all__ = [
     "LATEST",
@@ -144,8 +143,8 @@ def preflight(evaluate: Evaluate) -> list[Finding]:
     from ilab_cli.backends.evaluate.branch import preflight as branch
     from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
 
-    local = _asks(evaluate, "mmlu")
-    findings = [*not_yet(evaluate, "evaluate"), *(_check_subject(evaluate) if local else ())]
+    served = evaluate.mt.endpoint and not _asks(evaluate, "mmlu")
+    findings = [] if served else _check_subject(evaluate)
     findings += benchmark_findings(evaluate)
     findings += branch.of_base(evaluate)
     if _asks(evaluate, "mt_bench"):

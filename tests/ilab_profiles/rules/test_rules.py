@@ -218,6 +218,14 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"evaluate.prune": True},
         {"evaluate.prune": True, "evaluate.input_dir": "runs/train"},
     ),
+    "metric-needs-mmlu": (
+        {"evaluate.metric": "mmlu"},
+        {"evaluate.metric": "mmlu", "evaluate.benchmarks": ["mmlu"]},
+    ),
+    "metric-needs-mt-bench": (
+        {"evaluate.metric": "mt_bench", "evaluate.benchmarks": ["mmlu"]},
+        {"evaluate.metric": "mean", "evaluate.benchmarks": ["mmlu"]},
+    ),
     "between-phases-needs-a-benchmark": (
         {"evaluate.between_phases": True},
         {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},

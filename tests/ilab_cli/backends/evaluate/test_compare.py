@@ -88,6 +88,20 @@ def test_only_the_same_questions_are_compared(tmp_path: Path) -> None:
         compare([str(one), str(evaluation(tmp_path / "three", {"d": [True]}))])
 
 
+def test_branches_are_compared_by_the_trained_models_answers(tmp_path: Path) -> None:
+    for name, right in (("one", [False] * 8), ("two", [True] * 8)):
+        below = evaluation(tmp_path / name / "mmlu_branch" / "model", {"leaf": right})
+        evaluation(tmp_path / name / "mmlu_branch" / "base", {"leaf": [False] * 8})
+        scores = json.loads((below / "scores.json").read_text())
+        scores["benchmarks"] = {"mmlu_branch": scores["benchmarks"]["mmlu"]}
+        (tmp_path / name / "scores.json").write_text(json.dumps(scores))
+    (found,) = compare([str(tmp_path / "one"), str(tmp_path / "two")])
+    assert [(each.benchmark, each.task, each.verdict) for each in found.differences] == [
+        ("mmlu_branch", "leaf", "improved"),
+        ("mmlu_branch", "overall", "improved"),
+    ]
+
+
 def test_of_checkpoints_the_best_is_meant(tmp_path: Path) -> None:
     best = evaluation(tmp_path / "run" / "checkpoints" / "samples_0000010", {"a": [True]})
     (tmp_path / "run" / "scores.json").write_text(json.dumps({"form": "checkpoints", "best": best.name}))
