@@ -1,4 +1,4 @@
-"""The whole way on a laptop: from a taxonomy to data, a student trained on them, and its score before and after.
+"""The whole way on a laptop: from a taxonomy to data, a student trained on them in two phases, and what it learned.
 
 The teacher is ``offline_teacher.py``, which copies from the documents: no model is downloaded. Every step is a command
 as a user types it, shown before it runs; on two cores all of them take under six minutes. Run as ``python
@@ -25,9 +25,25 @@ CHANCE = 0.25
 ENOUGH = 0.6
 GENERATE = ["--taxonomy-base", "empty", "--num-instructions", "900"]
 EVALUATE = shlex.split("--benchmarks mmlu --data-dir generated --few-shots 0 --apply-chat-template")
-TRAIN = shlex.split(
-    "--num-epochs 10 --learning-rate 2e-3 --effective-batch-size 32 --warmup-steps 10 --max-seq-len 256"
-)
+PROFILE = """\
+extends: cpu_only
+train:
+  model_path: student
+  output_dir: trained
+  effective_batch_size: 32
+  learning_rate: 2.0e-3
+  warmup_steps: 10
+  max_seq_len: 256
+  save_samples: 2000
+  phases:
+    - {name: knowledge, data_path: generated/train_knowledge.jsonl, num_epochs: 6}
+    - {name: all, data_path: generated, num_epochs: 5}
+evaluate:
+  benchmarks: [mmlu]
+  between_phases: true
+  checkpoints: last:3
+  mmlu: {data_dir: generated, few_shots: 0, apply_chat_template: true}
+"""
 
 
 def main() -> int:
@@ -48,9 +64,18 @@ def main() -> int:
         _ilab(work, "data", "generate", *GENERATE, "--model-endpoint-url", endpoint)
     _example(work, "tiny_student.py", "student", "generated/train_knowledge.jsonl", "generated/train_skills.jsonl")
     _ilab(work, "model", "evaluate", "--model", "student", "--output-dir", "before", *EVALUATE)
-    _ilab(work, "model", "train", "--model-path", "student", "--output-dir", "trained", *TRAIN)
+    _profile(work)
+    _ilab(work, "model", "train", "--profile", "./phases.yaml")
     _ilab(work, "model", "evaluate", "--model", "trained/model", "--output-dir", "after", *EVALUATE)
+    _ilab(work, "model", "compare", "before/latest", "after/latest")
+    _ilab(work, "report", "generated", "trained", "before/latest", "after/latest")
     return _verdict(work, time.monotonic() - begun)
+
+
+def _profile(work: Path) -> None:
+    """Write the profile of the training, and show it."""
+    print(f"\n$ cat > phases.yaml\n{PROFILE}", end="", flush=True)
+    (work / "phases.yaml").write_text(PROFILE, encoding="utf-8")
 
 
 def _ilab(work: Path, *arguments: str) -> None:
@@ -100,13 +125,14 @@ def _verdict(work: Path, seconds: float) -> int:
     found = (json.loads((work / run / "latest" / "scores.json").read_text()) for run in ("before", "after"))
     before, after = (scores["benchmarks"]["mmlu"]["score"] for scores in found)
     pairs = sum(len(file.read_text().splitlines()) for file in (work / "generated").glob("train_*.jsonl"))
-    rows = [json.loads(line) for line in (work / "trained" / "metrics.jsonl").read_text().splitlines()]
+    phases = [(work / "trained" / name / "metrics.jsonl").read_text() for name in ("knowledge", "all")]
+    rows = [json.loads(line) for text in phases for line in text.splitlines()]
     first, last = rows[0]["loss"], rows[-1]["loss"]
     print(f"\npairs  {pairs} generated")
     print(f"score  {before:.0%} before, {after:.0%} after (chance: {CHANCE:.0%})")
     print(f"loss   {first:.3f} in the first step, {last:.3f} in the last")
     print(f"time   {seconds:.0f} seconds")
-    print(f"files  {work}")
+    print(f"files  {work}, the page about them is report.html")
     if last < first and after > max(before, ENOUGH):
         return 0
     print("the student did not learn what it was taught", file=sys.stderr)
