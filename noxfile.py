@@ -116,11 +116,12 @@ def editor(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Speed, as ratios to a floor or a peer in the same run: ``nox -s bench [-- NAME [its options]]``."""
     name, *options = session.posargs or [""]
-    of_training = ("", "data", "packing", "training")
-    install(session, "generate,train" if name in of_training else "generate", "bench")
+    extras = {"": "generate,train,evaluate", "mmlu": "generate,evaluate"}
+    extras |= dict.fromkeys(("data", "packing", "training"), "generate,train")
+    install(session, extras.get(name, "generate"), "bench")
     if name in ("", "training"):
         session.install(*PINNED, "trl")
-    for benchmark in ("startup", "library", "generation", "mixing", "packing", "training", "data"):
+    for benchmark in ("startup", "library", "generation", "mixing", "packing", "training", "data", "mmlu"):
         if name in ("", benchmark):
             session.run("python", "-m", f"tests.benchmarks.{benchmark}", *options)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 
 from pydantic.fields import FieldInfo
 
@@ -88,7 +89,7 @@ def _make(path: str, info: FieldInfo, owners: Mapping[str, str]) -> Flag:
     return Flag(
         path=path,
         names=_names(path, info, owners),
-        kind="switch" if info.annotation is bool else "list" if is_list else "one",
+        kind="switch" if {*scalar_kinds(info.annotation)} - {NoneType} == {bool} else "list" if is_list else "one",
         choices=choices,
         metavar=_metavar(info, choices),
         help=f"{info.description}{limits}",

@@ -47,15 +47,27 @@ class Mmlu(Section):
 
     place = "evaluate.mmlu"
 
-    model: str | None = setting(None, "Model for this benchmark, instead of evaluate.model", path="or name")
+    model: str | None = setting(
+        None, "Model for this benchmark, instead of evaluate.model; with `endpoint` its name there", path="or name"
+    )
+    endpoint: str | None = setting(
+        None,
+        "OpenAI-compatible endpoint of the model under test; it must give log probabilities of prompts",
+        expertise="advanced",
+        affects_result=False,
+    )
     tasks: StrList = setting(("mmlu_pr",), "Tasks or groups of tasks to run")
     few_shots: int = setting(5, "Solved examples before each question", unit="examples", ge=0)
-    data_dir: str | None = setting(None, "Folder of task files (YAML and JSONL)", aliases=["tasks_dir"], path=True)
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = setting(
-        "auto", "Questions answered at once; auto finds the most that fit", unit="questions"
+    data_dir: str | None = setting(
+        None, "Folder of task files (YAML and JSONL); unset: the tasks of lm-eval", aliases=["tasks_dir"], path=True
     )
-    apply_chat_template: bool = setting(
-        False, "Ask each question as a user turn of the chat template", expertise="advanced"
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = setting(
+        "auto", "Most questions answered at once; auto finds how many fit", unit="questions", affects_result=False
+    )
+    apply_chat_template: bool | None = setting(
+        None,
+        "Ask in turns of the chat template; unset: with data_dir, where the model has a template",
+        expertise="advanced",
     )
 
 

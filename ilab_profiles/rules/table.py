@@ -277,6 +277,18 @@ RULES: tuple[Rule, ...] = (
         )
         for name in ("mmlu", "mmlu_branch")
     ),
+    Rule(
+        "endpoint-has-no-template",
+        when=(F.evaluate.mmlu.endpoint.is_set(),),
+        require=~F.evaluate.mmlu.apply_chat_template.is_(True),
+        why="log probabilities of a prompt are given for plain text, which no chat template was put around",
+    ),
+    Rule(
+        "endpoint-is-one-model",
+        when=(F.evaluate.mmlu.endpoint.is_set(),),
+        require=~F.evaluate.benchmarks.has("mmlu_branch"),
+        why="branches compare two models, of which an endpoint serves one",
+    ),
     *(
         rule
         for name in ("mt_bench", "mt_bench_branch")
@@ -314,6 +326,7 @@ RULES: tuple[Rule, ...] = (
         )
         for name, endpoint, key in (
             ("remote-teacher", F.generate.model_endpoint_url, F.generate.api_key),
+            ("remote-mmlu-model", F.evaluate.mmlu.endpoint, F.evaluate.mt.api_key),
             ("remote-model", F.evaluate.mt.endpoint, F.evaluate.mt.api_key),
             ("remote-judge", F.evaluate.mt.judge_endpoint, F.evaluate.mt.judge_api_key),
         )

@@ -182,7 +182,7 @@ class Client:
             dialect = endpoint.dialect(payload.model)
             sent = dialect.adapt(content)
             try:
-                answers = await endpoint.call(payload.path, sent, payload.request.block)
+                answers = await endpoint.call(payload.path, sent, payload.request.block, payload.request.read)
             except Failure as error:
                 failed = error
             else:

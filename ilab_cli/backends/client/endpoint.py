@@ -16,7 +16,7 @@ from ilab_cli.backends.client.addresses import proxy_for
 from ilab_cli.backends.client.capacity import Capacity
 from ilab_cli.backends.client.dialect import Dialect
 from ilab_cli.backends.client.failures import LONGEST_WAIT, Failure, Kind, answers, failure, pause, piece_of
-from ilab_cli.backends.client.requests import Answer
+from ilab_cli.backends.client.requests import Answer, Reader
 from ilab_cli.backends.client.settings import EndpointSettings
 
 __all__ = ["Endpoint"]
@@ -85,7 +85,7 @@ class Endpoint:
         patient = self._limits_rate and now - self._away_since < LONGEST_WAIT
         return (self.pauses > self._patience and not patient) or self.back_at - now > LONGEST_WAIT
 
-    async def call(self, path: str, content: bytes, block: str) -> list[Answer]:
+    async def call(self, path: str, content: bytes, block: str, read: Reader | None = None) -> list[Answer]:
         """Send one call (the capacity must have been claimed) and give its samples.
 
         Raises:
@@ -93,7 +93,7 @@ class Endpoint:
         """
         begun = monotonic()
         try:
-            found = answers(await self._exchange("POST", path, content), self._key)
+            found = answers(await self._exchange("POST", path, content), self._key, read)
         except Failure as error:
             self._note(error, begun)
             raise

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
 
-from ilab_cli.backends.client.requests import Answer, whole
+from ilab_cli.backends.client.requests import Answer, Reader, whole
 
 __all__ = [
     "LONGEST_WAIT",
@@ -73,15 +73,16 @@ class Failure(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-def answers(content: bytes, key: str = "") -> list[Answer]:
+def answers(content: bytes, key: str = "", read: Reader | None = None) -> list[Answer]:
     """The samples in the body of a successful answer, in order; choices without text are left out.
 
     Args:
         content: the body.
         key: the key, which no failure shows.
+        read: what makes samples of it where they are not simply its texts.
 
     Raises:
-        Failure: of kind ``BROKEN``, if there are none.
+        Failure: of kind ``BROKEN``, if there are none; what ``read`` raises.
     """
     try:
         data = json.loads(content)
@@ -93,7 +94,7 @@ def answers(content: bytes, key: str = "") -> list[Answer]:
         raise Failure(Kind.BROKEN, "answer without choices", message(content, key))
     if not choices:
         raise Failure(Kind.BROKEN, "answer with no choice in it")
-    found = [answer for choice in choices if (answer := _answer(choice))]
+    found = read(data) if read else [answer for choice in choices if (answer := _answer(choice))]
     if not found:
         raise Failure(Kind.BROKEN, "answer without text")
     return found

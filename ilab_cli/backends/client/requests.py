@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Payload", "Refused", "Request", "Stopped", "whole"]
+__all__ = ["Answer", "EndpointFailed", "JournalFailed", "Payload", "Reader", "Refused", "Request", "Stopped", "whole"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One sample of an answer; ``finish_reason`` is ``length`` where it was cut short, else mostly ``stop``."""
+
+    text: str
+    finish_reason: str | None = None
+
+
+Reader = Callable[[Any], list[Answer]]
+"""What makes samples of the JSON that an endpoint answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +36,13 @@ class Request:
         body: what the endpoint gets besides the model's name: ``messages`` (asks the chat endpoint) or ``prompt`` (asks
             for a completion), and settings such as ``max_tokens``. Where there is a ``seed``, the second sample is
             asked for with the seed after it, and so on, since the same seed would give the same answer.
+        read: makes of the JSON that is answered the samples, where they are not simply its texts; raises ``Failure``.
     """
 
     row: str
     block: str
     body: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One sample of an answer; ``finish_reason`` is ``length`` where it was cut short, else mostly ``stop``."""
-
-    text: str
-    finish_reason: str | None = None
+    read: Reader | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, output_folder, start, stoppable, wait
+from ilab_cli.backends.evaluate import keys
 from ilab_cli.backends.evaluate.checkpoints import refusals
+from ilab_cli.backends.evaluate.mmlu import hub
 from ilab_cli.backends.evaluate.model import Model
-from ilab_cli.backends.evaluate.mt_bench import keys
 from ilab_cli.backends.evaluate.prune import disposable
 from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
@@ -172,7 +173,9 @@ def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     if _asks(evaluate, "mmlu"):
         findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
         if not missing:
-            findings += [*_check_tasks(evaluate), *device_findings("evaluate", evaluate.device, evaluate.gpus)]
+            findings += _check_tasks(evaluate)
+        if not missing and not evaluate.mmlu.endpoint:
+            findings += device_findings("evaluate", evaluate.device, evaluate.gpus)
     if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
     return findings + branch.of_questions(evaluate)
@@ -194,7 +197,7 @@ def environment(evaluate: Evaluate) -> dict[str, str]:
     variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # there is one bar, which is ours
     if evaluate.gpus is not None or evaluate.device == "cpu":
         variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
-    if _is_local(evaluate):
+    if hub.is_offline() if hub.needed(evaluate) else _is_local(evaluate):
         variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return variables
 
@@ -229,6 +232,10 @@ def _check_subject(evaluate: Evaluate) -> list[Finding]:
     if isinstance(found, Model):
         return list(memory_findings(weight_files(Path(found.base)), "evaluate.model")) if found.local else []
     findings = list(refusals(wanted(evaluate, found)))
+    if evaluate.mmlu.endpoint:
+        why = "it serves one model, which is none of the checkpoints"
+        message = "checkpoints are not asked at an endpoint"
+        findings.append(Finding("endpoint-is-no-checkpoint", message, "evaluate.mmlu.endpoint", why=why))
     if evaluate.prune and (may_go := disposable(found)):
         message = f"of these all are deleted but the best: {', '.join(each.name for each in may_go)}"
         why = "a checkpoint that an unfinished training would go on from stays"
@@ -237,10 +244,16 @@ def _check_subject(evaluate: Evaluate) -> list[Finding]:
 
 
 def _check_tasks(evaluate: Evaluate) -> list[Finding]:
+    from ilab_cli.backends.client.addresses import base_urls
     from ilab_cli.backends.evaluate.mmlu.selection import prepare
 
     try:
-        prepare(evaluate.mmlu)
+        if hub.needed(evaluate):
+            hub.check(evaluate.mmlu)
+        else:
+            prepare(evaluate.mmlu)
+        if evaluate.mmlu.endpoint:
+            base_urls(evaluate.mmlu.endpoint, "evaluate.mmlu.endpoint")
     except InputError as error:
         return list(error.findings)
     return []

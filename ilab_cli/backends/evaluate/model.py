@@ -53,6 +53,8 @@ def find_model(evaluate: Evaluate) -> Model:
     Raises:
         InputError: with everything that is wrong with it.
     """
+    if evaluate.benchmarks == ("mmlu",) and evaluate.mmlu.endpoint:
+        return Model(evaluate.mmlu.model or evaluate.model or evaluate.mmlu.endpoint, "", None, "")
     served = {"mt_bench", "mt_bench_branch"}.issuperset(evaluate.benchmarks) and bool(evaluate.benchmarks)
     if served and evaluate.mt.endpoint:
         return Model(evaluate.mt.model or evaluate.mt.endpoint, "", None, "")
@@ -69,7 +71,7 @@ def find_model(evaluate: Evaluate) -> Model:
             return Model(name, name, None, name)
         raise InputError(problems(path, setting))
     folder = next((part for part in (path, path / "model") if is_model(part) or is_adapter(part)), path)
-    return model_in(folder, name, setting, chat=evaluate.mmlu.apply_chat_template)
+    return model_in(folder, name, setting, chat=bool(evaluate.mmlu.apply_chat_template))
 
 
 def model_in(folder: Path, name: str, setting: str, *, chat: bool = False) -> Model:

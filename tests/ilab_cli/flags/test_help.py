@@ -239,7 +239,7 @@ def test_the_numbers_of_a_section_show_where_it_is_on(
 
 
 def test_a_list_may_be_repeated(ilab: Ilab) -> None:
-    typed = ["--benchmarks", "mmlu", "--benchmarks", "mt", "--endpoint", "localhost:1", "--mt-data-dir", "mt"]
+    typed = ["--benchmarks", "mmlu", "--benchmarks", "mt", "--mt-endpoint", "localhost:1", "--mt-data-dir", "mt"]
     page = ilab("model", "evaluate", *typed, "--help").stdout
     assert in_force(page, "evaluate")["benchmarks"] == ("[mmlu, mt_bench]", "--benchmarks")
     assert {"few-shots", "mt-model"} <= {*rows(page)}

@@ -25,6 +25,22 @@ MT_BRANCH: Case = {
     "evaluate.base_model": "m",
 }
 CASES: dict[str, tuple[Case, Case]] = {
+    "endpoint-has-no-template": (
+        {"evaluate.mmlu.endpoint": "localhost:1", "evaluate.mmlu.apply_chat_template": True},
+        {"evaluate.mmlu.endpoint": "localhost:1", "evaluate.mmlu.apply_chat_template": False},
+    ),
+    "endpoint-is-one-model": (
+        {
+            "evaluate.mmlu.endpoint": "localhost:1",
+            "evaluate.benchmarks": ["mmlu_branch"],
+            "evaluate.base_model": "base",
+        },
+        {"evaluate.mmlu.endpoint": "localhost:1", "evaluate.benchmarks": ["mmlu"], "evaluate.base_model": "base"},
+    ),
+    "remote-mmlu-model-needs-a-key": (
+        {"evaluate.mmlu.endpoint": "https://models.example/v1"},
+        {"evaluate.mmlu.endpoint": "https://models.example/v1", "evaluate.mt.api_key": "secret"},
+    ),
     "quantize-needs-lora": (
         {"train.deepspeed.quantize_dtype": "nf4"},
         {"train.deepspeed.quantize_dtype": "nf4", "train.lora.enabled": True},

@@ -8,10 +8,10 @@ from typing import Any
 
 from ilab_cli.backends.evaluate.branch import leaves, questions
 from ilab_cli.backends.evaluate.branch.base import base_model
+from ilab_cli.backends.evaluate.keys import with_keys
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.mt_bench import ask
 from ilab_cli.backends.evaluate.mt_bench.judging import Judgement
-from ilab_cli.backends.evaluate.mt_bench.keys import with_keys
 from ilab_profiles import Evaluate
 
 __all__ = ["NAME", "score", "table"]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Scores", "answers", "score_groups", "score_overall", "table"]
+__all__ = [
+    "METRICS",
+    "Scores",
+    "answers",
+    "digest",
+    "probability",
+    "score_groups",
+    "score_overall",
+    "score_task",
+    "table",
+]
 
 Scores = dict[str, Any]
+METRICS = ("acc", "exact_match")
+"""What lm-eval calls the share of right answers."""
 
 
 def answers(samples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -16,26 +30,71 @@ def answers(samples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         One dictionary a question: ``question`` (index), ``prompt`` (text that was asked, examples included),
-        ``choices``, ``answered`` and ``right`` (a choice each), ``correct`` (bool) and ``log_likelihoods`` (one a
-        choice, in nats).
+        ``choices``, ``answered`` and ``right`` (a choice each), ``correct`` (bool), ``log_likelihoods`` (one a choice,
+        in nats) and ``probability`` (of the right choice among the choices). Where the model wrote its answer, as for
+        ``mmlu_pro``, there are no choices: ``choices``, ``log_likelihoods`` and ``probability`` are ``None``.
     """
-    rows = []
-    for sample in samples:
-        choices = list(sample["doc"]["choices"])
-        likelihoods = [float(response[0]) for response in sample["filtered_resps"]]
-        answered = max(range(len(choices)), key=likelihoods.__getitem__)  # the first of equals, as numpy.argmax
-        rows.append(
-            {
-                "question": sample["doc_id"],
-                "prompt": sample["arguments"][0][0],
-                "choices": choices,
-                "answered": choices[answered],
-                "right": choices[sample["target"]],
-                "correct": bool(sample["acc"]),
-                "log_likelihoods": likelihoods,
-            }
-        )
-    return rows
+    first = {sample["doc_id"]: sample for sample in reversed(list(samples))}  # of several ways to read an answer
+    return [_answer(first[number]) for number in sorted(first)]
+
+
+def _answer(sample: Mapping[str, Any]) -> dict[str, Any]:
+    responses, right = sample["filtered_resps"], sample["target"]
+    row = {"question": sample["doc_id"], "prompt": sample["arguments"][0][0]}
+    correct = bool(next(sample[metric] for metric in METRICS if metric in sample))
+    if not isinstance(responses[0], tuple | list):
+        written = {"choices": None, "answered": responses[0], "right": right, "correct": correct}
+        return row | written | {"log_likelihoods": None, "probability": None}
+    choices = _choices(sample, len(responses))
+    likelihoods = [float(response[0]) for response in responses]
+    answered = max(range(len(choices)), key=likelihoods.__getitem__)  # the first of equals, as numpy.argmax
+    right = right if isinstance(right, int) else choices.index(right) if right in choices else int(right)
+    return row | {
+        "choices": choices,
+        "answered": choices[answered],
+        "right": choices[right],
+        "correct": correct,
+        "log_likelihoods": likelihoods,
+        "probability": probability(likelihoods, right),
+    }
+
+
+def _choices(sample: Mapping[str, Any], number: int) -> list[str]:
+    """The choices in the record, else what was put after the prompt."""
+    choices = sample["doc"].get("choices")
+    if isinstance(choices, list) and len(choices) == number and all(isinstance(choice, str) for choice in choices):
+        return list(choices)
+    return [pair[1].strip() for pair in sample["arguments"][:number]]
+
+
+def probability(log_likelihoods: Sequence[float], choice: int) -> float:
+    """The probability of one choice, if the answer must be one of the choices (a softmax)."""
+    most = max(log_likelihoods)
+    shares = [math.exp(value - most) for value in log_likelihoods]
+    return shares[choice] / sum(shares)
+
+
+def digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """SHA-256 over what was asked: equal for two runs that put the same questions in the same words."""
+    asked = [[row["prompt"], row["choices"], row["right"]] for row in rows]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def score_task(name: str, results: Mapping[str, Any]) -> Scores:
+    """The figures of one task in lm-eval's results."""
+    found = results["results"][name]
+    key = next(key for metric in METRICS for key in found if key.split(",")[0] == metric)
+    metric, way = key.split(",")
+    error = found[f"{metric}_stderr,{way}"]  # "N/A" for a single question
+    score: Scores = {
+        "acc": found[key],
+        "acc_stderr": error if isinstance(error, float) else None,
+        "questions": results["n-samples"][name]["effective"],
+        "few_shots": results["n-shot"][name],
+    }
+    if f"acc_norm,{way}" in found:
+        score["acc_norm"] = found[f"acc_norm,{way}"]
+    return score
 
 
 def score_overall(tasks: Mapping[str, Scores]) -> Scores:
@@ -70,4 +129,5 @@ def table(found: Mapping[str, Any]) -> str:
         rows.append((name, str(score["questions"]), f"{score['acc']:.1%}", "" if error is None else f"{error:.1%}"))
     width = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [f"{a:<{width[0]}}  {b:>{width[1]}}  {c:>{width[2]}}  {d:>{width[3]}}".rstrip() for a, b, c, d in rows]
-    return "\n".join(lines)
+    way = "with" if found["apply_chat_template"] else "without"
+    return "\n".join([f"asked {way} the chat template of the model: {found['chat_template']}", *lines])

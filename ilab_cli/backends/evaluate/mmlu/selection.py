@@ -92,12 +92,7 @@ def prepare(mmlu: Mmlu) -> Selection:
     Raises:
         InputError: with everything that is wrong with the task files and the questions.
     """
-    if not mmlu.data_dir:
-        message = f"{', '.join(mmlu.tasks)}: no folder of task files is given"
-        why = "the tasks that lm-eval brings take their questions from a hub, which is not reached from here"
-        hint = "name the folder with --data-dir"
-        raise InputError(Finding("no-task-folder", message, "evaluate.mmlu.data_dir", why=why, hint=hint))
-    path = Path(mmlu.data_dir)
+    path = Path(mmlu.data_dir or "")
     if not os.path.isdir(path):
         raise InputError(Finding("no-such-folder", f"folder not found: {path}", "evaluate.mmlu.data_dir"))
     folder = read_folder(path)

@@ -18,12 +18,12 @@ from typing import Any
 from ilab_cli.backends.client import stream
 from ilab_cli.backends.client.client import Client
 from ilab_cli.backends.client.settings import EndpointSettings
+from ilab_cli.backends.evaluate.keys import with_keys
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.mt_bench import endpoints, figures, questions
 from ilab_cli.backends.evaluate.mt_bench.conversation import Conversation
 from ilab_cli.backends.evaluate.mt_bench.figures import table
 from ilab_cli.backends.evaluate.mt_bench.judging import Judgement
-from ilab_cli.backends.evaluate.mt_bench.keys import with_keys
 from ilab_cli.backends.evaluate.mt_bench.progress import shown
 from ilab_cli.backends.evaluate.mt_bench.questions import Bench
 from ilab_cli.backends.jsonl import as_lines

@@ -27,6 +27,9 @@ RIGHT = 30
 MAKE = "import sys; sys.path.insert(0, sys.argv[1]); from examples.tiny_student import *; from pathlib import Path\n"
 MAKE += "for n in sys.argv[3:]: make(Path(sys.argv[2], f'samples_{int(n):07d}'), demo_texts(), layers=1, seed=int(n))"
 
+PLAIN = "--no-apply-chat-template"
+"""Asked so, the checkpoints answer differently."""
+
 
 def name(samples: int) -> str:
     return f"samples_{samples:07d}"
@@ -80,7 +83,7 @@ def write_questions(place: Path, questions: list[str], answers: list[int]) -> No
 
 def evaluate(ilab: Ilab, tasks: Path, *words: object) -> subprocess.CompletedProcess[str]:
     common = ("--benchmarks", "mmlu", "--data-dir", tasks, "--tasks", "tides", "--few-shots", "0", "--gpus", "-1")
-    return ilab("model", "evaluate", *map(str, (*common, *words)))
+    return ilab("model", "evaluate", *map(str, (*common, PLAIN, *words)))
 
 
 def scores(tmp_path: Path) -> dict[str, Any]:
@@ -118,7 +121,7 @@ def test_a_killed_evaluation_goes_on_and_repeats_no_checkpoint(
     ilab: Ilab, tasks: Path, trained: Path, tmp_path: Path
 ) -> None:
     words = ["--benchmarks", "mmlu", "--data-dir", tasks, "--tasks", "tides", "--few-shots", "0", "--gpus", "-1"]
-    words += ["--input-dir", trained, "--output-dir", "out"]
+    words += [PLAIN, "--input-dir", trained, "--output-dir", "out"]
     environment = {**os.environ, "ILAB_PROFILE_DIR": str(tmp_path / "own"), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-m", "ilab_cli", "model", "evaluate", *map(str, words)],

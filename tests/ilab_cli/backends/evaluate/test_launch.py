@@ -142,3 +142,13 @@ def test_the_launcher_imports_nothing_heavy() -> None:
     code = "import sys, ilab_cli.backends.evaluate.launch; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "lm_eval", "datasets", "jinja2", "numpy"} & set(done.stdout.split())
+
+
+def test_tasks_of_lm_eval_may_reach_the_hub(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ilab_cli.backends.evaluate.mmlu import hub
+
+    evaluate = settings(model, tmp_path, mmlu={"data_dir": None, "tasks": ["mmlu"]})
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
+    assert "HF_HUB_OFFLINE" not in environment(evaluate)
+    monkeypatch.setattr(hub, "is_offline", lambda: True)
+    assert environment(evaluate)["HF_DATASETS_OFFLINE"] == "1"

@@ -92,7 +92,9 @@ def test_scores_and_answers(student: Path, tmp_path: Path) -> None:
 
 def test_a_question_is_never_an_example_for_itself(student: Path, make_task: MakeTask, tmp_path: Path) -> None:
     folder = make_task(rows=[{"question": f"How high is tide {i}?", "answer": i % 4} for i in range(6)]).parent
-    code, _, err = evaluate(student, tmp_path / "out", data_dir=str(folder), tasks=["tides"], few_shots=5)
+    code, _, err = evaluate(
+        student, tmp_path / "out", data_dir=str(folder), tasks=["tides"], few_shots=5, apply_chat_template=False
+    )
     assert (code, err) == (0, "")
     for row in answers(tmp_path / "out" / "answers_tides.jsonl"):
         asked = row["prompt"].split("\n\n")
@@ -126,7 +128,8 @@ get_peft_model(AutoModelForCausalLM.from_pretrained(sys.argv[1]), config).save_p
 """
     subprocess.run([sys.executable, "-c", code, student, adapter], check=True, capture_output=True)
     folder = make_task().parent
-    status, _, err = evaluate(adapter, tmp_path / "out", data_dir=str(folder), tasks=["tides"], few_shots=0)
+    mmlu = {"data_dir": str(folder), "tasks": ["tides"], "few_shots": 0, "apply_chat_template": False}
+    status, _, err = evaluate(adapter, tmp_path / "out", **mmlu)
     assert (status, err) == (0, "")
     row = answers(tmp_path / "out" / "answers_tides.jsonl")[0]
     row["choices"] = [f" {choice}" for choice in row["choices"]]  # as lm-eval joins them to the prompt

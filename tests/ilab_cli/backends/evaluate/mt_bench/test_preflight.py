@@ -107,7 +107,7 @@ def test_the_command_from_start_to_end(settings: Settings, data: Path, tmp_path:
     ilab = ilab_in(tmp_path)
     keys = {"ILAB_EVALUATE__MT__API_KEY": "sk-hush"}
     with Endpoint(lambda body: f"{len(str(body))}: [[6]]", ("student", "judge"), "sk-hush") as one:
-        flags = ["--endpoint", one.url, "--judge-model", "judge", "--mt-data-dir", str(data), "--output-dir", "out"]
+        flags = ["--mt-endpoint", one.url, "--judge-model", "judge", "--mt-data-dir", str(data), "--output-dir", "out"]
         done = ilab("model", "evaluate", "--benchmarks", "mt", *flags, **keys)
         refused = ilab("model", "evaluate", "--benchmarks", "mt", *flags)
     assert done.returncode == 0, done.stderr
