@@ -124,7 +124,7 @@ def test_a_data_set_of_which_nothing_is_taken_is_warned_of(tmp_path: Path, recip
 
 @pytest.mark.parametrize(
     ("head", "form"),
-    [(gzip.compress(b"{}"), "gzip"), (b"PAR1\x15\x04", "Parquet"), ("{}".encode("utf-16"), "UTF-16")],
+    [(gzip.compress(b"{}", mtime=0), "gzip"), (b"PAR1\x15\x04", "Parquet"), ("{}".encode("utf-16"), "UTF-16")],
 )
 def test_what_is_no_text_is_named_as_what_it_is(tmp_path: Path, recipe: Path, head: bytes, form: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(head + b"\n\xff" * 99)
