@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import validation
+from ilab_cli.backends.train import adapters, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.data import conversations
@@ -45,6 +45,8 @@ def preflight(train: Train) -> list[Finding]:
         for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
     sound = len(plans) == len(runs) and not any(finding.severity == "error" for finding in data)
+    if not (missing or model) and (sound or train.model_path):
+        model += adapters.findings(train)
     space = _space(train, plans) if sound else ()
     trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
     return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data, *space]))

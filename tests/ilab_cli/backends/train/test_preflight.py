@@ -224,6 +224,38 @@ def test_adapters_on_a_matrix_that_is_head_and_embeddings_are_refused(
     assert rules(settings(model_path=str(tmp_path / "model"), lora=lora)) == expected
 
 
+@pytest.mark.parametrize(
+    ("targets", "named", "hint"),
+    [
+        (["q_proj", "k_porj"], "called k_porj", "did you mean k_proj?"),
+        (["nope", "self_attn"], "called nope or self_attn", "down_proj, embed_tokens, gate_proj"),
+        (["layers.0.mlp.down_porj"], "called layers.0.mlp.down_porj", "did you mean down_proj?"),
+    ],
+)
+def test_a_target_of_lora_that_is_no_layer_is_refused(
+    settings: Settings, targets: list[str], named: str, hint: str
+) -> None:
+    train = settings(lora={"enabled": True, "target_modules": targets})
+    (finding,) = preflight(train)
+    assert (finding.rule, finding.path, finding.severity) == ("no-such-layer", "train.lora.target_modules", "error")
+    assert named in finding.message
+    assert hint in finding.hint
+    assert "called q_proj" not in finding.message
+
+
+def test_targets_of_lora_may_be_the_ends_of_names_or_all_linear_layers(settings: Settings) -> None:
+    for targets in (None, ["all-linear"], ["q_proj", "mlp.down_proj", "model.layers.1.self_attn.k_proj", "lm_head"]):
+        assert rules(settings(lora={"enabled": True, "target_modules": targets})) == []
+    assert rules(settings(lora={"enabled": False, "target_modules": ["nope"]})) == []
+
+
+def test_a_rank_above_that_of_the_matrix_is_warned_of(settings: Settings) -> None:
+    assert rules(settings(lora={"enabled": True, "lora_rank": 32})) == []
+    (finding,) = preflight(settings(lora={"enabled": True, "lora_rank": 33}))
+    assert (finding.rule, finding.path, finding.severity) == ("rank-too-high", "train.lora.lora_rank", "warning")
+    assert finding.hint == "set it to 32 or less"
+
+
 def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())

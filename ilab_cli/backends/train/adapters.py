@@ -1,0 +1,86 @@
+"""Which layers get adapters, checked on a model without weights before any are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ilab_cli.backends.train.architecture import skeleton
+from ilab_profiles import Finding, InputError, Train
+from ilab_profiles.diagnostics import nearest
+
+__all__ = ["chosen", "findings"]
+
+_ALL = ("all-linear",)
+
+
+def findings(train: Train) -> Iterator[Finding]:
+    """What is wrong with the layers that LoRA names, and a warning if its rank is above what their matrices have.
+
+    A model that cannot be read is not this function's business.
+    """
+    if not train.lora.enabled:
+        return
+    try:
+        model = skeleton(train)
+    except InputError:
+        return
+    if (targets := _targets(train)) != _ALL:
+        layers = [name for name, _ in _layers(model)]
+        unknown = [target for target in targets if not any(_is_meant(target, layer) for layer in layers)]
+        yield from _unknown(unknown, layers)
+    yield from _too_much(train.lora.lora_rank, chosen(train, model))
+
+
+def chosen(train: Train, model: Any) -> dict[str, Any]:
+    """The layers that get an adapter, by name, as peft chooses them: all that are linear, except the head, or by name.
+
+    Args:
+        train: the settings.
+        model: ``transformers.PreTrainedModel``.
+    """
+    from torch.nn import Embedding
+
+    if (targets := _targets(train)) != _ALL:
+        return {name: layer for name, layer in _layers(model) if any(_is_meant(target, name) for target in targets)}
+    head = model.get_output_embeddings()
+    return {name: layer for name, layer in _layers(model) if not isinstance(layer, Embedding) and layer is not head}
+
+
+def _targets(train: Train) -> tuple[str, ...]:
+    return tuple(train.lora.target_modules or _ALL)
+
+
+def _layers(model: Any) -> list[tuple[str, Any]]:
+    """The layers that can get an adapter, with their names."""
+    from torch.nn import Conv1d, Conv2d, Conv3d, Embedding, Linear
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (Linear, Embedding, Conv1d, Conv2d, Conv3d, Conv1D)
+    return [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
+
+
+def _is_meant(target: str, layer: str) -> bool:
+    """Whether a target names a layer: in whole, or by the end of its dotted name."""
+    return f".{layer}".endswith(f".{target}")
+
+
+def _unknown(names: list[str], layers: list[str]) -> Iterator[Finding]:
+    """An error that names the targets that are no layers."""
+    if not names:
+        return
+    ends = sorted({layer.rpartition(".")[2] for layer in layers})
+    near = [close for name in names if (close := nearest(name.rpartition(".")[2], ends))]
+    hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else f"layers of this model: {', '.join(ends)}"
+    message = f"no layer of this model that can get an adapter is called {' or '.join(names)}"
+    yield Finding("no-such-layer", message, "train.lora.target_modules", hint=hint)
+
+
+def _too_much(rank: int, layers: dict[str, Any]) -> Iterator[Finding]:
+    """A warning if some matrices have a lower rank than their adapters."""
+    sides = {name: min(layer.weight.flatten(1).shape) for name, layer in layers.items()}
+    if few := [name for name, side in sides.items() if side < rank]:
+        message = f"the rank {rank} is above the smaller side of {len(few)} of {len(sides)} matrices, {few[0]} for one"
+        why = "such an adapter takes more memory than its matrix, and learns no more"
+        hint = f"set it to {min(sides.values())} or less"
+        yield Finding("rank-too-high", message, "train.lora.lora_rank", why=why, hint=hint, severity="warning")
