@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ilab_cli.backends.train.architecture import skeleton
@@ -12,6 +12,8 @@ from ilab_profiles.diagnostics import nearest
 __all__ = ["chosen", "findings"]
 
 _ALL = ("all-linear",)
+_ENDS = {"lm_head", "embed_out", "embed_tokens", "word_embeddings", "wte"}
+"""What the first and the last layer of language models are called."""
 
 
 def findings(train: Train) -> Iterator[Finding]:
@@ -29,6 +31,7 @@ def findings(train: Train) -> Iterator[Finding]:
         layers = [name for name, _ in _layers(model)]
         unknown = [target for target in targets if not any(_is_meant(target, layer) for layer in layers)]
         yield from _unknown(unknown, layers)
+        yield from _tied(targets, model.config.get_text_config())
     yield from _too_much(train.lora.lora_rank, chosen(train, model))
 
 
@@ -74,6 +77,16 @@ def _unknown(names: list[str], layers: list[str]) -> Iterator[Finding]:
     hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else f"layers of this model: {', '.join(ends)}"
     message = f"no layer of this model that can get an adapter is called {' or '.join(names)}"
     yield Finding("no-such-layer", message, "train.lora.target_modules", hint=hint)
+
+
+def _tied(names: Iterable[str], config: Any) -> Iterator[Finding]:
+    """Adapters on the head would change the embeddings, too, when they are merged into a model that ties the two."""
+    ends = sorted({name for name in names if name.rpartition(".")[2] in _ENDS})
+    if ends and getattr(config, "tie_word_embeddings", False):
+        message = f"{', '.join(ends)}: head and embeddings of this model are one and the same matrix"
+        why = "merged into it, adapters on one of them would change the other"
+        hint = "leave it out, or train the whole model"
+        yield Finding("tied-embeddings", message, "train.lora.target_modules", why=why, hint=hint)
 
 
 def _too_much(rank: int, layers: dict[str, Any]) -> Iterator[Finding]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 from ilab_profiles import Finding, InputError, Train
@@ -58,9 +60,19 @@ def _reading(train: Train) -> Iterator[str]:
     try:
         yield source
     except Exception as error:  # what checks a configuration raises errors of many kinds
-        reason = str(error).strip().partition("\n")[0]
-        where = "train.model_path" if train.model_path else "train.model_repo"
-        raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error
+        raise InputError(_not_read(train, source, error)) from error
+
+
+def _not_read(train: Train, source: str, error: Exception) -> Finding:
+    where = "train.model_path" if train.model_path else "train.model_repo"
+    if unknown := re.search("model type `(.*?)`", str(error)):
+        message = (
+            f"{source}: transformers {version('transformers')} knows no model_type {unknown[1]!r} (in config.json)"
+        )
+        return Finding("model-not-read", message, where, hint="mend it, or install a transformers that knows it")
+    reason = str(error).strip().partition("\n")[0]
+    message = f"cannot read the model {source}: {reason}"
+    return Finding("model-not-read", message, where, hint="see its config.json, or name another model")
 
 
 def mixes_samples(config: Any) -> str:
