@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from ilab_profiles.diagnostics import nearest
 __all__ = ["chosen", "findings"]
 
 _ALL = ("all-linear",)
+_FUSED = "without also targeting"
+"""In what peft says of a part of a fused matrix that is named without the other parts."""
 _ENDS = {"lm_head", "embed_out", "embed_tokens", "word_embeddings", "wte"}
 """What the first and the last layer of language models are called."""
 
@@ -29,8 +32,8 @@ def findings(train: Train) -> Iterator[Finding]:
         return
     if (targets := _targets(train)) != _ALL:
         layers = [name for name, _ in _layers(model)]
-        unknown = [target for target in targets if not any(_is_meant(target, layer) for layer in layers)]
-        yield from _unknown(unknown, layers)
+        others = [target for target in targets if not any(_is_meant(target, layer) for layer in layers)]
+        yield from _wrong(train, others, layers)
         yield from _tied(targets, model.config.get_text_config())
     yield from _too_much(train.lora.lora_rank, chosen(train, model))
 
@@ -68,15 +71,36 @@ def _is_meant(target: str, layer: str) -> bool:
     return f".{layer}".endswith(f".{target}")
 
 
-def _unknown(names: list[str], layers: list[str]) -> Iterator[Finding]:
-    """An error that names the targets that are no layers."""
-    if not names:
-        return
+def _wrong(train: Train, others: list[str], layers: list[str]) -> Iterator[Finding]:
+    """What is wrong with targets that are no layers; they may be parts of matrices that transformers fuses."""
+    said = {target: _refusal(train, [target]) for target in others}
+    if unknown := [target for target, why in said.items() if why and _FUSED not in why]:
+        yield _unknown(unknown, layers)
+    elif others and (why := _refusal(train, _targets(train))):
+        hint = "name what is fused together, or leave it out"
+        yield Finding("no-such-layer", f"peft refuses the layers: {why}", "train.lora.target_modules", hint=hint)
+
+
+def _refusal(train: Train, targets: Iterable[str]) -> str:
+    """Why peft refuses some targets, in its own words; empty if it takes them."""
+    import peft
+
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            adapters = peft.LoraConfig(r=1, target_modules=list(targets), task_type="CAUSAL_LM")
+            peft.get_peft_model(skeleton(train), adapters, low_cpu_mem_usage=True)
+        except ValueError as error:
+            return str(error).partition("\n")[0]
+    return ""
+
+
+def _unknown(names: list[str], layers: list[str]) -> Finding:
+    """The error that names the targets that are nothing in the model."""
     ends = sorted({layer.rpartition(".")[2] for layer in layers})
     near = [close for name in names if (close := nearest(name.rpartition(".")[2], ends))]
     hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else f"layers of this model: {', '.join(ends)}"
     message = f"no layer of this model that can get an adapter is called {' or '.join(names)}"
-    yield Finding("no-such-layer", message, "train.lora.target_modules", hint=hint)
+    return Finding("no-such-layer", message, "train.lora.target_modules", hint=hint)
 
 
 def _tied(names: Iterable[str], config: Any) -> Iterator[Finding]:

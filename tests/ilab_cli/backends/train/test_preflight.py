@@ -252,6 +252,25 @@ def test_targets_of_lora_may_be_the_ends_of_names_or_all_linear_layers(settings:
     assert rules(settings(lora={"enabled": False, "target_modules": ["nope"]})) == []
 
 
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [(["gate_proj", "up_proj"], ""), (["q_proj", "down_proj"], ""), (["gate_proj"], "up_proj"), (["nope"], "nope")],
+)
+def test_parts_of_fused_matrices_may_be_targets(
+    settings: Settings, model_dir: Path, tmp_path: Path, targets: list[str], said: str
+) -> None:
+    from transformers import Qwen3MoeConfig
+
+    config = json.loads((model_dir / "config.json").read_text())
+    sizes = {name: config[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "num_key_value_heads": 2}
+    folder = shutil.copytree(model_dir, tmp_path / "moe")
+    Qwen3MoeConfig(**sizes, **experts, max_position_embeddings=512).save_pretrained(folder)
+    findings = preflight(settings(model_path=str(folder), lora={"enabled": True, "target_modules": targets}))
+    assert [finding.rule for finding in findings] == (["no-such-layer"] if said else [])
+    assert all(said in finding.message for finding in findings)
+
+
 def test_a_rank_above_that_of_the_matrix_is_warned_of(settings: Settings) -> None:
     assert rules(settings(lora={"enabled": True, "lora_rank": 32})) == []
     (finding,) = preflight(settings(lora={"enabled": True, "lora_rank": 33}))
