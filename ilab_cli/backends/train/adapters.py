@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -83,14 +84,17 @@ def _wrong(train: Train, others: list[str], layers: list[str]) -> Iterator[Findi
 
 def _refusal(train: Train, targets: Iterable[str]) -> str:
     """Why peft refuses some targets, in its own words; empty if it takes them."""
-    import peft
+    logging.disable(logging.WARNING)  # it imports libraries that tell what else they would like to have
+    try:
+        import peft
 
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            adapters = peft.LoraConfig(r=1, target_modules=list(targets), task_type="CAUSAL_LM")
+        adapters = peft.LoraConfig(r=1, target_modules=list(targets), task_type="CAUSAL_LM")
+        with warnings.catch_warnings(action="ignore"):
             peft.get_peft_model(skeleton(train), adapters, low_cpu_mem_usage=True)
-        except ValueError as error:
-            return str(error).partition("\n")[0]
+    except ValueError as error:
+        return str(error).partition("\n")[0]
+    finally:
+        logging.disable(logging.NOTSET)
     return ""
 
 
