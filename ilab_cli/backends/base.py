@@ -42,6 +42,7 @@ __all__ = [
 
 _terminated = False
 _ROOM = 100_000  # bytes
+_ELSEWHERE = "choose another folder"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -178,10 +179,10 @@ def output_folder(path: str, setting: str) -> Iterator[Finding]:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:  # a name that is too long, links in a circle, a folder that may not be looked into
-        yield Finding("not-writable", f"{path} cannot be used: {error.strerror}", setting, hint="choose another folder")
+        yield Finding("not-writable", f"{path} cannot be used: {error.strerror}", setting, hint=_ELSEWHERE)
         return
     existing = existing_part(Path(path))
     if not existing.is_dir():
-        yield Finding("not-a-folder", f"{existing} is a file: no folder can be made there", setting)
+        yield Finding("not-a-folder", f"{existing} is a file: no folder can be made there", setting, hint=_ELSEWHERE)
     elif not os.access(existing, os.W_OK):
-        yield Finding("not-writable", f"{existing} is not writable", setting, hint="choose another folder")
+        yield Finding("not-writable", f"{existing} is not writable", setting, hint=_ELSEWHERE)

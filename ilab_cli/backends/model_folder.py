@@ -103,7 +103,7 @@ def read_object(file: Path, findings: list[Finding]) -> dict[str, Any]:
         problem, line = f"not valid JSON: {error.msg}", error.lineno
     except (OSError, UnicodeDecodeError, RecursionError):
         problem, line = "cannot be read as JSON text", 1
-    findings.append(Finding("bad-model-file", problem, position=Position(str(file), line)))
+    findings.append(Finding("bad-model-file", problem, position=Position(str(file), line), hint=_AGAIN))
     return {}
 
 

@@ -42,12 +42,17 @@ def show(
     """Print conversations as the model reads them, with the tokens that training learns marked."""
     from ilab_cli.backends.train.data import conversations
     from ilab_cli.extras import missing_extra
-    from ilab_profiles import InputError
+    from ilab_profiles import Finding, InputError, Position
 
     train = _with_model(in_force(profile=profile).profile.train.at_home(), model)
     if missing := missing_extra("train", "ilab data show"):
         raise InputError(missing)
     found, findings = conversations.read(conversations.files_of(str(file)))
+    last = max((item.position.line for item in found), default=line)
+    if line > last:
+        message = f"the last conversation is on line {last} of {file}"
+        hint = f"begin at {last} or before"
+        raise InputError([Finding("no-such-line", message, position=Position("--line"), hint=hint), *findings])
     chosen = [item for item in found if item.position.line >= line][:limit]
     shown = list(_shown(train, chosen, findings))
     _print(shown, findings, as_json=as_json)

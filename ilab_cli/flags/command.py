@@ -153,16 +153,21 @@ def _synonyms(section: str) -> dict[str, str]:
 
 def _refuse(unknown: Iterable[str], known: Iterable[str], section: str) -> None:
     names = {option.removeprefix("--"): option.removeprefix("--") for option in known} | _synonyms(section)
+    off = {
+        f"--no-{name}": f"{name} none"
+        for flag in table().flags[section]
+        if "none" in flag.choices
+        for name in flag.names
+    }
     findings = [
         Finding(
             "unknown-flag",
             "unknown flag",
             position=Position(name),
-            hint=f"did you mean --{names[close]}?"
-            if (close := nearest(name.removeprefix("--"), names))
-            else "--help-all shows every flag",
+            hint=f"did you mean --{close}?" if close else "--help-all shows every flag",
         )
         for name in unknown
+        for close in [off.get(name) or names.get(nearest(name.removeprefix("--"), names) or "")]
     ]
     output.warn(findings)
     raise typer.Exit(output.BAD_INPUT)

@@ -18,6 +18,8 @@ from ilab_profiles import Effective, Finding, InputError
 
 __all__ = ["Backend", "Failed", "Job", "placed"]
 
+_ABOUT_THE_FOLDER = {"not-a-folder", "checkpoints-exist"}
+"""Rules by which back ends say of the run folder what its conflicts would say again."""
 _NOTHING: Mapping[str, Keeper] = MappingProxyType({})
 
 
@@ -84,10 +86,12 @@ class Job:
 
     def findings(self) -> list[Finding]:
         """Why it cannot be run as it stands, and warnings; each stands where its setting is set. Writes nothing."""
+        found = self.backend.preflight(self.settings)
+        told = {finding.path for finding in found if finding.rule in _ABOUT_THE_FOLDER}
         conflicts = (
             finding for run in self.runs for finding in run.conflicts(resume=self.resume, overwrite=self.overwrite)
         )
-        return placed([*self.backend.preflight(self.settings), *conflicts], self.effective)
+        return placed([*found, *(finding for finding in conflicts if finding.path not in told)], self.effective)
 
     @property
     def is_finished(self) -> bool:
@@ -121,8 +125,11 @@ def placed(findings: Iterable[Finding], effective: Effective) -> list[Finding]:
     found = []
     for finding in findings:
         origin = effective.origin(finding.path)
+        above, _, number = finding.path.rpartition(".")
         if finding.position is None and origin is not None:
             finding = origin.placed(finding)
+        elif finding.position is None and number.isdigit() and (items := effective.origin(above)):
+            finding = items.placed(finding, (int(number),))
         found.append(_with_sound_fix(finding, effective))
     return found
 

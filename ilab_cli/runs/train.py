@@ -47,12 +47,17 @@ def train(settings: Train, *, overwrite: bool = False) -> Trained:
         overwrite: whether what another run left in the run folder is replaced.
 
     Raises:
+        TypeError: if the settings are of another kind.
         InputError: with everything that is known to be wrong before the start; nothing is written then.
         RuntimeError: if the training fails, with the reason.
         KeyboardInterrupt: on Ctrl-C, after the processes have ended in order.
         SystemExit: with 143 on SIGTERM, likewise; with 75 on SIGUSR1 or after ``max_hours``, see
             :mod:`~ilab_cli.backends.train.stop`.
     """
+    given: object = settings
+    if not isinstance(given, Train):
+        hint = "profile.train is what has them, as ilab_profiles.load makes it"
+        raise TypeError(f"settings must be an ilab_profiles.Train, not {type(given).__name__}; {hint}")
     effective = effective_of(Profile(train=settings))
     code = _carry_out(effective, overwrite=overwrite, command="ilab_cli.train(...)")
     if code == output.INTERRUPTED:

@@ -33,6 +33,7 @@ from ilab_profiles.rules.violations import violations
 __all__ = [
     "Expertise",
     "GpuSelection",
+    "MayBe",
     "Packing",
     "Section",
     "StrList",
@@ -46,6 +47,7 @@ __all__ = [
     "section",
     "setting",
     "split_names",
+    "takes_switch",
     "unit_of",
     "unset_of",
     "words_of",
@@ -193,6 +195,13 @@ def unset_of(field: FieldInfo) -> dict[str, Any] | None:
         if isinstance(item, WithJsonSchema) and item.json_schema and "x-unset" in item.json_schema:
             return dict(item.json_schema["x-unset"])
     return None
+
+
+def takes_switch(field: FieldInfo) -> bool:
+    """Whether true and false may stand for values of a setting that is no switch."""
+    return any(
+        isinstance(item, WithJsonSchema) and True in (item.json_schema or {}).get("enum", ()) for item in field.metadata
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from ilab_profiles.diagnostics import Finding, InputError, nearest
-from ilab_profiles.models.fields import Section, aliases_of, is_path, may_be_name, split_names, words_of
+from ilab_profiles.models.fields import Section, aliases_of, is_path, may_be_name, split_names, takes_switch, words_of
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.yaml.document import resolve_scalar
 from ilab_profiles.yaml.read import parse
@@ -213,7 +213,8 @@ def read_text(text: str, info: FieldInfo) -> Any:
         text = f"[{text}]"  # items without the brackets of their list
     if text.startswith(("[", "{")) and str not in kinds:
         return parse(f"value: {text}").data["value"]
-    return resolve_scalar(text) if {*kinds, list_item(info.annotation)} & {int, float, bool} else text
+    read = {*kinds, list_item(info.annotation)} & {int, float, bool} or takes_switch(info)
+    return resolve_scalar(text) if read else text
 
 
 def list_item(annotation: Any) -> type | None:

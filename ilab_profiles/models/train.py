@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ilab_profiles.models.fields import (
     GpuSelection,
+    MayBe,
     Packing,
     Section,
     StrList,
@@ -98,15 +101,34 @@ class Torchrun(Section):
     )
 
 
+_NAME = r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]{0,99}$"
+_RUN_USES = ("checkpoints", "evaluation", "handovers.jsonl", "metrics.jsonl", "model", "run.yaml", "train.log")
+"""What is in the folder of a run already."""
+
+
+def _phase_name(name: str | None) -> str | None:
+    if name in _RUN_USES:
+        raise PydanticCustomError("phase_name", "must not be a name that the folder of the run uses itself")
+    if name is not None and not re.fullmatch(_NAME, name):
+        raise PydanticCustomError("phase_name", "must be the name of a folder, of at most 100 characters")
+    return name
+
+
+PhaseName = Annotated[
+    str | None,
+    AfterValidator(_phase_name),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": _NAME, "not": {"enum": list(_RUN_USES)}}, {"type": "null"}]}
+    ),
+    MayBe(f"a name without slashes and without a dot in front, none of {', '.join(_RUN_USES)}"),
+]
+"""Name of a phase, and of its folder in that of the run."""
+
+
 class Phase(Section):
     """One phase of a training in several phases; what it leaves unset is taken from ``train``."""
 
-    name: str | None = setting(
-        None,
-        "Name of the phase's folder; unset: phase00, phase01, …",
-        pattern=r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$",
-        max_length=100,
-    )
+    name: PhaseName = setting(None, "Name of the phase's folder; unset: phase00, phase01, …")
     data_path: str | None = setting(None, "Data of this phase", path=True)
     num_epochs: int | None = setting(None, "Passes over this phase's data", unit="epochs", ge=1)
     effective_batch_size: int | None = setting(None, "Samples in one optimizer step", unit="samples", ge=1)

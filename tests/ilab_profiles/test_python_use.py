@@ -327,6 +327,15 @@ def test_variables_read_lists_as_flags_do(text: str) -> None:
     assert by_variable.train.lora.target_modules == by_flag.train.lora.target_modules == ("q_proj", "v_proj")
 
 
+@pytest.mark.parametrize(
+    ("text", "means"), [("true", "batch"), ("True", "batch"), ("false", "none"), ("none", "none"), ("full", "full")]
+)
+def test_variables_and_flags_may_say_true_and_false_for_packing_as_files_do(text: str, means: str) -> None:
+    by_variable = resolve("cpu_only", environ={"ILAB_TRAIN__PACKING": text}).profile
+    by_flag = resolve("cpu_only", environ={}, flags={"train.packing": text}).profile
+    assert by_variable.train.packing == by_flag.train.packing == means
+
+
 @pytest.mark.parametrize("how", [{"profile": ""}, {"environ": {"ILAB_PROFILE": ""}}])
 def test_an_empty_name_is_no_profile(how: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="unknown-profile"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any
 
 from ilab_profiles import Finding, InputError, Train
 
-__all__ = ["configuration", "fitted", "mixes_samples", "unpacked"]
+__all__ = ["configuration", "fitted", "mixes_samples", "skeleton", "unpacked"]
 
 _SEPARABLE = {"full_attention", "sliding_attention"}
 """Kinds of layers in which a token looks at nothing but earlier tokens, through attention that we give to the model."""
@@ -21,17 +25,54 @@ def configuration(train: Train) -> Any:
     Raises:
         InputError: if transformers cannot read it.
     """
+    with _reading(train) as source:
+        return _whole(train, source).get_text_config()
+
+
+def skeleton(train: Train) -> Any:
+    """The model without weights: its modules and their shapes.
+
+    Returns:
+        ``transformers.PreTrainedModel`` on the device ``meta``.
+
+    Raises:
+        InputError: if transformers cannot read its configuration, or make a model of it.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with _reading(train) as source, torch.device("meta"):
+        return AutoModelForCausalLM.from_config(_whole(train, source), trust_remote_code=train.trust_remote_code)
+
+
+def _whole(train: Train, source: str) -> Any:
     from transformers import AutoConfig
 
+    return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code)
+
+
+@contextmanager
+def _reading(train: Train) -> Iterator[str]:
+    """Tell what goes wrong when a model is read from where the settings name it."""
     from ilab_cli.backends.train.data.tokens import model_source
 
     source = model_source(train)
     try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=train.trust_remote_code).get_text_config()
+        yield source
     except Exception as error:  # what checks a configuration raises errors of many kinds
-        reason = str(error).strip().partition("\n")[0]
-        where = "train.model_path" if train.model_path else "train.model_repo"
-        raise InputError(Finding("model-not-read", f"cannot read the model {source}: {reason}", where)) from error
+        raise InputError(_not_read(train, source, error)) from error
+
+
+def _not_read(train: Train, source: str, error: Exception) -> Finding:
+    where = "train.model_path" if train.model_path else "train.model_repo"
+    if unknown := re.search("model type `(.*?)`", str(error)):
+        message = (
+            f"{source}: transformers {version('transformers')} knows no model_type {unknown[1]!r} (in config.json)"
+        )
+        return Finding("model-not-read", message, where, hint="mend it, or install a transformers that knows it")
+    reason = str(error).strip().partition("\n")[0]
+    message = f"cannot read the model {source}: {reason}"
+    return Finding("model-not-read", message, where, hint="see its config.json, or name another model")
 
 
 def mixes_samples(config: Any) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ilab_cli.backends.base import existing_part
+from ilab_cli.backends.train.adapters import chosen
+from ilab_cli.backends.train.architecture import skeleton
 from ilab_cli.backends.train.checkpoint import finished
 from ilab_cli.backends.train.data.tokens import model_source
 from ilab_cli.backends.train.plan import BatchPlan
@@ -50,15 +52,9 @@ def weights(train: Train) -> Weights:
     """The numbers of parameters of the model to train, from its configuration; weights that are tied count once.
 
     Raises:
-        Exception: whatever the model's code raises if there is no such model.
+        InputError: if there is no such model.
     """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    options = {"trust_remote_code": train.trust_remote_code}
-    config = AutoConfig.from_pretrained(model_source(train), **options)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, **options)
+    model = skeleton(train)
     whole = sum(parameter.numel() for parameter in model.parameters())
     return Weights(whole, sum(_adapters(train, model)) if train.lora.enabled else whole)
 
@@ -72,22 +68,9 @@ def tokenizer_size(train: Train) -> int:
 
 
 def _adapters(train: Train, model: Any) -> Iterator[int]:
-    """Parameters of each adapter: two matrices, of the rank and either side of the layer (Hu et al. 2021, section 4).
-
-    Layers are chosen as PEFT does: by the ends of their names, else all that are linear, except the head.
-    """
-    from torch.nn import Embedding
-
-    named = tuple(train.lora.target_modules or ())
-    for name, layer in model.named_modules():
-        if getattr(getattr(layer, "weight", None), "ndim", 0) != 2:
-            continue
-        if named not in ((), ("all-linear",)):
-            chosen = f".{name}".endswith(tuple(f".{end}" for end in named))
-        else:
-            chosen = not isinstance(layer, Embedding) and layer is not model.get_output_embeddings()
-        if chosen:
-            yield train.lora.lora_rank * sum(layer.weight.shape)
+    """Parameters of each adapter: two matrices, of the rank and a side of the layer (Hu et al. 2021, section 4)."""
+    for layer in chosen(train, model).values():
+        yield train.lora.lora_rank * sum(layer.weight.shape[:2])
 
 
 @dataclass(frozen=True)

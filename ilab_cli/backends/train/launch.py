@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -121,17 +121,10 @@ def outcome(train: Train) -> Outcome:
     """The model, what the loss came down from, and how fast it went."""
     rows = metrics(train)
     figures: dict[str, Any] = {}
-    lines: tuple[str, ...] = ()
+    lines = tuple(_losses(train))
     if rows:
-        speed = statistics.median(row["tokens_per_second"] for row in rows)
-        figures = {
-            "steps": len(rows),
-            "first_loss": rows[0]["loss"],
-            "last_loss": rows[-1]["loss"],
-            "tokens_per_second": speed,
-        }
-        steps = counted(f"{len(rows):,}", "steps")
-        lines = (f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f} in {steps}, {speed:,.0f} tokens/s",)
+        figures = {"steps": len(rows), "first_loss": rows[0]["loss"], "last_loss": rows[-1]["loss"]}
+        figures["tokens_per_second"] = _speed(rows)
     last = Path(train.runs()[-1].output_dir)
     if held := [row for row in metrics(train.runs()[-1]) if row.get("valid_loss") is not None]:
         lowest = min(held, key=lambda row: row["valid_loss"])
@@ -147,6 +140,19 @@ def outcome(train: Train) -> Outcome:
     if (best_checkpoint := last / "checkpoints" / BEST).exists():
         made["best checkpoint"] = str(best_checkpoint)
     return Outcome(made, figures, lines, command)
+
+
+def _losses(train: Train) -> Iterator[str]:
+    """What the loss came down from in the training, or in each of its phases, and how fast that went."""
+    for name, run in zip(train.phase_names or [""], train.runs(), strict=True):
+        if rows := metrics(run):
+            steps = counted(f"{len(rows):,}", "steps")
+            loss = f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f}"
+            yield f"{name and f'{name}: '}{loss} in {steps}, {_speed(rows):,.0f} tokens/s"
+
+
+def _speed(rows: list[dict[str, Any]]) -> float:
+    return float(statistics.median(row["tokens_per_second"] for row in rows))
 
 
 def metrics(train: Train) -> list[dict[str, Any]]:

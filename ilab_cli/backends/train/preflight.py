@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import validation
+from ilab_cli.backends.train import adapters, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.data import conversations
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_settings", "preflight", "preflight_elsewhere"]
 
-_ENDS = {"lm_head", "embed_out", "embed_tokens", "word_embeddings", "wte"}
-"""What the first and the last layer of language models are called."""
 _FEW = 0.01
 """The share of conversations that may be left out for their length without a warning."""
 
@@ -40,14 +38,27 @@ def preflight(train: Train) -> list[Finding]:
     plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
-        replace(finding, path=train.path_in_run(number, finding.path))
+        _in_phase(train, number, replace(finding, path=train.path_in_run(number, finding.path)))
         for number, run in enumerate(runs)
         for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
     sound = len(plans) == len(runs) and not any(finding.severity == "error" for finding in data)
+    if not (missing or model) and (sound or train.model_path):
+        model += adapters.findings(train)
     space = _space(train, plans) if sound else ()
     trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
     return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data, *space]))
+
+
+def _in_phase(train: Train, number: int, finding: Finding) -> Finding:
+    """What is wrong with data that nobody named: where others have some, the phase is what lacks them."""
+    unnamed = train.data_path == Train.model_fields["data_path"].default
+    if finding.rule != "data-not-found" or finding.path != "train.data_path" or not unnamed:
+        return finding
+    if not any(phase.data_path for phase in train.phases):
+        return finding
+    message = f"phase {train.phase_names[number]} has no data_path, and there is no {train.data_path}"
+    return replace(finding, message=message, path=f"train.phases.{number}", hint="give it one, as the others have")
 
 
 def preflight_elsewhere(train: Train, *, files: bool) -> list[Finding]:
@@ -107,9 +118,9 @@ def _settings(train: Train, *, with_torch: bool) -> Iterator[Finding]:
             yield Finding(
                 "checkpoints-exist",
                 f"{run.output_dir} has checkpoints, and train.resume is off",
-                "train.resume",
+                "train.output_dir",
                 why="a new run would overwrite them",
-                hint="name another train.output_dir, or remove that folder first",
+                hint="replace them with --overwrite, or choose another folder",
             )
 
 
@@ -209,7 +220,6 @@ def _samples(train: Train, plans: list[BatchPlan]) -> Iterator[Finding]:
     except InputError as error:
         yield from (*error.findings, *_lines(train))
         return
-    yield from _tied(train, config)
     yield from _unpackable(train, config)
     yield from validation.findings(train, lambda samples: _beyond(samples, config))
     try:
@@ -257,17 +267,6 @@ def _space(train: Train, plans: list[BatchPlan]) -> Iterable[Finding]:
     from ilab_cli.backends.train import disk
 
     return disk.findings(train, plans)
-
-
-def _tied(train: Train, config: Any) -> Iterator[Finding]:
-    """Adapters on the head would change the embeddings, too, when they are merged into a model that ties the two."""
-    named = train.lora.target_modules or ()
-    ends = sorted({name for name in named if name.rpartition(".")[2] in _ENDS})
-    if train.lora.enabled and ends and getattr(config, "tie_word_embeddings", False):
-        message = f"{', '.join(ends)}: head and embeddings of this model are one and the same matrix"
-        why = "merged into it, adapters on one of them would change the other"
-        hint = "leave it out, or train the whole model"
-        yield Finding("tied-embeddings", message, "train.lora.target_modules", why=why, hint=hint)
 
 
 def _unpackable(train: Train, config: Any) -> Iterator[Finding]:

@@ -47,6 +47,13 @@ def test_on_a_terminal_they_are_coloured(ilab: Ilab, data: Path, model_dir: Path
     assert f"{data}:3: " in done.stdout
 
 
+def test_a_line_past_the_end_is_told(ilab: Ilab, data: Path, model_dir: Path) -> None:
+    done = ilab("data", "show", str(data), "--model", str(model_dir), "--line", "4")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--line: error[no-such-line]" in done.stderr
+    assert f"on line 3 of {data}" in done.stderr
+
+
 def test_a_program_gets_tokens_with_their_ids(ilab: Ilab, data: Path, model_dir: Path) -> None:
     done = ilab("data", "show", str(data), "--model", str(model_dir), "--json")
     found = json.loads(done.stdout)

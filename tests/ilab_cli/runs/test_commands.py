@@ -122,6 +122,7 @@ def test_every_unknown_flag_is_reported_at_once_and_none_is_guessed(ilab: Ilab) 
     ("flag", "hint"),
     [
         ("--no-lor", "did you mean --no-lora?"),
+        ("--no-packing", "did you mean --packing none?"),
         ("--LORA", "did you mean --lora?"),
         ("--lora-alfa", "did you mean --lora-alpha?"),
         ("--lr", "did you mean --learning-rate?"),

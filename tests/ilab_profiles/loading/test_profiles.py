@@ -157,7 +157,8 @@ def test_common_slips_get_a_hint_that_helps(tmp_path: Path, text: str, hint: str
         ("train: {phases:\n  x}\n", "x: must be a list"),
         ("train: {phases:\n  [{name: phase01}, {}]}\n", "phase01"),
         ("train: {phases: [{name:\n  a/b}]}\n", "a/b: "),
-        ("train: {phases: [{name:\n  ..}]}\n", "..: must match the pattern"),
+        ("train: {phases: [{name:\n  ..}]}\n", "..: must be the name of a folder"),
+        ("train: {phases: [{name:\n  model}]}\n", "model: must not be a name that the folder of the run uses"),
         ("train: {gpus:\n  .inf}\n", ".inf: must be"),
         ("train: {output_dir:\n  ''}\n", "must not be empty"),
         ("profile:\n  [single_gpu]\n", "[single_gpu]: must be"),
@@ -168,6 +169,14 @@ def test_a_wrong_value_is_told_once_at_its_place_as_yaml_writes_it(tmp_path: Pat
     (finding,) = refused(path)
     assert said in finding.message
     assert finding.position == Position(path, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "model", "run.yaml", "checkpoints", "handovers.jsonl", "evaluation"])
+def test_what_a_phase_may_be_called_is_told(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "p.yaml", f"train: {{phases: [{{name:\n  {name}}}]}}\n")
+    (finding,) = refused(path)
+    assert finding.position == Position(path, 2, 3)
+    assert finding.hint.startswith("write a name without slashes and without a dot in front, none of checkpoints, ")
 
 
 def test_a_home_or_folder_that_cannot_be_read_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from ilab_profiles.yaml.files import sync
 
 __all__ = ["Samples", "examine", "load", "prepare"]
 
-_FORMAT = "2"
+_FORMAT = "3"
 _NAME, _HASH = "tokens-", 16
 _OWN = ".ilab-tokens-"
 _made: dict[str, Path] = {}

@@ -14,6 +14,7 @@ from functools import cached_property
 from ilab_cli.backends.train.data.chat_template import ChatTemplate
 from ilab_cli.backends.train.data.conversations import Message
 from ilab_cli.backends.train.data.marks import Path, Place, Probe, free_range, marks_in, own_texts
+from ilab_cli.backends.train.data.taken import taken
 
 __all__ = ["Look", "Reading", "common"]
 
@@ -40,7 +41,7 @@ class Reading:
 
     def __init__(self, template: ChatTemplate, messages: Sequence[Message]) -> None:
         self.template = template
-        self.messages = list(messages)
+        self.messages = taken(template, messages)
         self.text, self.generated = template.render(self.messages)
         self.assistants = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
         self._alphabet = free_range(self.text + json.dumps(self.messages, ensure_ascii=False))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ilab_cli.backends.train.data.chat_template import ChatTemplate, Span
 from ilab_cli.backends.train.data.conversations import Message
 from ilab_cli.backends.train.data.reading import Reading, common
-from ilab_cli.backends.train.data.turns import Turn, UnclearError, refuse_others, turns_of
+from ilab_cli.backends.train.data.turns import Turn, UnclearError, refuse_lost_calls, refuse_others, turns_of
 
 __all__ = ["learned_spans"]
 
@@ -22,10 +22,11 @@ def learned_spans(template: ChatTemplate, messages: Sequence[Message]) -> tuple[
     Where the template ends the last turn with nothing, the tokenizer's end of text follows the text.
 
     Raises:
-        UnclearError: if a turn or its end cannot be found.
+        UnclearError: if a turn or its end cannot be found, or a tool call is left out.
         Exception: of whatever kind, if the template refuses the conversation.
     """
     reading = Reading(template, messages)
+    refuse_lost_calls(reading)
     spans, more = _marked(reading) if template.marked else _found(reading)
     for span in spans:
         refuse_others(reading, span)

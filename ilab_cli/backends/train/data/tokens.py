@@ -22,6 +22,7 @@ from ilab_profiles import Finding, InputError, Position, Train
 
 __all__ = ["encode", "load_tokenizer", "model_source"]
 
+_OTHER_TEMPLATE = "name a template that takes them as train.chat_template, or leave such conversations out"
 _CHUNK = 1000
 """Conversations that are tokenised at once, on all cores."""
 
@@ -84,7 +85,11 @@ def _read_template(name: str) -> str:
         text = Path(name).read_text(encoding="utf-8")
         render_jinja_template([[]], chat_template=text)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(Finding("template-not-read", f"cannot read {name}: {error}", "train.chat_template")) from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        hint = "name a Jinja file, or leave it out: then the tokenizer's own is used"
+        raise InputError(
+            Finding("template-not-read", f"cannot read {name}: {reason}", "train.chat_template", hint=hint)
+        ) from error
     except TemplateSyntaxError as error:
         raise InputError(
             Finding("template-syntax", f"{error.message}", "train.chat_template", Position(name, error.lineno))
@@ -143,4 +148,17 @@ def _render(template: ChatTemplate, conversation: Conversation) -> tuple[str, li
         return Finding(error.rule, str(error), "train.chat_template", conversation.position, hint=error.hint)
     except Exception as error:  # a template is a program, and the sandbox lets every error of it through
         message = f"the chat template refuses it: {error}"
-        return Finding("template-refuses", message, "train.data_path", conversation.position)
+        hint = f"{_beyond_text(conversation)}: {_OTHER_TEMPLATE}"
+        return Finding("template-refuses", message, "train.data_path", conversation.position, hint=hint)
+
+
+def _beyond_text(conversation: Conversation) -> str:
+    """What a conversation holds that a template may not take."""
+    messages = conversation.messages
+    found = {
+        "tools": bool(conversation.tools),
+        "tool calls": any(message.get("tool_calls") for message in messages),
+        "parts of a content": any(isinstance(message.get("content"), list) for message in messages),
+    }
+    roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
+    return f"it has {', '.join([*(name for name, held in found.items() if held), f'turns of {roles}'])}"

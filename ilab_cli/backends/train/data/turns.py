@@ -15,10 +15,11 @@ from ilab_cli.backends.train.data.conversations import Message
 from ilab_cli.backends.train.data.marks import Place, own_texts, text_at, with_text
 from ilab_cli.backends.train.data.reading import Look, Reading, common
 
-__all__ = ["Turn", "UnclearError", "refuse_others", "turns_of"]
+__all__ = ["Turn", "UnclearError", "refuse_lost_calls", "refuse_others", "turns_of"]
 
 _OPEN = re.compile(r"<[^<>\s]*\Z")
 _MARK_IT = "mark what is learned with {% generation %} in a template of your own, as train.chat_template"
+_WRITE_CALLS = "name a template that writes tool_calls as train.chat_template, or leave such conversations out"
 
 
 class UnclearError(ValueError):
@@ -67,7 +68,8 @@ def _turn(reading: Reading, number: int) -> Turn:
         raise UnclearError(f"the chat template writes messages[{number}] more than once")
     refuse_others(reading, (first[0], last[0]), number)
     start = _start(reading, number, look, *first)
-    return _stretched(reading, Turn(number, start, last[0], look.messages[number]), look, last[1])
+    turn = _stretched(reading, Turn(number, start, last[0], look.messages[number]), look, last[1])
+    return _with_empty_content(reading, turn)
 
 
 def _replaced(reading: Reading, number: int) -> Turn:
@@ -87,7 +89,7 @@ def _replaced(reading: Reading, number: int) -> Turn:
     if not probe.read(text)[1] or (others and not own):
         raise UnclearError(f"the chat template does not write what messages[{number}] says")
     lost = not own and any(text.strip() and reading.text[:start].endswith(text.strip()) for text in texts.values())
-    if lost or (not others and not any(own in text for text in texts.values() or [""])):
+    if lost or not any(own in text for text in texts.values() or [""]):
         raise UnclearError(f"the chat template writes messages[{number}] in a way that cannot be followed")
     return Turn(number, start, len(reading.text) - after, message)
 
@@ -107,6 +109,23 @@ def refuse_others(reading: Reading, span: Span, number: int = -1) -> None:
         own = place.number == number or (number < 0 and place.number in reading.assistants)
         if span[0] < at < span[1] and not own:
             raise UnclearError(f"the chat template writes messages[{place.number}] into an assistant turn")
+
+
+def refuse_lost_calls(reading: Reading) -> None:
+    """See that the template writes each call of a tool: one that does not change with the call leaves it out.
+
+    Raises:
+        UnclearError: if it leaves one out.
+    """
+    for number in reading.assistants:
+        for index, _ in enumerate(reading.messages[number].get("tool_calls") or ()):
+            message, probe = reading.messages[number], reading.probe()
+            for path, text in own_texts(message).items():
+                if path[:2] == ("tool_calls", index):
+                    message = probe.mark_at(number, message, path, [len(text)])
+            if reading.changed({number: message}) == reading.text:
+                what = f"the chat template does not write messages[{number}].tool_calls[{index}]"
+                raise UnclearError(what, "template-drops-calls", _WRITE_CALLS)
 
 
 def _start(reading: Reading, number: int, look: Look, at: int, place: Place) -> int:
@@ -184,3 +203,13 @@ def _stretched(reading: Reading, turn: Turn, look: Look, place: Place) -> Turn:
     probe = reading.probe()
     message = probe.mark_at(turn.number, reading.messages[turn.number], place.path, [len(text)])
     return Turn(turn.number, turn.start, stop, message)
+
+
+def _with_empty_content(reading: Reading, turn: Turn) -> Turn:
+    """The turn up to its content, where that is empty and the template writes it after what else the turn says."""
+    for path, text in own_texts(reading.messages[turn.number]).items():
+        at = reading.seen_at(turn.number, path, 0) if path[0] == "content" and not text else None
+        if at is not None and at > turn.stop:
+            message = reading.probe().mark_at(turn.number, reading.messages[turn.number], path, [0])
+            turn = Turn(turn.number, turn.start, at, message)
+    return turn

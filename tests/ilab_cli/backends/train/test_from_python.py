@@ -75,6 +75,12 @@ def test_a_training_that_is_out_of_time_ends_the_program_as_the_command_does(set
     assert read(Path(train.output_dir) / "run.yaml").data["status"] == "interrupted"
 
 
+@pytest.mark.parametrize("given", [None, "single_gpu", Profile()], ids=["nothing", "a name", "a profile"])
+def test_what_is_no_settings_of_a_training_is_told(given: Any) -> None:
+    with pytest.raises(TypeError, match=r"must be an ilab_profiles.Train, not .*profile.train"):
+        ilab_cli.train(given)
+
+
 def test_only_the_two_names_are_there() -> None:
     assert {"train", "Trained"} <= {*dir(ilab_cli)}
     with pytest.raises(AttributeError, match="'ilab_cli' has no attribute 'trian'"):

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from ilab_cli.backends.hardware import cores, memory_findings
+from ilab_cli.backends.train import launch
 from ilab_cli.backends.train.launch import command, environment, preflight, run
-from ilab_profiles import InputError, Position, Profile, Train
+from ilab_cli.runs.job import Job, placed
+from ilab_profiles import InputError, Position, Profile, Train, resolve
+from ilab_profiles.loading.sources import effective_of
 from tests.ilab_cli.backends.train.conftest import ROOT, conversation, write_jsonl
 
 pytest.importorskip("accelerate", reason="needs the train extra")
@@ -224,6 +227,57 @@ def test_adapters_on_a_matrix_that_is_head_and_embeddings_are_refused(
     assert rules(settings(model_path=str(tmp_path / "model"), lora=lora)) == expected
 
 
+@pytest.mark.parametrize(
+    ("targets", "named", "hint"),
+    [
+        (["q_proj", "k_porj"], "called k_porj", "did you mean k_proj?"),
+        (["nope", "self_attn"], "called nope or self_attn", "down_proj, embed_tokens, gate_proj"),
+        (["layers.0.mlp.down_porj"], "called layers.0.mlp.down_porj", "did you mean down_proj?"),
+    ],
+)
+def test_a_target_of_lora_that_is_no_layer_is_refused(
+    settings: Settings, targets: list[str], named: str, hint: str
+) -> None:
+    train = settings(lora={"enabled": True, "target_modules": targets})
+    (finding,) = preflight(train)
+    assert (finding.rule, finding.path, finding.severity) == ("no-such-layer", "train.lora.target_modules", "error")
+    assert named in finding.message
+    assert hint in finding.hint
+    assert "called q_proj" not in finding.message
+
+
+def test_targets_of_lora_may_be_the_ends_of_names_or_all_linear_layers(settings: Settings) -> None:
+    for targets in (None, ["all-linear"], ["q_proj", "mlp.down_proj", "model.layers.1.self_attn.k_proj", "lm_head"]):
+        assert rules(settings(lora={"enabled": True, "target_modules": targets})) == []
+    assert rules(settings(lora={"enabled": False, "target_modules": ["nope"]})) == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [(["gate_proj", "up_proj"], ""), (["q_proj", "down_proj"], ""), (["gate_proj"], "up_proj"), (["nope"], "nope")],
+)
+def test_parts_of_fused_matrices_may_be_targets(
+    settings: Settings, model_dir: Path, tmp_path: Path, targets: list[str], said: str
+) -> None:
+    from transformers import Qwen3MoeConfig
+
+    config = json.loads((model_dir / "config.json").read_text())
+    sizes = {name: config[name] for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "num_key_value_heads": 2}
+    folder = shutil.copytree(model_dir, tmp_path / "moe")
+    Qwen3MoeConfig(**sizes, **experts, max_position_embeddings=512).save_pretrained(folder)
+    findings = preflight(settings(model_path=str(folder), lora={"enabled": True, "target_modules": targets}))
+    assert [finding.rule for finding in findings] == (["no-such-layer"] if said else [])
+    assert all(said in finding.message for finding in findings)
+
+
+def test_a_rank_above_that_of_the_matrix_is_warned_of(settings: Settings) -> None:
+    assert rules(settings(lora={"enabled": True, "lora_rank": 32})) == []
+    (finding,) = preflight(settings(lora={"enabled": True, "lora_rank": 33}))
+    assert (finding.rule, finding.path, finding.severity) == ("rank-too-high", "train.lora.lora_rank", "warning")
+    assert finding.hint == "set it to 32 or less"
+
+
 def test_a_model_that_does_not_know_all_tokens(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model_dir, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
@@ -287,6 +341,64 @@ def test_findings_about_a_phase_name_the_setting_that_has_to_change(settings: Se
         ("data-not-found", "train.phases.0.data_path"),
         ("data-not-found", "train.data_path"),
     ]
+
+
+def test_a_phase_without_data_is_named_where_others_have_some(
+    settings: Settings, data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = Train.model_fields["data_path"].default
+    train = settings(data_path=nothing, phases=[{"data_path": str(data_file)}, {"name": "last"}])
+    (finding,) = preflight(train)
+    assert (finding.rule, finding.path) == ("data-not-found", "train.phases.1")
+    assert "phase last has no data_path" in finding.message
+    file = tmp_path / "p.yaml"
+    file.write_text("train:\n  phases:\n    - name: first\n    - name: last\n")
+    (there,) = placed([finding], resolve(str(file), environ={}))
+    assert there.position == Position("p.yaml", 4, 7)
+
+
+def test_a_model_of_an_unknown_type_is_told_plainly(settings: Settings, model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "zorro"}))
+    (finding,) = preflight(settings(model_path=str(folder)))
+    assert finding.rule == "model-not-read"
+    assert "knows no model_type 'zorro' (in config.json)" in finding.message
+    assert "install" in finding.hint
+    (folder / "config.json").write_text("{")
+    (finding,) = preflight(settings(model_path=str(folder)))
+    assert (finding.rule, bool(finding.hint)) == ("bad-model-file", True)
+
+
+@pytest.mark.parametrize("fault", ["not-a-folder", "checkpoints-exist"])
+def test_one_fault_of_the_run_folder_is_one_finding(settings: Settings, tmp_path: Path, fault: str) -> None:
+    train = settings(resume=False)
+    run = Path(train.output_dir)
+    if fault == "not-a-folder":
+        run.touch()
+    else:
+        checkpoint = run / "checkpoints" / "samples_0000008"
+        (checkpoint / "optimizer").mkdir(parents=True)
+        (checkpoint / "training.json").write_text('{"step": 1, "samples": 8, "data": "x"}')
+        (run / "run.yaml").write_text("section: train\n")
+    job = Job(launch, effective_of(Profile(train=train)), "train", train, resume=False)
+    (finding,) = job.findings()
+    assert (finding.rule, finding.path) == (fault, "train.output_dir")
+    assert "choose another folder" in finding.hint
+
+
+def test_of_each_phase_its_own_losses_are_told(settings: Settings) -> None:
+    train = settings(phases=[{"name": "first"}, {"name": "last"}])
+    for phase, losses in zip(train.runs(), [(4.0, 3.0), (2.0, 1.5, 1.0)], strict=True):
+        Path(phase.output_dir).mkdir(parents=True)
+        rows = [{"loss": loss, "tokens_per_second": 100.0} for loss in losses]
+        write_jsonl(Path(phase.output_dir) / "metrics.jsonl", rows)
+    assert launch.outcome(train).lines == (
+        "first: loss 4.0000 -> 3.0000 in 2 steps, 100 tokens/s",
+        "last: loss 2.0000 -> 1.0000 in 3 steps, 100 tokens/s",
+    )
+    assert launch.outcome(train.runs()[1]).lines == ("loss 2.0000 -> 1.0000 in 3 steps, 100 tokens/s",)
 
 
 def test_command() -> None:

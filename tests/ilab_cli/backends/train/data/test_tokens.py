@@ -68,6 +68,27 @@ def test_a_template_that_refuses_is_reported(model_dir: Path, tmp_path: Path) ->
     finding = learned(load_tokenizer(train_for(model_dir, REFUSES, tmp_path)), TURNS)
     assert isinstance(finding, Finding)
     assert "begin with user" in finding.message
+    assert "turns of system, user, assistant" in finding.hint
+    assert "train.chat_template" in finding.hint
+
+
+def test_a_refusing_template_is_told_what_the_conversation_holds(model_dir: Path, tmp_path: Path) -> None:
+    template = "{% if messages[-1].tool_calls %}{{ raise_exception('no tools') }}{% endif %}x"
+    call = {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "a", "arguments": {}}}]}
+    finding = learned(load_tokenizer(train_for(model_dir, template, tmp_path)), [TURNS[1], call])
+    assert isinstance(finding, Finding)
+    assert finding.rule == "template-refuses"
+    assert "it has tool calls, turns of user, assistant" in finding.hint
+
+
+def test_a_template_that_cannot_be_read_is_told_once(model_dir: Path, tmp_path: Path) -> None:
+    missing = str(tmp_path / "no.jinja")
+    with pytest.raises(InputError) as caught:
+        load_tokenizer(Train(model_path=str(model_dir), chat_template=missing))
+    (finding,) = caught.value.findings
+    assert (finding.rule, str(finding).count(missing)) == ("template-not-read", 1)
+    assert "Errno" not in finding.message
+    assert finding.hint
 
 
 def test_a_template_with_a_syntax_error_is_reported_at_its_line(model_dir: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.ilab_cli.backends.train.conftest import ROOT
 from tests.ilab_cli.backends.train.data.templates import EOS, FAMILIES, SPECIAL, Family, learned
 
 pytest.importorskip("transformers", reason="needs the train extra")
+from ilab_cli.backends.train.data.conversations import Conversation
+from ilab_cli.backends.train.data.tokens import encode
 
 SHARED = ROOT.parent / "shared"
 Messages = list[dict[str, Any]]
@@ -163,6 +165,74 @@ def test_texts_of_keys_of_its_own_are_learned(tokenizer: Any) -> None:
     ]
 
 
+PARTS = [{"type": "text", "text": "One "}, {"type": "text", "text": "or two?"}]
+
+
+@pytest.mark.parametrize("family", ["llama3", "shouts", "qwen3", "harmony", "shortens"])
+def test_parts_are_joined_for_a_template_that_takes_only_text(tokenizer: Any, family: str) -> None:
+    tokenizer.chat_template = FAMILIES[family].template
+    answer = {"role": "assistant", "content": [{"type": "text", "text": " Yes, "}, {"type": "text", "text": "one."}]}
+    in_parts, in_text = (
+        encoded(tokenizer, [{"role": "user", "content": asked}, said])
+        for asked, said in ((PARTS, answer), ("One or two?", {"role": "assistant", "content": " Yes, one."}))
+    )
+    assert in_parts == in_text
+
+
+def encoded(tokenizer: Any, conversation: Messages) -> tuple[str, list[bool]]:
+    """The text of a conversation, and which of its tokens are learned."""
+    (item,) = encode(tokenizer, [Conversation(conversation, Position("data.jsonl", 3))])
+    assert not isinstance(item, Finding)
+    ids, counts = item
+    return tokenizer.decode(ids), list(counts)
+
+
+@pytest.mark.parametrize("content", [{"content": None}, {"content": ""}, {}, {"content": "Let me add."}])
+@pytest.mark.parametrize("family", ["chatml", "llama3", "shouts", "phi3", "next_role", "without_end", "if_any"])
+def test_a_tool_call_that_the_template_drops_is_refused(tokenizer: Any, family: str, content: dict[str, Any]) -> None:
+    call = {"role": "assistant", **content, "tool_calls": [CALL]}
+    found = learned_by(tokenizer, FAMILIES[family].template, [*messages("One?"), call, *messages("Two?", "No.")])
+    assert isinstance(found, Finding)
+    assert (found.rule, "messages[1].tool_calls[0]" in found.message) == ("template-drops-calls", True)
+    assert "train.chat_template" in found.hint
+
+
+def test_a_second_tool_call_that_the_template_drops_is_refused(tokenizer: Any) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]}
+    found = learned_by(tokenizer, FAMILIES["harmony"].template, [*messages("One?"), call])
+    assert isinstance(found, Finding)
+    assert "messages[1].tool_calls[1]" in found.message
+
+
+def test_no_name_of_null_is_learned_beside_a_call(tokenizer: Any) -> None:
+    template = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for call in m.tool_calls or [] %}"
+        "[{{ call.function.name }}{{ call.function.arguments | tojson }}]{% endfor %}<|end|>{% endfor %}"
+    )
+    call = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    turns = learned_by(tokenizer, template, [*messages("One?"), call])
+    assert isinstance(turns, list)
+    (found,) = turns
+    assert "None" not in found
+    assert found.endswith('add{"one": "eins", "many": [1, 2]}]<|end|>')
+
+
+def test_a_template_may_tell_null_from_an_empty_text(tokenizer: Any) -> None:
+    template = (
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.content is none %}{{ m.tool_calls[0].function.name }}"
+        "{% else %}{{ m.content }}{% endif %}<|end|>{% endfor %}"
+    )
+    call = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    assert learned_by(tokenizer, template, [*messages("One?"), call]) == ["add<|end|>"]
+
+
+def test_an_empty_answer_after_thoughts_is_learned_with_its_end(tokenizer: Any) -> None:
+    conversation = [*messages("One?"), {"role": "assistant", "thinking": "Hm.", "content": ""}]
+    assert learned_by(tokenizer, FAMILIES["harmony"].template, conversation) == [
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|><|return|>"
+    ]
+
+
 # --- templates that cannot be followed --------------------------------------------------------------------------------
 
 UNCLEAR = {
@@ -184,6 +254,19 @@ def test_what_cannot_be_followed_is_reported(tokenizer: Any, template: str) -> N
     assert found.position == Position("data.jsonl", 3)
 
 
+CLOCK = "{{ strftime_now('%H:%M:%S.%f') }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+COUNTED = "{% for m in messages %}<|{{ m.role }}|>{{ m.content | length }}:{{ m.content }}<|end|>{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [CLOCK, COUNTED], ids=["clock", "length"])
+@pytest.mark.parametrize("more", [{}, {"reasoning_content": "Hm, let me think."}, {"tool_calls": [CALL]}])
+def test_what_changes_elsewhere_cannot_be_followed(tokenizer: Any, template: str, more: dict[str, Any]) -> None:
+    answer = {"role": "assistant", "content": "A rather long answer.", **more}
+    found = learned_by(tokenizer, template, [*messages("One?"), answer])
+    assert isinstance(found, Finding)
+    assert found.rule in ("template-turns", "template-drops-calls")
+
+
 FAULTY = {
     "zero": "{{ 1 // 0 }}",
     "attribute": "{{ messages.nothing.more }}",
@@ -199,13 +282,6 @@ def test_a_template_that_fails_is_reported(tokenizer: Any, template: str) -> Non
     found = learned_by(tokenizer, template, CONVERSATIONS["one turn"])
     assert isinstance(found, Finding)
     assert found.rule in ("template-refuses", "nothing-to-learn", "template-turns")
-
-
-def test_a_tool_call_that_the_template_drops_is_reported(tokenizer: Any) -> None:
-    call = {"role": "assistant", "content": "", "tool_calls": [CALL]}
-    found = learned_by(tokenizer, FAMILIES["chatml"].template, [*messages("One?"), call])
-    assert isinstance(found, Finding)
-    assert "messages[1]" in found.message
 
 
 def test_no_header_of_a_further_answer_is_learned(tokenizer: Any) -> None:
