@@ -13,6 +13,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +29,7 @@ from ilab_profiles.models.fields import Section
 
 __all__ = [
     "as_arguments",
+    "end_with_parent",
     "existing_part",
     "gpus_in_words",
     "interrupted",
@@ -41,6 +44,7 @@ __all__ = [
 ]
 
 _terminated = False
+_LOOK = 0.2  # seconds between two looks at whether the parent is there
 _ROOM = 100_000  # bytes
 _ELSEWHERE = "choose another folder"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -131,6 +135,18 @@ def wait(process: subprocess.Popen[bytes], patience: float, by: int = signal.SIG
     except KeyboardInterrupt:
         stop(process, patience, by)
         raise
+
+
+def end_with_parent() -> None:
+    """From now on, end this process when the one that started it is gone: an orphan would work on unseen."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def stop(process: subprocess.Popen[bytes], patience: float | None = None, by: int = signal.SIGTERM) -> None:

@@ -22,7 +22,8 @@ _ONE = f"({'|'.join(BENCHMARK_NAMES)})"
 def _benchmark_names(value: object) -> object:
     names = split_names(value)
     if isinstance(names, tuple):
-        return tuple(BENCHMARK_NAMES.get(name, name) if isinstance(name, str) else name for name in names)
+        known = [BENCHMARK_NAMES.get(name, name) if isinstance(name, str) else name for name in names]
+        return tuple(name for number, name in enumerate(known) if name not in known[:number])
     return names
 
 

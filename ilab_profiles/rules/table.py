@@ -249,7 +249,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "prune-needs-input",
-        when=(F.evaluate.prune.is_(True),),
+        when=(F.evaluate.prune.is_(True), F.evaluate.between_phases.is_(False)),
         require=F.evaluate.input_dir.is_set(),
         why="pruning needs a folder of checkpoints to choose from",
     ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ilab_cli.backends.evaluate.model import Model, model_in
-from ilab_cli.backends.train.checkpoint import finished, progress_of
+from ilab_cli.backends.train.checkpoint import progress_of
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import Severity
 from ilab_profiles.yaml.read import read
@@ -106,7 +106,10 @@ def chosen(found: list[Checkpoint], which: str) -> list[Checkpoint]:
 
 def is_over(checkpoint: Checkpoint) -> bool:
     """Whether the training that wrote it came to its end, so that nothing will be resumed from it."""
-    return finished(checkpoint.run, checkpoint.steps)
+    try:
+        return progress_of(checkpoint.run / "model").step >= checkpoint.steps
+    except InputError:  # there is no final model
+        return False
 
 
 def refusals(checkpoints: list[Checkpoint]) -> Iterator[Finding]:

@@ -158,29 +158,39 @@ def _scores(folder: Path) -> dict[str, Any]:
 def _chosen(folder: Path, benchmark: str) -> Iterator[tuple[Key, float, str]]:
     for file in sorted(folder.glob("answers_*.jsonl")):
         task = file.stem.removeprefix("answers_")
-        for row in _rows(file):
+        for row in _rows(file, ("question", "prompt", "choices", "right", "correct")):
             key = Key(benchmark, task, str(row["question"]))
-            yield key, float(row["correct"]), json.dumps([row["choices"], row["right"]])
+            told = json.dumps([row.get("asked", row["prompt"]), row["choices"], row["right"]])
+            yield key, float(bool(row["correct"])), told
 
 
 def _judged(folder: Path, benchmark: str) -> Iterator[tuple[Key, float, str]]:
     """A question's points are the mean over its turns; one that could not be judged is left out."""
     turns: dict[Key, list[Mapping[str, Any]]] = {}
-    for row in _rows(folder / "judgements.jsonl"):
+    for row in _rows(folder / "judgements.jsonl", ("question_id", "category", "question", "score")):
         turns.setdefault(Key(benchmark, str(row["category"]), str(row["question_id"])), []).append(row)
     for key, rows in turns.items():
         if all(row["score"] is not None for row in rows):
             yield key, fmean(row["score"] for row in rows), json.dumps([row["question"] for row in rows])
 
 
-def _rows(file: Path) -> Iterator[Mapping[str, Any]]:
+def _row(line: str, needed: Sequence[str], place: Position) -> dict[str, Any]:
     try:
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                place = Position(str(file), number)
-                raise InputError(Finding("bad-answers", "not valid JSON", position=place)) from None
+        row = json.loads(line)
+    except ValueError:
+        raise InputError(Finding("bad-answers", "not valid JSON", position=place)) from None
+    if not isinstance(row, dict):
+        raise InputError(Finding("bad-answers", "the line is no object", position=place))
+    if lost := [name for name in needed if name not in row]:
+        raise InputError(Finding("bad-answers", f"the line lacks {', '.join(lost)}", position=place))
+    return row
+
+
+def _rows(file: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
+    try:
+        for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+            if line:
+                yield _row(line, needed, Position(str(file), number))
     except OSError as error:
         place = Position(str(file))
         raise InputError(Finding("bad-answers", f"cannot be read: {error.strerror}", position=place)) from None

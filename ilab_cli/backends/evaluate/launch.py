@@ -236,7 +236,10 @@ def _check_subject(evaluate: Evaluate) -> list[Finding]:
         why = "it serves one model, which is none of the checkpoints"
         message = "checkpoints are not asked at an endpoint"
         findings.append(Finding("endpoint-is-no-checkpoint", message, "evaluate.mmlu.endpoint", why=why))
-    if evaluate.prune and (may_go := disposable(found)):
+    if evaluate.prune and (findings or len(wanted(evaluate, found)) < len(found)):
+        message = "nothing is pruned, as not every checkpoint gets a score"
+        findings.append(Finding("prunes-nothing", message, "evaluate.prune", severity="warning"))
+    elif evaluate.prune and (may_go := disposable(found)):
         message = f"of these all are deleted but the best: {', '.join(each.name for each in may_go)}"
         why = "a checkpoint that an unfinished training would go on from stays"
         findings.append(Finding("prunes", message, "evaluate.prune", why=why, severity="warning"))

@@ -54,10 +54,11 @@ def prune(found: Sequence[Checkpoint], best: Checkpoint, scores: Mapping[str, An
 
 def _record(file: Path, entry: Mapping[str, Any]) -> None:
     try:
-        earlier = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        earlier = []
-    write_atomically(file, json.dumps([*earlier, entry], indent=2, ensure_ascii=False) + "\n")
+        earlier = dict(json.loads(file.read_text(encoding="utf-8"))["deleted"])
+    except (OSError, ValueError, LookupError, TypeError):
+        earlier = {}
+    whole = {**entry, "deleted": earlier | entry["deleted"]}
+    write_atomically(file, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
 
 
 def _forget_links(checkpoint: Checkpoint) -> None:

@@ -25,7 +25,9 @@ __all__ = [
     "FILE",
     "Row",
     "begun",
+    "brief",
     "checkpoint_table",
+    "of_all",
     "of_checkpoints",
     "tell_pruned",
     "write",
@@ -129,11 +131,29 @@ def checkpoint_table(scores: Mapping[str, Any]) -> str:
     return "\n".join(filter(None, (text, scores["note"])))
 
 
-def tell_pruned(pruned: Sequence[Checkpoint], found: Sequence[Checkpoint], scored: Sequence[Row]) -> None:
+def of_all(folder: Path, metric: str, wanted: Sequence[Checkpoint]) -> dict[str, Any] | None:
+    """What ``scores.json`` of an evaluation of these checkpoints holds already; ``None`` if it is not finished.
+
+    Those that were pruned since are in it, too.
+    """
+    try:
+        found: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        names = {row["name"] for row in found["checkpoints"]}
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    here = {each.name for each in wanted}
+    return found if found["metric"] == metric and found["best"] in here and here <= names else None
+
+
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures in a row of ``scores.json``."""
+    return {name: row[name] for name in ("score", "stderr", "benchmarks")}
+
+
+def tell_pruned(pruned: Sequence[Checkpoint], lacking: Sequence[str]) -> None:
     """Say on stderr what was deleted, or why nothing was."""
-    lacking = {each.name for each in found} - {row.checkpoint.name for row in scored}
     if lacking:
-        print(f"nothing is pruned: {', '.join(sorted(lacking))} has no score", file=sys.stderr)
+        print(f"nothing is pruned: {', '.join(lacking)} has no score", file=sys.stderr)
     elif pruned:
         print(f"pruned: {', '.join(each.name for each in pruned)}", file=sys.stderr)
 

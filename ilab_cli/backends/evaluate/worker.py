@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.base import main
+from ilab_cli.backends.base import end_with_parent, main
 from ilab_cli.backends.client.requests import Stopped
 from ilab_cli.backends.evaluate import best, comparison_table, results
 from ilab_cli.backends.evaluate.checkpoints import Checkpoint
@@ -21,6 +21,7 @@ from ilab_cli.backends.evaluate.compare import compare
 from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import prune
 from ilab_cli.backends.evaluate.subject import subject, wanted
+from ilab_cli.backends.evaluate.whole import lost_weights
 from ilab_cli.backends.serve.launch import ServerFailed
 from ilab_profiles import Evaluate, InputError
 
@@ -67,12 +68,15 @@ def evaluate_model(evaluate: Evaluate, model: Model, folder: Path) -> dict[str, 
 
     Raises:
         InputError: if what a benchmark asks is refused.
+        RuntimeError: if the model lacks weights.
     """
     scores = results.begun(folder, model)
-    for name in evaluate.benchmarks:
-        if name not in scores["benchmarks"]:
-            scores["benchmarks"][name] = _module(name).score(evaluate, model, folder)
-            results.write(folder, scores)
+    left = [name for name in evaluate.benchmarks if name not in scores["benchmarks"]]
+    if left and (lost := lost_weights(model, evaluate.trust_remote_code)):
+        raise RuntimeError(lost)
+    for name in left:
+        scores["benchmarks"][name] = _module(name).score(evaluate, model, folder)
+        results.write(folder, scores)
     return scores
 
 
@@ -88,20 +92,27 @@ def evaluate_checkpoints(evaluate: Evaluate, found: list[Checkpoint], folder: Pa
         InputError: if what a benchmark asks is refused.
         RuntimeError: if every checkpoint is broken.
     """
+    scores = results.of_all(folder, evaluate.metric, wanted(evaluate, found)) or _scored(evaluate, found, folder)
+    first = next(each for each in found if each.name == scores["best"])
+    if evaluate.prune:
+        known = {row["name"]: row for row in scores["checkpoints"] if not row["broken"]}
+        pruned = prune(found, first, {name: results.brief(row) for name, row in known.items()})
+        results.tell_pruned(pruned, [each.name for each in found if each.name not in known])
+    return scores
+
+
+def _scored(evaluate: Evaluate, found: list[Checkpoint], folder: Path) -> dict[str, Any]:
+    """The scores of the wanted checkpoints, once they are written and the best one is put into the folder."""
     rows = []
     for number, each in enumerate(chosen := wanted(evaluate, found), start=1):
         print(f"{each.name} ({number} of {len(chosen)})", file=sys.stderr)
         rows.append(results.Row(each, *_scores_of(evaluate, each, folder / results.CHECKPOINTS / each.name)))
-    scored = [row for row in rows if row.scores]
-    if not scored:
+    if not any(row.scores for row in rows):
         raise RuntimeError(f"no checkpoint could be evaluated; {rows[0].checkpoint.name}: {rows[0].problem}")
     scores = results.of_checkpoints(evaluate, rows)
-    first = next(row.checkpoint for row in scored if row.checkpoint.name == scores["best"])
+    first = next(row.checkpoint for row in rows if row.checkpoint.name == scores["best"])
     best.put(first.folder, folder / results.BEST)
     results.write(folder, scores)
-    if evaluate.prune:
-        pruned = prune(found, first, {row.checkpoint.name: row.brief(evaluate.metric) for row in scored})
-        results.tell_pruned(pruned, found, scored)
     return scores
 
 
@@ -138,4 +149,5 @@ def _module(benchmark: str) -> Any:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     sys.exit(main("evaluate", work))

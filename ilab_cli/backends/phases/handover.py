@@ -137,7 +137,7 @@ def _rows(train: Train) -> list[dict[str, Any]]:
         text = (Path(train.output_dir) / JOURNAL).read_text(encoding="utf-8")
     except OSError:
         return []
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _write(train: Train, row: dict[str, Any]) -> None:

@@ -159,7 +159,7 @@ def metrics(train: Train) -> list[dict[str, Any]]:
     """The rows that a training has written so far, those of its phases one after another."""
     files = [Path(run.output_dir) / "metrics.jsonl" for run in train.runs()]
     texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return [json.loads(line) for text in texts for line in text.splitlines()]
+    return [json.loads(line) for text in texts for line in text.split("\n") if line]
 
 
 def preflight(train: Train) -> list[Finding]:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from ilab_cli.backends.base import is_full, read_settings
+from ilab_cli.backends.base import end_with_parent, is_full, read_settings
 from ilab_cli.backends.train import checkpoint, engine, report, trackers, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
 from ilab_cli.backends.train.data import dataset
@@ -167,11 +166,8 @@ def _end_with_parents(stop: Stop) -> None:
     if LAUNCHED in os.environ:
         while os.read(0, 1):  # what the launcher writes asks for a stop; when it is gone, this reads nothing
             stop.ask()
-    else:
-        parent = os.getppid()
-        while os.getppid() == parent:
-            time.sleep(0.2)
-    os._exit(1)
+        os._exit(1)
+    end_with_parent()
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def _answers(folder: Path) -> dict[str, list[bool]]:
     """Which questions were answered right, by task, in the order of the questions."""
     found = {}
     for file in sorted(folder.glob(f"{_FILE}*.jsonl")):
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
         rows.sort(key=lambda row: row["question"])
         found[file.stem.removeprefix(_FILE)] = [bool(row["correct"]) for row in rows]
     return found

@@ -12,7 +12,14 @@ __all__ = ["of_base", "of_questions"]
 
 def of_base(evaluate: Evaluate) -> list[Finding]:
     """What is wrong with the model before training; nothing where it is asked at an endpoint."""
-    served = "mt_bench_branch" in evaluate.benchmarks and not evaluate.mt.endpoint
+    judged = "mt_bench_branch" in evaluate.benchmarks
+    served = judged and not evaluate.mt.endpoint
+    if judged and not served and not evaluate.mt.model:
+        message = "at an endpoint both models are asked by name, and the trained one has none"
+        hint = (
+            "set evaluate.mt.model and evaluate.base_model to what the endpoint calls them, or leave the endpoint out"
+        )
+        return [Finding("no-model", message, "evaluate.mt.model", hint=hint)]
     if not served and "mmlu_branch" not in evaluate.benchmarks:
         return []
     try:

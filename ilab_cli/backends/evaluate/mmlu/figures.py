@@ -29,7 +29,8 @@ def answers(samples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each question of one task with what was answered, from lm-eval's logged samples.
 
     Returns:
-        One dictionary a question: ``question`` (index), ``prompt`` (text that was asked, examples included),
+        One dictionary a question: ``question`` (index), ``asked`` (the question alone), ``prompt`` (all that the model
+        read, examples included),
         ``choices``, ``answered`` and ``right`` (a choice each), ``correct`` (bool), ``log_likelihoods`` (one a choice,
         in nats) and ``probability`` (of the right choice among the choices). Where the model wrote its answer, as for
         ``mmlu_pro``, there are no choices: ``choices``, ``log_likelihoods`` and ``probability`` are ``None``.
@@ -40,13 +41,17 @@ def answers(samples: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _answer(sample: Mapping[str, Any]) -> dict[str, Any]:
     responses, right = sample["filtered_resps"], sample["target"]
-    row = {"question": sample["doc_id"], "prompt": sample["arguments"][0][0]}
+    prompt, doc = sample["arguments"][0][0], sample["doc"]
+    asked = str(doc.get("text") or doc.get("question") or prompt)
+    row = {"question": sample["doc_id"], "asked": asked, "prompt": prompt}
     correct = bool(next(sample[metric] for metric in METRICS if metric in sample))
     if not isinstance(responses[0], tuple | list):
         written = {"choices": None, "answered": responses[0], "right": right, "correct": correct}
         return row | written | {"log_likelihoods": None, "probability": None}
     choices = _choices(sample, len(responses))
     likelihoods = [float(response[0]) for response in responses]
+    if any(map(math.isnan, likelihoods)):
+        raise ValueError("the model answers with what is no number: its weights are broken")
     answered = max(range(len(choices)), key=likelihoods.__getitem__)  # the first of equals, as numpy.argmax
     right = right if isinstance(right, int) else choices.index(right) if right in choices else int(right)
     return row | {

@@ -228,6 +228,12 @@ def _template_problems(record: Record, name: str, template: str) -> Iterator[Fin
             message = f"the prompt {name} lacks the placeholder {{{field}}}"
             why = "the judge would not see what it has to judge"
             yield Finding("bad-judge-prompt", message, position=record.position, why=why)
+    if found == set(wanted):
+        try:
+            template.format(**dict.fromkeys(wanted, ""))
+        except (ValueError, LookupError) as error:
+            hint = "write a placeholder without anything behind its name"
+            yield Finding("bad-judge-prompt", f"{name}: {error}", position=record.position, hint=hint)
     for field in sorted(found.difference(wanted)):
         hint = f"known there: {', '.join(f'{{{known}}}' for known in wanted)}"
         message = f"the prompt {name} has an unknown placeholder {{{field}}}"

@@ -86,6 +86,17 @@ def evaluate(ilab: Ilab, tasks: Path, *words: object) -> subprocess.CompletedPro
     return ilab("model", "evaluate", *map(str, (*common, PLAIN, *words)))
 
 
+def workers(trained: Path) -> list[str]:
+    """The processes that evaluate a training."""
+    lines = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            lines.append((folder / "cmdline").read_bytes())
+        except OSError:
+            continue
+    return [str(line) for line in lines if b"backends.evaluate.worker" in line and str(trained).encode() in line]
+
+
 def scores(tmp_path: Path) -> dict[str, Any]:
     return dict(json.loads((tmp_path / "out" / "latest" / "scores.json").read_text()))
 
@@ -136,15 +147,11 @@ def test_a_killed_evaluation_goes_on_and_repeats_no_checkpoint(
         assert time.monotonic() < end
         assert process.poll() is None
         time.sleep(0.02)
-    for folder in Path("/proc").glob("[0-9]*"):  # the worker is in a session of its own
-        try:
-            line = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"backends.evaluate.worker" in line and str(trained).encode() in line:
-            os.kill(int(folder.name), signal.SIGKILL)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while workers(trained):
+        assert time.monotonic() < end, "the worker ends with the command"
+        time.sleep(0.1)
     written = first[0].stat().st_mtime_ns
     assert not (first[0].parents[2] / "scores.json").exists()
 
@@ -183,15 +190,15 @@ def test_pruning_leaves_the_best_and_what_a_training_goes_on_from(
         name(SAMPLES[-1]),
     ]
     record = json.loads((trained / "pruned.json").read_text())
-    assert [*record[0]["deleted"]] == [name(10), name(20)]
-    assert record[0]["best"][name(RIGHT)]["score"] == 1.0
+    assert [*record["deleted"]] == [name(10), name(20)]
+    assert record["best"][name(RIGHT)]["score"] == 1.0
 
     as_checkpoint(below / name(SAMPLES[-1]), 4, SAMPLES[-1])
     shutil.copytree(below / name(SAMPLES[-1]), trained / "model")  # now the training is over
     assert is_over(find(trained)[-1])
     assert evaluate(ilab, tasks, *words).returncode == 0
     assert [path.name for path in below.glob("samples_0*[1-9]0*")] == [name(RIGHT)]
-    assert len(json.loads((trained / "pruned.json").read_text())) == 2
+    assert [*json.loads((trained / "pruned.json").read_text())["deleted"]] == [name(10), name(20), name(SAMPLES[-1])]
     assert (tmp_path / "out" / "latest" / "best" / "model.safetensors").is_file()
 
 
@@ -205,6 +212,23 @@ def test_a_broken_checkpoint_is_named_and_nothing_pruned(ilab: Ilab, tasks: Path
     assert f"nothing is pruned: {name(20)} has no score" in done.stderr
     assert len(find(trained)) == 4
     assert f"{name(20)}" in done.stdout
+
+    from safetensors.numpy import load_file, save_file
+
+    (broken / "model.safetensors").write_bytes(weights)
+    whole = load_file(broken / "model.safetensors")
+    lost = {name: value for name, value in whole.items() if "down_proj" not in name}
+    save_file(lost, broken / "model.safetensors", {"format": "pt"})
+    nothing = {name: value * float("nan") for name, value in whole.items()}
+    save_file(nothing, trained / "checkpoints" / name(10) / "model.safetensors", {"format": "pt"})
+    done = evaluate(ilab, tasks, "--input-dir", trained, "--output-dir", "out", "--prune")
+    assert done.returncode == 0, done.stderr
+    assert f"warning: {name(20)} is left out: " in done.stderr
+    assert "lacks the weights model.layers.0.mlp.down_proj.weight" in done.stderr
+    assert f"warning: {name(10)} is left out: " in done.stderr
+    assert f"nothing is pruned: {name(10)}, {name(20)} has no score" in done.stderr
+    alone = evaluate(ilab, tasks, "--model", broken, "--output-dir", "alone")
+    assert (alone.returncode, "lacks the weights" in alone.stderr) == (1, True), alone.stderr
 
     for each in find(trained):
         (each.folder / "model.safetensors").write_bytes(b"")

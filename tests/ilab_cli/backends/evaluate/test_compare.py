@@ -23,6 +23,7 @@ def evaluation(folder: Path, tasks: dict[str, Sequence[bool]], judged: Sequence[
     for task, right in tasks.items():
         rows = [
             {"question": number, "choices": ["A", "B"], "right": "A", "answered": "AB"[not correct], "correct": correct}
+            | {"prompt": f"Is it {number}?"}
             for number, correct in enumerate(right)
         ]
         write(folder / f"answers_{task}.jsonl", rows)
@@ -80,10 +81,14 @@ def test_only_the_same_questions_are_compared(tmp_path: Path) -> None:
     one = evaluation(tmp_path / "one", {"a": [True] * 3, "b": [True]})
     two = evaluation(tmp_path / "two", {"a": [True] * 5, "c": [True]})
     rows = [json.loads(line) for line in (two / "answers_a.jsonl").read_text().splitlines()]
-    write(two / "answers_a.jsonl", [rows[0] | {"choices": ["C", "A"]}, *rows[1:]])
+    write(two / "answers_a.jsonl", [rows[0] | {"choices": ["C", "A"]}, rows[1] | {"prompt": "Else?"}, *rows[2:]])
     (found,) = compare([str(one), str(two)])
-    assert [(each.task, each.questions) for each in found.differences] == [("a", 2), ("overall", 2)]
-    assert found.apart == 5
+    assert [(each.task, each.questions) for each in found.differences] == [("a", 1), ("overall", 1)]
+    assert found.apart == 6
+    for folder in (one, two):
+        rows = [json.loads(line) for line in (folder / "answers_a.jsonl").read_text().splitlines()]
+        write(folder / "answers_a.jsonl", [{**row, "asked": "Is it?", "prompt": folder.name} for row in rows])
+    assert compare([str(one), str(two)])[0].differences[0].questions == 2, "with other examples before it"
     with pytest.raises(InputError, match="nothing-to-compare"):
         compare([str(one), str(evaluation(tmp_path / "three", {"d": [True]}))])
 
@@ -116,6 +121,10 @@ def test_what_cannot_be_compared_is_refused_all_at_once(ilab: Ilab, tmp_path: Pa
     assert done.returncode == 2
     assert f"{broken / 'answers_a.jsonl'}:1: error[bad-answers] not valid JSON" in done.stderr
     assert done.stderr.count("error[no-evaluation]") == 2
+    (broken / "answers_a.jsonl").write_text('["\u2028"]\n{"question": 0}\n')
+    done = ilab("model", "compare", str(one), str(broken))
+    assert done.returncode == 2
+    assert f"{broken / 'answers_a.jsonl'}:1: error[bad-answers] the line is no object" in done.stderr
     assert ilab("model", "compare", str(one)).returncode == 2
     refused = ilab("model", "evaluate", "--benchmarks", "mmlu", "--against", "nowhere")
     assert refused.returncode == 2
