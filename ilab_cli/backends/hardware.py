@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ilab_profiles import Finding
 
-__all__ = ["cores", "device_findings", "memory_findings", "on_cpu"]
+__all__ = ["cores", "device_findings", "free_memory", "memory_findings", "on_cpu"]
 
 
 def cores() -> int:
@@ -58,3 +60,10 @@ def memory_findings(files: Iterable[Path], setting: str) -> Iterator[Finding]:
     if size > memory:
         message = f"the weights take {size / 1e9:,.1f} GB, this machine has {memory / 1e9:,.1f} GB of main memory"
         yield Finding("memory", message, setting, hint="use a smaller model, or a larger machine")
+
+
+def free_memory() -> None:
+    """Let go of the memory of a model that nobody holds any more, on the GPU too if torch is at work."""
+    gc.collect()
+    if torch := sys.modules.get("torch"):
+        torch.cuda.empty_cache()

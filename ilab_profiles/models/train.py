@@ -21,7 +21,7 @@ from ilab_profiles.models.fields import (
     split_names,
 )
 
-__all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train"]
+__all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train", "phase_name"]
 
 
 class DeepSpeed(Section):
@@ -123,6 +123,11 @@ PhaseName = Annotated[
     MayBe(f"a name without slashes and without a dot in front, none of {', '.join(_RUN_USES)}"),
 ]
 """Name of a phase, and of its folder in that of the run."""
+
+
+def phase_name(given: str | None, number: int) -> str:
+    """The name of a phase: its own, else one by its number, counted from 0. Its folder is called so."""
+    return given or f"phase{number:02d}"
 
 
 class Phase(Section):
@@ -384,7 +389,7 @@ class Train(Section):
     @property
     def phase_names(self) -> list[str]:
         """The name of each phase, which its folder has: its own, else one by its number from 0."""
-        return [phase.name or f"phase{number:02d}" for number, phase in enumerate(self.phases)]
+        return [phase_name(phase.name, number) for number, phase in enumerate(self.phases)]
 
     def runs(self) -> tuple[Train, ...]:
         """The trainings that follow one another: one for each phase, or this one if it has no phases.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ilab_cli.backends.train.checkpoint import link_model
-from ilab_cli.backends.train.files import replace_folder, temporary_name
+from ilab_cli.backends.train.checkpoint import begin, link_model
+from ilab_cli.backends.train.files import replace_folder
 
 __all__ = ["Figure", "best_of", "figure", "note", "put"]
 
@@ -76,9 +76,6 @@ def note(figures: Mapping[str, Figure]) -> str:
 
 def put(checkpoint: Path, folder: Path) -> None:
     """Let a folder hold the model of a checkpoint whole, as hard links where the disk has them."""
-    temporary = temporary_name(folder)
-    temporary.mkdir(parents=True, exist_ok=True)
-    for left in temporary.iterdir():
-        left.unlink()
+    temporary = begin(folder)
     link_model(checkpoint, temporary)
     replace_folder(temporary, folder)

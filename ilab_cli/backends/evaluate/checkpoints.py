@@ -12,6 +12,7 @@ from ilab_cli.backends.evaluate.model import Model, model_in
 from ilab_cli.backends.train.checkpoint import progress_of
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import Severity
+from ilab_profiles.models.train import phase_name
 from ilab_profiles.yaml.read import read
 
 __all__ = ["Checkpoint", "chosen", "find", "is_over", "refusals"]
@@ -85,7 +86,7 @@ def _phases(run: Path) -> list[Path]:
     found = sorted(path.parent for path in run.glob("*/checkpoints"))
     try:
         phases = read(run / "run.yaml").data["settings"]["phases"]
-        names = [phase.get("name") or f"phase{number:02d}" for number, phase in enumerate(phases)]
+        names = [phase_name(phase.get("name"), number) for number, phase in enumerate(phases)]
     except (InputError, LookupError, TypeError, AttributeError):
         names = []
     return sorted(found, key=lambda path: names.index(path.name) if path.name in names else len(names))

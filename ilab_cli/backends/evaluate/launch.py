@@ -231,12 +231,13 @@ def _check_subject(evaluate: Evaluate) -> list[Finding]:
         return list(error.findings)
     if isinstance(found, Model):
         return list(memory_findings(weight_files(Path(found.base)), "evaluate.model")) if found.local else []
-    findings = list(refusals(wanted(evaluate, found)))
+    chosen = wanted(evaluate, found)
+    findings = list(refusals(chosen))
     if evaluate.mmlu.endpoint:
         why = "it serves one model, which is none of the checkpoints"
         message = "checkpoints are not asked at an endpoint"
         findings.append(Finding("endpoint-is-no-checkpoint", message, "evaluate.mmlu.endpoint", why=why))
-    if evaluate.prune and (findings or len(wanted(evaluate, found)) < len(found)):
+    if evaluate.prune and (findings or len(chosen) < len(found)):
         message = "nothing is pruned, as not every checkpoint gets a score"
         findings.append(Finding("prunes-nothing", message, "evaluate.prune", severity="warning"))
     elif evaluate.prune and (may_go := disposable(found)):

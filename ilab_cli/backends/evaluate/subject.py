@@ -11,6 +11,8 @@ from ilab_profiles import Evaluate, Finding, InputError
 
 __all__ = ["in_words", "subject", "wanted"]
 
+_SETTING = "evaluate.input_dir"
+
 
 def subject(evaluate: Evaluate) -> Model | list[Checkpoint]:
     """The model, or all checkpoints in ``input_dir``.
@@ -37,9 +39,6 @@ def subject(evaluate: Evaluate) -> Model | list[Checkpoint]:
         hint = "name the run folder of a training, or its checkpoints"
         raise InputError(Finding("no-checkpoints", f"there are no checkpoints in {folder}", _SETTING, hint=hint))
     return find_model(evaluate)
-
-
-_SETTING = "evaluate.input_dir"
 
 
 def wanted(evaluate: Evaluate, found: list[Checkpoint]) -> list[Checkpoint]:

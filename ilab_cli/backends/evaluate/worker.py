@@ -7,7 +7,6 @@ the same settings and folder it repeats no benchmark that was finished.
 
 from __future__ import annotations
 
-import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +21,7 @@ from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import prune
 from ilab_cli.backends.evaluate.subject import subject, wanted
 from ilab_cli.backends.evaluate.whole import lost_weights
+from ilab_cli.backends.hardware import free_memory
 from ilab_cli.backends.serve.launch import ServerFailed
 from ilab_profiles import Evaluate, InputError
 
@@ -130,14 +130,7 @@ def _scores_of(evaluate: Evaluate, each: Checkpoint, folder: Path) -> tuple[dict
         print(f"warning: {each.name} is left out: {_in_a_line(error)}", file=sys.stderr)
         return {}, _in_a_line(error)
     finally:
-        _free_memory()
-
-
-def _free_memory() -> None:
-    """Let go of the model before."""
-    gc.collect()
-    if torch := sys.modules.get("torch"):
-        torch.cuda.empty_cache()
+        free_memory()
 
 
 def _in_a_line(error: Exception) -> str:

@@ -84,7 +84,12 @@ class HandOver:
         why = (
             scores["note"] or f"the best of {counted(len(scores['checkpoints']), 'checkpoints')} by {scores['metric']}"
         )
-        return {"model": _model_of(phase, scores), "best": scores["best"], **figures, "why": why}
+        return {
+            "model": _model_of(phase, Path(row["folder"]), Path(scores["best_folder"])),
+            "best": scores["best"],
+            **figures,
+            "why": why,
+        }
 
     def _no_room(self, phase: Train) -> str:
         """Why the model cannot be evaluated here, in words; empty if it can, by its weights and the memory there is."""
@@ -115,10 +120,9 @@ def _of(phase: Train, evaluate: Evaluate) -> Evaluate:
     return evaluate.model_copy(update={**where, **which, "mmlu": mmlu})
 
 
-def _model_of(phase: Train, scores: dict[str, Any]) -> str:
+def _model_of(phase: Train, found: Path, put: Path) -> str:
     """Folder of a whole model of the best checkpoint: the phase's own if that is the last one, else one beside it."""
-    found = next(Path(row["folder"]) for row in scores["checkpoints"] if row["name"] == scores["best"])
-    put, last = Path(scores["best_folder"]), Path(last_model(phase))
+    last = Path(last_model(phase))
     if checkpoint.progress_of(last).step == checkpoint.progress_of(found).step:
         return str(last)
     target = Path(phase.output_dir) / _BEST

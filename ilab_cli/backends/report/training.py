@@ -11,6 +11,7 @@ from ilab_cli.backends.report.checkpoints import Checkpoint, checkpoints_in
 from ilab_cli.backends.report.curves import Curve, thin
 from ilab_cli.backends.report.folders import RunFolder
 from ilab_cli.backends.report.rows import number, rows_of, short, text
+from ilab_profiles.models.train import phase_name
 
 __all__ = ["METRICS", "Summary", "Training", "read_training"]
 
@@ -102,7 +103,7 @@ def _phases(run: RunFolder) -> Iterator[tuple[str, Path]]:
         return
     for at, phase in enumerate(phases):
         name = text(phase.get("name")) if isinstance(phase, dict) else ""
-        name = name or f"phase{at:02d}"
+        name = phase_name(name, at)
         yield name, run.folder / Path(name).name
 
 

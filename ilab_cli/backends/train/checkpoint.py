@@ -8,7 +8,6 @@ validation loss. ``model`` is the final model.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import stat
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ilab_cli.backends.model_folder import lacking
-from ilab_cli.backends.train.files import remove_leftovers, replace_folder, temporary_name
+from ilab_cli.backends.train.files import link_or_copy, remove_leftovers, replace_folder, temporary_name
 from ilab_profiles import Finding, InputError, Train
 
 __all__ = [
@@ -202,7 +201,4 @@ def link_model(checkpoint: Path, folder: Path) -> None:
     for file in checkpoint.iterdir():
         if file.name in {OPTIMIZER, _PROGRESS}:
             continue
-        try:
-            os.link(file, folder / file.name)
-        except OSError:
-            shutil.copy2(file, folder / file.name)
+        link_or_copy(file, folder / file.name)

@@ -10,8 +10,9 @@ import json
 import os
 from pathlib import Path
 
+from ilab_cli.backends.train.checkpoint import begin
 from ilab_cli.backends.train.data.tokens import load_tokenizer
-from ilab_cli.backends.train.files import replace_folder, temporary_name
+from ilab_cli.backends.train.files import replace_folder
 from ilab_cli.backends.train.launch import environment
 from ilab_cli.backends.train.model import merge
 from ilab_profiles import Profile
@@ -28,8 +29,7 @@ def main() -> None:
     options = parser.parse_args()
     train = Profile.from_dict({"train": json.loads(options.settings)}).train
     os.environ.update(environment(train))
-    temporary = temporary_name(options.target)
-    temporary.mkdir(parents=True, exist_ok=True)
+    temporary = begin(options.target)
     merge(train, options.checkpoint).save_pretrained(temporary)
     load_tokenizer(train).save_pretrained(temporary)
     replace_folder(temporary, options.target)

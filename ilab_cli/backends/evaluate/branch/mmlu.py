@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from ilab_cli.backends.evaluate.branch import leaves
 from ilab_cli.backends.evaluate.branch.base import base_model
 from ilab_cli.backends.evaluate.mmlu import ask
 from ilab_cli.backends.evaluate.model import Model
+from ilab_cli.backends.hardware import free_memory
 from ilab_profiles import Evaluate
 
 __all__ = ["NAME", "score", "table"]
@@ -64,9 +63,7 @@ def _scored(evaluate: Evaluate, model: Model, folder: Path) -> dict[str, Any]:
     if "mmlu" not in scores["benchmarks"]:
         scores["benchmarks"]["mmlu"] = ask.score(evaluate, model, folder)
         results.write(folder, scores)
-        gc.collect()
-        if torch := sys.modules.get("torch"):
-            torch.cuda.empty_cache()
+        free_memory()
     found: dict[str, Any] = scores["benchmarks"]["mmlu"]
     return found
 
