@@ -1,0 +1,135 @@
+"""The settings in a model's ``config.json``: found, looked up under a family's names, and refused where they are wrong.
+
+A setting that the file leaves out has the value that transformers gives it. All that is wrong with a file is collected
+and told at once, with the line that it stands in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ilab_profiles.diagnostics import Finding, InputError, Position
+
+__all__ = ["ADVICE", "Settings", "load"]
+
+ADVICE = "name a folder with a config.json, or a config.json (--model FOLDER or CONFIG.json)"
+_MOST = 10**9
+"""No model has a side, or a vocabulary, as long as this."""
+
+
+class Settings:
+    """What a ``config.json`` says, under the names that most families use.
+
+    Args:
+        data: the object in the file.
+        source: the file, as it was named.
+        text: its text.
+        within: the key of the part of the file that ``data`` is, empty for all of it.
+    """
+
+    def __init__(self, data: Mapping[str, Any], source: str, text: str = "", within: str = "") -> None:
+        self.data = dict(data)
+        self.source = source
+        self.text = text
+        self.within = within
+        self.names: Mapping[str, str] = {}
+        self.defaults: Mapping[str, Any] = {}
+        self.findings: list[Finding] = []
+
+    def speak(self, names: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
+        """Learn what a family calls its settings (``hidden_size`` is ``n_embd``), and what it takes where one lacks."""
+        self.names, self.defaults = names, defaults
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting as it stands, else the family's default, else ``default``; ``null`` is as if it were not there."""
+        for key in (self.names.get(name, name), name):
+            if self.data.get(key) is not None:
+                return self.data[key]
+        fallback = self.defaults.get(name) if self._key(name) not in self.data else None
+        return default if fallback is None else fallback
+
+    def number(self, name: str, default: int | None = None, least: int = 1, most: int = _MOST) -> int:
+        """A whole number within bounds; a finding, and ``least``, if it is none or lacks."""
+        value = self.get(name, default)
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        key = self._key(name)
+        if value is None:
+            self.refuse(f"lacks {key}", "", hint="the file is not whole: download or copy the model again")
+        else:
+            self.refuse(f"{key} must be a whole number from {least:,} to {most:,}, not {value!r}", key)
+        return least
+
+    def optional(self, name: str) -> int | None:
+        """A whole number above 0, or ``None`` if there is none."""
+        return self.number(name) if self.get(name) is not None else None
+
+    def flag(self, name: str) -> bool:
+        """Whether something is so."""
+        value = self.get(name, False)
+        if not isinstance(value, (bool, int)):
+            self.refuse(f"{self._key(name)} must be true or false, not {value!r}", self._key(name))
+        return bool(value)
+
+    def part(self, name: str) -> Settings | None:
+        """An object within the object; ``None`` if there is none."""
+        value = self.data.get(name)
+        if not isinstance(value, dict):
+            return None
+        return Settings(value, self.source, self.text, name)
+
+    def refuse(self, message: str, key: str = "", hint: str = "") -> None:
+        """Remember what is wrong, and the line of the key that it is about."""
+        line, column = self._place(key)
+        where = Position(self.source, line, column)
+        rows = self.text.splitlines()
+        shown = rows[line - 1] if line and line <= len(rows) else ""
+        self.findings.append(Finding("model-config", message, position=where, hint=hint, line_text=shown))
+
+    def stop_if_refused(self) -> None:
+        """Raise all that was found.
+
+        Raises:
+            InputError: if anything was.
+        """
+        if self.findings:
+            raise InputError(dict.fromkeys(self.findings))
+
+    def _key(self, name: str) -> str:
+        key = self.names.get(name, name)
+        return name if key not in self.data and name in self.data else key
+
+    def _place(self, key: str) -> tuple[int, int]:
+        begin = found.end() if (found := re.search(rf'"{re.escape(self.within)}"\s*:', self.text)) else 0
+        if not key or not (place := re.compile(rf'"{re.escape(key)}"\s*:').search(self.text, begin)):
+            return 0, 0
+        return self.text.count("\n", 0, place.start()) + 1, place.start() - self.text.rfind("\n", 0, place.start())
+
+
+def load(file: str | os.PathLike[str]) -> Settings:
+    """The settings in a file.
+
+    Raises:
+        InputError: if it cannot be read, or is not a JSON object.
+    """
+    source = os.fspath(file)
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _refusal(f"not JSON: {error.msg}", Position(source, error.lineno, error.colno)) from error
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or "it holds no JSON text"
+        raise _refusal(f"cannot be read: {reason}", Position(source)) from error
+    if not isinstance(data, dict):
+        raise _refusal("must be a JSON object", Position(source, 1))
+    return Settings(data, source, text)
+
+
+def _refusal(message: str, where: Position) -> InputError:
+    return InputError(Finding("model-config", message, position=where, hint=ADVICE))
