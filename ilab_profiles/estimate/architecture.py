@@ -1,74 +1,77 @@
-"""What a model is made of, as its ``config.json`` says: counted exactly, without the libraries that would build it."""
+"""What a model is made of, as its ``config.json`` says: counted exactly, without the libraries that would build it.
+
+Known are the families in :mod:`~ilab_profiles.estimate.anatomy.families`. Of any other model the parameters are those
+that its files hold, in layers like those of most models. What is not known of a model, the result says.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ilab_profiles.diagnostics import Finding, InputError
-from ilab_profiles.estimate.families import FAMILIES, Family
-from ilab_profiles.estimate.settings import ADVICE, Settings, load
-from ilab_profiles.estimate.shapes import Architecture, Layer, Matrix
+from ilab_profiles.estimate.anatomy import stored
+from ilab_profiles.estimate.anatomy.building import build
+from ilab_profiles.estimate.anatomy.defaults import DEFAULTS
+from ilab_profiles.estimate.anatomy.families import FAMILIES
+from ilab_profiles.estimate.anatomy.known import KNOWN, cached
+from ilab_profiles.estimate.anatomy.settings import ADVICE, Settings, load
+from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer, Matrix
+from ilab_profiles.estimate.anatomy.unfamiliar import guess
 
 __all__ = ["Architecture", "Layer", "Matrix", "read"]
 
-_MOST_LAYERS = 10_000
+_PARTS = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
+"""Models of several parts, and the family of the one that is their language model."""
 
 
-def read(model: str | os.PathLike[str]) -> Architecture:
+def read(model: str | os.PathLike[str], *, trust_remote_code: bool = False) -> Architecture:
     """What a model is made of.
 
     Args:
-        model: its folder, or its ``config.json``.
+        model: its folder, its ``config.json``, or its name on a hub, which is looked up in the cache of Hugging Face.
+        trust_remote_code: whether code that comes with the model builds it, where there is such code.
 
     Raises:
         InputError: if there is no such model, or its ``config.json`` is wrong.
     """
-    path = Path(model)
-    settings = load(path / "config.json" if path.is_dir() else path)
-    kind = settings.get("model_type")
-    family = FAMILIES.get(kind)
-    if family is None:
-        raise InputError(Finding("model-config", f"model_type {kind!r} is not known", hint=ADVICE))
-    return _built(kind, family, settings)
+    settings = _settings(model)
+    kind = settings.name("model_type")
+    own_code = trust_remote_code and bool(settings.get("auto_map"))
+    unknown = tuple(_remarks(settings, own_code))
+    part = settings.part("text_config") or settings
+    family = _PARTS.get(kind, part.name("model_type", kind))
+    for one in (settings, part):
+        one.stop_if_refused()
+    if part is not settings:
+        unknown = (*unknown, f"what {kind} has beside its language model: only that is counted")
+    if family in FAMILIES and not own_code:
+        part.speak(FAMILIES[family].names, DEFAULTS[family])
+        return build(kind, FAMILIES[family], part, unknown)
+    return guess(kind, part, stored.parameters(Path(settings.source).parent), unknown)
 
 
-def _built(kind: str, family: Family, settings: Settings) -> Architecture:
-    settings.speak(family.names, family.defaults)
-    hidden, vocabulary = settings.number("hidden_size"), settings.number("vocab_size")
-    count = settings.number("num_hidden_layers", most=_MOST_LAYERS)
-    layers = tuple(_layer(family, settings, index) for index in range(count))
-    tied = settings.flag("tie_word_embeddings")
-    head = (0 if tied else hidden * vocabulary) + (vocabulary if family.head_bias else 0)
-    settings.stop_if_refused()
-    outside = (
-        Matrix("embed_tokens", vocabulary, hidden, linear=False, inside="model"),
-        Matrix("lm_head", hidden, vocabulary, family.head_bias),
-    )
-    return Architecture(
-        kind,
-        hidden,
-        vocabulary,
-        settings.optional("max_position_embeddings"),
-        layers,
-        embedding=vocabulary * hidden,
-        head=head,
-        other=family.norm_parameters * hidden,
-        outside=outside,
-    )
+def _settings(model: str | os.PathLike[str]) -> Settings:
+    """The settings of a model, wherever it lies."""
+    path, name = Path(model), os.fspath(model)
+    if path.is_dir():
+        return load(path / "config.json")
+    if path.suffix == ".gguf":
+        raise InputError(Finding("model-config", f"{name} is a .gguf file, which is not trained", hint=ADVICE))
+    if path.is_file():
+        return load(path)
+    if folder := cached(name):
+        return load(folder / "config.json")
+    if name in KNOWN:
+        return Settings(KNOWN[name], name)
+    message = f"{name} is neither a folder nor a file, nor a model in the cache of Hugging Face"
+    raise InputError(Finding("model-not-found", message, hint=ADVICE))
 
 
-def _layer(family: Family, settings: Settings, index: int) -> Layer:
-    attention, mlp = family.attention(settings, index), family.mlp(settings, index)
-    norms = family.norms * family.norm_parameters * settings.number("hidden_size")
-    return Layer(
-        (*attention.matrices, *mlp.matrices),
-        attention.other + mlp.other + norms,
-        attention.heads,
-        attention.kv_heads,
-        attention.head_dim,
-        mlp.inner,
-        mlp.gated,
-        mlp.active,
-        settings.optional("sliding_window"),
-    )
+def _remarks(settings: Settings, own_code: bool) -> Iterator[str]:
+    """What is not known of a model, whatever its family."""
+    if own_code:
+        yield "code of its own builds it (auto_map)"
+    if settings.get("quantization_config"):
+        yield "its weights are stored quantized (quantization_config): how they are loaded"

@@ -76,6 +76,38 @@ class Settings:
             self.refuse(f"{self._key(name)} must be true or false, not {value!r}", self._key(name))
         return bool(value)
 
+    def name(self, name: str, default: str = "") -> str:
+        """A name; a finding if it is none, or lacks without a default."""
+        value = self.get(name, default)
+        if not isinstance(value, str):
+            self.refuse(f"{name} must be a name, not {value!r}", name)
+        elif not value:
+            self.refuse(f"lacks {name}", hint=ADVICE)
+        return str(value)
+
+    def either(self, bias: bool | str) -> bool:
+        """What is so for a whole family, or what the setting of that name says."""
+        return self.flag(bias) if isinstance(bias, str) else bias
+
+    def kind(self, index: int) -> str:
+        """The kind of a layer, where the kinds are listed; else empty."""
+        kinds = self.get("layer_types", [])
+        if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+            self.refuse("layer_types must be a list of names", "layer_types")
+        elif kinds and index >= len(kinds):
+            self.refuse(f"layer_types names {len(kinds)} layers, fewer than there are", "layer_types")
+        elif kinds:
+            return str(kinds[index])
+        return ""
+
+    def numbers(self, name: str) -> list[int] | None:
+        """A list of whole numbers, such as those of layers; ``None`` if there is none."""
+        value = self.get(name)
+        if value is None or (isinstance(value, list) and all(type(number) is int for number in value)):
+            return value
+        self.refuse(f"{self._key(name)} must be a list of whole numbers", self._key(name))
+        return None
+
     def part(self, name: str) -> Settings | None:
         """An object within the object; ``None`` if there is none."""
         value = self.data.get(name)
@@ -98,7 +130,7 @@ class Settings:
             InputError: if anything was.
         """
         if self.findings:
-            raise InputError(dict.fromkeys(self.findings))
+            raise InputError(dict.fromkeys(self.findings))  # what is asked for twice is told once
 
     def _key(self, name: str) -> str:
         key = self.names.get(name, name)
