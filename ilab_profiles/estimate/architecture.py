@@ -19,10 +19,11 @@ from ilab_profiles.estimate.anatomy.known import KNOWN, cached
 from ilab_profiles.estimate.anatomy.settings import ADVICE, Settings, load
 from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer, Matrix
 from ilab_profiles.estimate.anatomy.unfamiliar import guess
+from ilab_profiles.estimate.anatomy.vision import seeing, within
 
 __all__ = ["Architecture", "Layer", "Matrix", "read"]
 
-_PARTS = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
+_LANGUAGE = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
 """Models of several parts, and the family of the one that is their language model."""
 
 
@@ -38,28 +39,38 @@ def read(model: str | os.PathLike[str], *, trust_remote_code: bool = False) -> A
     """
     settings = _settings(model)
     kind = settings.name("model_type")
-    own_code = trust_remote_code and bool(settings.get("auto_map"))
-    unknown = tuple(_remarks(settings, own_code))
-    part = settings.part("text_config") or settings
-    family = _PARTS.get(kind, part.name("model_type", kind))
+    family, part = _language(settings, kind)
     for one in (settings, part):
         one.stop_if_refused()
-    if part is not settings:
-        unknown = (*unknown, f"what {kind} has beside its language model: only that is counted")
-    if family in FAMILIES and not own_code:
-        part.speak(FAMILIES[family].names, DEFAULTS[family])
-        return build(kind, FAMILIES[family], part, unknown)
-    return guess(kind, part, stored.parameters(Path(settings.source).parent), unknown)
+    own_code = trust_remote_code and bool(settings.get("auto_map"))
+    unknown = tuple(_remarks(settings, part, own_code))
+    if own_code or family not in FAMILIES:
+        return guess(kind, part, stored.parameters(Path(settings.source).parent), unknown)
+    part.speak(FAMILIES[family].names, DEFAULTS[family])
+    if kind == "gemma3":
+        part.data["tie_word_embeddings"] = settings.get("tie_word_embeddings", True)
+        return seeing(build(kind, within(FAMILIES[family]), part, unknown), settings.part("vision_config"))
+    return build(kind, FAMILIES[family], part, unknown)
+
+
+def _language(settings: Settings, kind: str) -> tuple[str, Settings]:
+    """The family of a model's language model, and the settings of that: a part of them, or all."""
+    if kind in _LANGUAGE:
+        return _LANGUAGE[kind], settings.part("text_config")
+    if settings.get("text_config"):
+        part = settings.part("text_config")
+        return part.name("model_type", kind), part
+    return kind, settings
 
 
 def _settings(model: str | os.PathLike[str]) -> Settings:
     """The settings of a model, wherever it lies."""
     path, name = Path(model), os.fspath(model)
-    if path.is_dir():
+    if name and os.path.isdir(path):
         return load(path / "config.json")
     if path.suffix == ".gguf":
         raise InputError(Finding("model-config", f"{name} is a .gguf file, which is not trained", hint=ADVICE))
-    if path.is_file():
+    if os.path.isfile(path):
         return load(path)
     if folder := cached(name):
         return load(folder / "config.json")
@@ -69,9 +80,12 @@ def _settings(model: str | os.PathLike[str]) -> Settings:
     raise InputError(Finding("model-not-found", message, hint=ADVICE))
 
 
-def _remarks(settings: Settings, own_code: bool) -> Iterator[str]:
+def _remarks(settings: Settings, part: Settings, own_code: bool) -> Iterator[str]:
     """What is not known of a model, whatever its family."""
+    kind = settings.name("model_type")
+    if part is not settings and kind not in _LANGUAGE:
+        yield f"of {kind} only the language model is counted"
     if own_code:
-        yield "code of its own builds it (auto_map)"
+        yield "code that comes with it builds it (auto_map)"
     if settings.get("quantization_config"):
-        yield "its weights are stored quantized (quantization_config): how they are loaded"
+        yield "its weights are stored quantized (quantization_config): how they are loaded is not known"

@@ -8,7 +8,7 @@ from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer, Matrix
 
 __all__ = ["build"]
 
-_MOST_LAYERS = 10_000
+_MOST_LAYERS = 1000
 
 
 def build(kind: str, family: Family, settings: Settings, unknown: tuple[str, ...] = ()) -> Architecture:
@@ -24,18 +24,16 @@ def build(kind: str, family: Family, settings: Settings, unknown: tuple[str, ...
         InputError: if settings lack, or are wrong.
     """
     count = settings.number("num_hidden_layers", most=_MOST_LAYERS)
-    layers = []
-    for index in range(count):
-        layers.append(_layer(family, settings, index))
-        settings.stop_if_refused()  # with what is wrong in one layer, the others are as wrong
     embedding, head, between = _ends(family, settings)
     bias = head.outputs if head.bias else 0
     shared = settings.flag("tie_word_embeddings")
     positions = settings.optional("max_position_embeddings")
+    layers = [_layer(family, settings, 0)]  # what is wrong with one is wrong with most, and told with the rest
     settings.stop_if_refused()
-    carry = sum(any(matrix.inside == "mamba" for matrix in layer.matrices) for layer in layers)
-    if carry:
-        said = f"{carry} of its {count} layers carry a state instead of attention: what they hold while running"
+    layers += [_layer(family, settings, index) for index in range(1, count)]
+    settings.stop_if_refused()
+    if carrying := sum(any(matrix.inside == "mamba" for matrix in layer.matrices) for layer in layers):
+        said = f"{carrying} of its {count} layers carry a state instead of attention: what that takes is not known"
         unknown = (*unknown, said)
     return Architecture(
         kind,
@@ -49,6 +47,7 @@ def build(kind: str, family: Family, settings: Settings, unknown: tuple[str, ...
         unknown=unknown,
         outside=(*embedding, *between, head),
         stack=family.stack,
+        renamed=family.renamed,
     )
 
 

@@ -1,246 +1,176 @@
 """What transformers takes where a model's ``config.json`` leaves a setting out, by family.
 
-Under the names that most families use; what is neither here nor in the file is false, or follows from the rest. The
-tests hold each against transformers.
+Under the names that most families use. What is neither here nor in the file is false, or follows from the rest. The
+tests hold each of these against transformers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["DEFAULTS"]
 
-
-def _takes(
-    vocabulary: int, hidden: int, inner: int | None, layers: int, heads: int, positions: int | None, **others: int
-) -> dict[str, int]:
-    sizes = {
-        "vocab_size": vocabulary,
-        "hidden_size": hidden,
-        "intermediate_size": inner,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "max_position_embeddings": positions,
-    }
-    return {name: size for name, size in sizes.items() if size is not None} | others
-
-
-DEFAULTS: dict[str, dict[str, int]] = {
-    "llama": _takes(32_000, 4096, 11_008, 32, 32, 2048),
-    "granite": _takes(32_000, 4096, 11_008, 32, 32, 2048),
-    "mistral": _takes(32_000, 4096, 14_336, 32, 32, 131_072, num_key_value_heads=8, sliding_window=4096),
-    "qwen2": _takes(
-        151_936, 4096, 22_016, 32, 32, 32_768, num_key_value_heads=32, max_window_layers=28, sliding_window=4096
-    ),
-    "qwen3": _takes(
-        151_936,
-        4096,
-        22_016,
-        32,
-        32,
-        32_768,
-        num_key_value_heads=32,
-        head_dim=128,
-        max_window_layers=28,
-        sliding_window=4096,
-    ),
-    "gemma": _takes(
-        256_000, 3072, 24_576, 28, 16, 8192, num_key_value_heads=16, head_dim=256, tie_word_embeddings=True
-    ),
-    "gemma2": _takes(
-        256_000,
-        2304,
-        9216,
-        26,
-        8,
-        8192,
-        num_key_value_heads=4,
-        head_dim=256,
-        sliding_window=4096,
-        tie_word_embeddings=True,
-    ),
-    "gemma3_text": _takes(
-        262_208,
-        2304,
-        9216,
-        26,
-        8,
-        131_072,
-        num_key_value_heads=4,
-        head_dim=256,
-        sliding_window=4096,
-        tie_word_embeddings=True,
-    ),
-    "olmo": _takes(50_304, 4096, 11_008, 32, 32, 2048),
-    "olmo2": _takes(50_304, 4096, 11_008, 32, 32, 2048),
-    "olmo3": _takes(50_304, 4096, 11_008, 32, 32, 2048, sliding_window=4096),
-    "smollm3": _takes(128_256, 2048, 11_008, 36, 16, 32_768, num_key_value_heads=4, tie_word_embeddings=True),
-    "cohere": _takes(256_000, 8192, 22_528, 40, 64, 8192, tie_word_embeddings=True),
-    "cohere2": _takes(256_000, 8192, 22_528, 40, 64, 8192, sliding_window=4096, tie_word_embeddings=True),
-    "ernie4_5": _takes(
-        103_424, 1024, 3072, 18, 16, 131_072, num_key_value_heads=2, head_dim=128, tie_word_embeddings=True
-    ),
-    "seed_oss": _takes(
-        155_136, 4096, 27_648, 64, 80, 524_288, num_key_value_heads=8, head_dim=128, attention_bias=True
-    ),
-    "exaone4": _takes(102_400, 4096, 16_384, 32, 32, 2048, num_key_value_heads=32, sliding_window=4096),
-    "glm": _takes(151_552, 4096, 13_696, 40, 32, 131_072, num_key_value_heads=2, head_dim=128, attention_bias=True),
-    "glm4": _takes(151_552, 4096, 13_696, 40, 32, 131_072, num_key_value_heads=2, head_dim=128, attention_bias=True),
-    "phi3": _takes(32_064, 3072, 8192, 32, 32, 4096),
-    "arcee": _takes(32_000, 2560, 18_432, 32, 32, 4096),
-    "apertus": _takes(131_072, 4096, 14_336, 32, 32, 65_536),
-    "nemotron": _takes(256_000, 6144, 24_576, 32, 48, 4096),
-    "stablelm": _takes(50_304, 2560, 6912, 32, 32, 4096, num_key_value_heads=32),
-    "starcoder2": _takes(
-        49_152, 3072, 12_288, 30, 24, 4096, num_key_value_heads=2, tie_word_embeddings=True, use_bias=True
-    ),
-    "phi": _takes(51_200, 2048, 8192, 24, 32, 2048),
-    "mixtral": _takes(
-        32_000, 4096, 14_336, 32, 32, 131_072, num_key_value_heads=8, num_experts=8, num_experts_per_tok=2
-    ),
-    "qwen2_moe": _takes(
-        151_936,
-        2048,
-        5632,
-        24,
-        16,
-        32_768,
-        num_key_value_heads=16,
-        decoder_sparse_step=1,
-        moe_intermediate_size=1408,
-        num_experts=60,
-        num_experts_per_tok=4,
-        qkv_bias=True,
-        shared_expert_intermediate_size=5632,
-    ),
-    "qwen3_moe": _takes(
-        151_936,
-        2048,
-        6144,
-        24,
-        32,
-        32_768,
-        num_key_value_heads=4,
-        decoder_sparse_step=1,
-        moe_intermediate_size=768,
-        num_experts=128,
-        num_experts_per_tok=8,
-        sliding_window=4096,
-    ),
-    "granitemoe": _takes(32_000, 4096, 11_008, 32, 32, 2048, num_experts=8, num_experts_per_tok=2),
-    "granitemoeshared": _takes(
-        32_000, 4096, 11_008, 32, 32, 2048, num_experts=8, num_experts_per_tok=2, shared_intermediate_size=0
-    ),
-    "granitemoehybrid": _takes(
-        32_000,
-        4096,
-        11_008,
-        32,
-        32,
-        2048,
-        mamba_conv_bias=True,
-        mamba_d_conv=4,
-        mamba_d_state=256,
-        mamba_expand=2,
-        mamba_n_groups=1,
-        mamba_n_heads=128,
-        num_experts=8,
-        num_experts_per_tok=2,
-        shared_intermediate_size=1024,
-    ),
-    "gpt_oss": _takes(
-        201_088,
-        2880,
-        2880,
-        36,
-        64,
-        131_072,
-        num_key_value_heads=8,
-        head_dim=64,
-        attention_bias=True,
-        num_experts=128,
-        num_experts_per_tok=4,
-        sliding_window=128,
-    ),
-    "deepseek_v2": _takes(
-        102_400,
-        4096,
-        11_008,
-        32,
-        32,
-        2048,
-        first_k_dense_replace=0,
-        kv_lora_rank=512,
-        moe_intermediate_size=1407,
-        n_shared_experts=2,
-        num_experts=64,
-        q_lora_rank=1536,
-        qk_nope_head_dim=128,
-        qk_rope_head_dim=64,
-        v_head_dim=128,
-    ),
-    "deepseek_v3": _takes(
-        129_280,
-        7168,
-        18_432,
-        61,
-        128,
-        4096,
-        first_k_dense_replace=3,
-        kv_lora_rank=512,
-        moe_intermediate_size=2048,
-        n_shared_experts=1,
-        num_experts=256,
-        num_experts_per_tok=8,
-        q_lora_rank=1536,
-        qk_nope_head_dim=128,
-        qk_rope_head_dim=64,
-        v_head_dim=128,
-    ),
-    "glm4_moe": _takes(
-        151_552,
-        4096,
-        10_944,
-        46,
-        96,
-        131_072,
-        num_key_value_heads=8,
-        first_k_dense_replace=1,
-        moe_intermediate_size=1408,
-        n_shared_experts=1,
-        num_experts=128,
-        num_experts_per_tok=8,
-    ),
-    "llama4_text": _takes(
-        202_048,
-        5120,
-        8192,
-        48,
-        40,
-        131_072,
-        num_key_value_heads=8,
-        head_dim=128,
-        attention_chunk_size=8192,
-        interleave_moe_layer_step=1,
-        intermediate_size_mlp=16_384,
-        num_experts=16,
-    ),
-    "gpt2": _takes(50_257, 768, None, 12, 12, 1024, tie_word_embeddings=True),
-    "gpt_bigcode": _takes(50_257, 768, None, 12, 12, 1024, multi_query=True, tie_word_embeddings=True),
-    "gpt_neo": _takes(50_257, 2048, None, 24, 16, 2048, tie_word_embeddings=True, window_size=256),
-    "gptj": _takes(50_400, 4096, None, 28, 16, 2048),
-    "gpt_neox": _takes(50_432, 6144, 24_576, 44, 64, 2048, attention_bias=True),
-    "opt": _takes(
-        50_272,
-        768,
-        3072,
-        12,
-        12,
-        2048,
-        do_layer_norm_before=True,
-        enable_bias=True,
-        layer_norm_elementwise_affine=True,
-        tie_word_embeddings=True,
-    ),
-    "bloom": _takes(250_880, 64, None, 2, 8, None, tie_word_embeddings=True),
-    "falcon": _takes(65_024, 4544, None, 32, 71, 2048, multi_query=True, parallel_attn=True, tie_word_embeddings=True),
-    "mpt": _takes(50_368, 2048, None, 24, 16, 2048, tie_word_embeddings=True),
+_SIZES = """
+family            vocabulary  hidden  inner  layers  heads  kv_heads  head_dim  positions
+apertus               131072    4096  14336      32     32         -         -      65536
+arcee                  32000    2560  18432      32     32         -         -       4096
+bloom                 250880      64      -       2      8         -         -          -
+cohere                256000    8192  22528      40     64         -         -       8192
+cohere2               256000    8192  22528      40     64         -         -       8192
+deepseek_v2           102400    4096  11008      32     32         -         -       2048
+deepseek_v3           129280    7168  18432      61    128         -         -       4096
+ernie4_5              103424    1024   3072      18     16         2       128     131072
+exaone4               102400    4096  16384      32     32        32         -       2048
+falcon                 65024    4544      -      32     71         -         -       2048
+gemma                 256000    3072  24576      28     16        16       256       8192
+gemma2                256000    2304   9216      26      8         4       256       8192
+gemma3_text           262208    2304   9216      26      8         4       256     131072
+glm                   151552    4096  13696      40     32         2       128     131072
+glm4                  151552    4096  13696      40     32         2       128     131072
+glm4_moe              151552    4096  10944      46     96         8         -     131072
+gpt2                   50257     768      -      12     12         -         -       1024
+gpt_bigcode            50257     768      -      12     12         -         -       1024
+gpt_neo                50257    2048      -      24     16         -         -       2048
+gpt_neox               50432    6144  24576      44     64         -         -       2048
+gpt_oss               201088    2880   2880      36     64         8        64     131072
+gptj                   50400    4096      -      28     16         -         -       2048
+granite                32000    4096  11008      32     32         -         -       2048
+granitemoe             32000    4096  11008      32     32         -         -       2048
+granitemoehybrid       32000    4096  11008      32     32         -         -       2048
+granitemoeshared       32000    4096  11008      32     32         -         -       2048
+llama                  32000    4096  11008      32     32         -         -       2048
+llama4_text           202048    5120   8192      48     40         8       128     131072
+mistral                32000    4096  14336      32     32         8         -     131072
+mixtral                32000    4096  14336      32     32         8         -     131072
+mpt                    50368    2048      -      24     16         -         -       2048
+nemotron              256000    6144  24576      32     48         -         -       4096
+olmo                   50304    4096  11008      32     32         -         -       2048
+olmo2                  50304    4096  11008      32     32         -         -       2048
+olmo3                  50304    4096  11008      32     32         -         -       2048
+olmoe                  50304    2048   2048      16     16         -         -       4096
+opt                    50272     768   3072      12     12         -         -       2048
+phi                    51200    2048   8192      24     32         -         -       2048
+phi3                   32064    3072   8192      32     32         -         -       4096
+qwen2                 151936    4096  22016      32     32        32         -      32768
+qwen2_moe             151936    2048   5632      24     16        16         -      32768
+qwen3                 151936    4096  22016      32     32        32       128      32768
+qwen3_moe             151936    2048   6144      24     32         4         -      32768
+seed_oss              155136    4096  27648      64     80         8       128     524288
+smollm3               128256    2048  11008      36     16         4         -      32768
+stablelm               50304    2560   6912      32     32        32         -       4096
+starcoder2             49152    3072  12288      30     24         2         -       4096
+"""
+_COLUMNS = {
+    "vocabulary": "vocab_size",
+    "hidden": "hidden_size",
+    "inner": "intermediate_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "positions": "max_position_embeddings",
 }
+_OTHERS: dict[str, dict[str, int]] = {
+    "cohere2": {"sliding_window": 4096},
+    "deepseek_v2": {
+        "first_k_dense_replace": 0,
+        "kv_lora_rank": 512,
+        "moe_intermediate_size": 1407,
+        "n_shared_experts": 2,
+        "num_experts": 64,
+        "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+    },
+    "deepseek_v3": {
+        "first_k_dense_replace": 3,
+        "kv_lora_rank": 512,
+        "moe_intermediate_size": 2048,
+        "n_shared_experts": 1,
+        "num_experts": 256,
+        "num_experts_per_tok": 8,
+        "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+    },
+    "exaone4": {"sliding_window": 4096},
+    "falcon": {"multi_query": True, "parallel_attn": True},
+    "gemma2": {"sliding_window": 4096},
+    "gemma3_text": {"sliding_window": 4096},
+    "glm": {"attention_bias": True},
+    "glm4": {"attention_bias": True},
+    "glm4_moe": {
+        "first_k_dense_replace": 1,
+        "moe_intermediate_size": 1408,
+        "n_shared_experts": 1,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+    },
+    "gpt_bigcode": {"multi_query": True},
+    "gpt_neo": {"window_size": 256},
+    "gpt_neox": {"attention_bias": True},
+    "gpt_oss": {"attention_bias": True, "num_experts": 128, "num_experts_per_tok": 4, "sliding_window": 128},
+    "granitemoe": {"num_experts": 8, "num_experts_per_tok": 2},
+    "granitemoehybrid": {
+        "mamba_conv_bias": True,
+        "mamba_d_conv": 4,
+        "mamba_d_state": 256,
+        "mamba_expand": 2,
+        "mamba_n_groups": 1,
+        "mamba_n_heads": 128,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "shared_intermediate_size": 1024,
+    },
+    "granitemoeshared": {"num_experts": 8, "num_experts_per_tok": 2, "shared_intermediate_size": 0},
+    "llama4_text": {
+        "attention_chunk_size": 8192,
+        "interleave_moe_layer_step": 1,
+        "intermediate_size_mlp": 16384,
+        "num_experts": 16,
+    },
+    "mistral": {"sliding_window": 4096},
+    "mixtral": {"num_experts": 8, "num_experts_per_tok": 2},
+    "olmo3": {"sliding_window": 4096},
+    "olmoe": {"num_experts": 64, "num_experts_per_tok": 8},
+    "opt": {"do_layer_norm_before": True, "enable_bias": True, "layer_norm_elementwise_affine": True},
+    "qwen2": {"max_window_layers": 28, "sliding_window": 4096},
+    "qwen2_moe": {
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": 1408,
+        "num_experts": 60,
+        "num_experts_per_tok": 4,
+        "qkv_bias": True,
+        "shared_expert_intermediate_size": 5632,
+    },
+    "qwen3": {"max_window_layers": 28, "sliding_window": 4096},
+    "qwen3_moe": {
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": 768,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "sliding_window": 4096,
+    },
+    "seed_oss": {"attention_bias": True},
+    "starcoder2": {"use_bias": True},
+}
+_TIED = (
+    "bloom cohere cohere2 ernie4_5 falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo mpt opt smollm3 starcoder2"
+).split()
+"""Families whose head is their embedding unless the file says otherwise."""
+
+
+def _table() -> Mapping[str, Mapping[str, int]]:
+    head, *rows = (row.split() for row in _SIZES.strip().splitlines())
+    names = [_COLUMNS[column] for column in head[1:]]
+    sizes = {
+        row[0]: {name: int(size) for name, size in zip(names, row[1:], strict=True) if size != "-"} for row in rows
+    }
+    return {
+        family: sizes[family] | _OTHERS.get(family, {}) | {"tie_word_embeddings": family in _TIED} for family in sizes
+    }
+
+
+DEFAULTS = _table()

@@ -59,6 +59,7 @@ class Family:
         learned: the embedding of positions, if they are learned.
         reserved: positions that it has beyond those told.
         narrow: the setting that tells the embedding's width, where it may differ from the model's.
+        renamed: see :class:`~ilab_profiles.estimate.anatomy.shapes.Architecture`.
     """
 
     attention: Callable[[Settings, int], Attention]
@@ -74,6 +75,7 @@ class Family:
     learned: str = ""
     reserved: int = 0
     narrow: str = ""
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _per_head(when: str = "") -> Norm:
@@ -152,6 +154,8 @@ _GPT_NAMES = {
 }
 _NEO_NAMES = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "layer_types": "attention_layers"}
 _GRANITE_SHARED = Shared("shared_mlp", "shared_intermediate_size", packed=True)
+_MIXTRAL_STACKS = {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
+_STACKS = {"gate": "gate", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj", "down_proj": "down_proj"}
 _EXPERTS = {"num_experts": "num_local_experts"}
 _ROUTED = {"num_experts": "n_routed_experts"}
 _SHARED = Shared("shared_experts", "moe_intermediate_size", times="n_shared_experts")
@@ -198,7 +202,7 @@ FAMILIES: dict[str, Family] = {
         head_bias=True,
     ),
     # experts
-    "mixtral": Family(separate(), experts("gate"), window=swa, names=_EXPERTS),
+    "mixtral": Family(separate(), experts("gate"), window=swa, names=_EXPERTS, renamed=_MIXTRAL_STACKS),
     "qwen2_moe": Family(
         separate("qkv_bias", False),
         stepped(gated(), experts("gate", "moe_intermediate_size", shared=_QWEN_SHARED)),
@@ -208,7 +212,9 @@ FAMILIES: dict[str, Family] = {
         stepped(gated(), experts("gate", "moe_intermediate_size")),
         window=_if_used,
         names=_EXPERTS,
+        renamed=_STACKS,
     ),
+    "olmoe": Family(separate("attention_bias", norm=Norm(each=True)), experts("gate"), renamed=_STACKS),
     "granitemoe": Family(_TOLD, experts("router", inside="block_sparse_moe"), names=_EXPERTS),
     "granitemoeshared": Family(
         _TOLD, experts("router", inside="block_sparse_moe", shared=_GRANITE_SHARED), names=_EXPERTS
@@ -222,15 +228,22 @@ FAMILIES: dict[str, Family] = {
         separate("attention_bias", sinks=True), experts("router", bias=True), window=every(2), names=_EXPERTS
     ),
     "deepseek_v2": Family(
-        compressed, after(gated("mlp_bias"), experts("gate", "moe_intermediate_size", shared=_SHARED)), names=_ROUTED
+        compressed,
+        after(gated("mlp_bias"), experts("gate", "moe_intermediate_size", shared=_SHARED)),
+        names=_ROUTED,
+        renamed=_STACKS,
     ),
     "deepseek_v3": Family(
-        compressed, after(gated(), experts("gate", "moe_intermediate_size", shared=_SHARED)), names=_ROUTED
+        compressed,
+        after(gated(), experts("gate", "moe_intermediate_size", shared=_SHARED)),
+        names=_ROUTED,
+        renamed=_STACKS,
     ),
     "glm4_moe": Family(
         separate("attention_bias", False, norm=_per_head("use_qk_norm")),
         after(gated(), experts("gate", "moe_intermediate_size", shared=_SHARED)),
         names=_ROUTED,
+        renamed=_STACKS,
     ),
     "llama4_text": Family(
         _TOLD,

@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.diagnostics import Finding, InputError, Position, by_place
 
 __all__ = ["ADVICE", "Settings", "load"]
 
 ADVICE = "name a folder with a config.json, or a config.json (--model FOLDER or CONFIG.json)"
+_WIDE = 60
+"""How much of a wrong value is shown."""
 _MOST = 10**9
 """No model has a side, or a vocabulary, as long as this."""
 
@@ -62,7 +64,7 @@ class Settings:
         if value is None:
             self.refuse(f"lacks {key}", "", hint="the file is not whole: download or copy the model again")
         else:
-            self.refuse(f"{key} must be a whole number from {least:,} to {most:,}, not {value!r}", key)
+            self.refuse(f"{key} must be a whole number from {least:,} to {most:,}, not {_shown(value)}", key)
         return least
 
     def optional(self, name: str) -> int | None:
@@ -73,14 +75,14 @@ class Settings:
         """Whether something is so."""
         value = self.get(name, False)
         if not isinstance(value, (bool, int)):
-            self.refuse(f"{self._key(name)} must be true or false, not {value!r}", self._key(name))
+            self.refuse(f"{self._key(name)} must be true or false, not {_shown(value)}", self._key(name))
         return bool(value)
 
     def name(self, name: str, default: str = "") -> str:
         """A name; a finding if it is none, or lacks without a default."""
         value = self.get(name, default)
         if not isinstance(value, str):
-            self.refuse(f"{name} must be a name, not {value!r}", name)
+            self.refuse(f"{name} must be a name, not {_shown(value)}", name)
         elif not value:
             self.refuse(f"lacks {name}", hint=ADVICE)
         return str(value)
@@ -108,11 +110,12 @@ class Settings:
         self.refuse(f"{self._key(name)} must be a list of whole numbers", self._key(name))
         return None
 
-    def part(self, name: str) -> Settings | None:
-        """An object within the object; ``None`` if there is none."""
-        value = self.data.get(name)
+    def part(self, name: str) -> Settings:
+        """An object within the object; an empty one if it is not there."""
+        value = self.get(name, {})
         if not isinstance(value, dict):
-            return None
+            self.refuse(f"{name} must be an object, not {_shown(value)}", name)
+            value = {}
         return Settings(value, self.source, self.text, name)
 
     def refuse(self, message: str, key: str = "", hint: str = "") -> None:
@@ -130,7 +133,7 @@ class Settings:
             InputError: if anything was.
         """
         if self.findings:
-            raise InputError(dict.fromkeys(self.findings))  # what is asked for twice is told once
+            raise InputError(sorted(dict.fromkeys(self.findings), key=by_place))  # once, even if asked for twice
 
     def _key(self, name: str) -> str:
         key = self.names.get(name, name)
@@ -155,12 +158,17 @@ def load(file: str | os.PathLike[str]) -> Settings:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise _refusal(f"not JSON: {error.msg}", Position(source, error.lineno, error.colno)) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "it holds no JSON text"
         raise _refusal(f"cannot be read: {reason}", Position(source)) from error
     if not isinstance(data, dict):
         raise _refusal("must be a JSON object", Position(source, 1))
     return Settings(data, source, text)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _WIDE else f"{text[:_WIDE]}…"
 
 
 def _refusal(message: str, where: Position) -> InputError:

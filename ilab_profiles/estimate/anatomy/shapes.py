@@ -7,10 +7,13 @@ once, as they are in memory once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Architecture", "Layer", "Matrix"]
+
+_ALL = "all-linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,6 @@ class Matrix:
     def path(self) -> str:
         """The module's name within its layer, ``self_attn.q_proj``."""
         return f"{self.inside}.{self.name}" if self.inside else self.name
-
-    def adapter(self, rank: int) -> int:
-        """Parameters of its LoRA adapter: two matrices, of the rank and a side each (Hu et al. 2021, section 4)."""
-        return rank * (self.inputs + self.outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +96,9 @@ class Architecture:
         head: parameters of the head; 0 if it shares its weights with the embedding and has no bias.
         other: parameters beside: the last norm and such.
         unknown: what is not known of it, a sentence each; empty if all is.
-        outside: the embedding and the head as matrices, with their names in the model.
+        outside: matrices outside layers, with their names in the model: embeddings, head, and what else there is.
         stack: what the layers' list is called in the model, ``model.layers``.
+        renamed: what parts of its stacked experts were called when they were modules, and the stacks that they are in.
     """
 
     model_type: str
@@ -112,6 +112,7 @@ class Architecture:
     unknown: tuple[str, ...] = ()
     outside: tuple[Matrix, ...] = ()
     stack: str = "model.layers"
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -127,32 +128,51 @@ class Architecture:
         """The linear layers between embedding and head, each with its name in the model."""
         return ((name, matrix) for name, matrix in self._inside() if matrix.linear)
 
-    def adapted(self, targets: Iterable[str] | None = None) -> Iterator[tuple[str, Matrix]]:
-        """The matrices that get a LoRA adapter, each with its name in the model, as peft chooses them.
+    def adapted(self, targets: Iterable[str] | None = None) -> Iterator[tuple[str, Matrix, int]]:
+        """The matrices that get a LoRA adapter, as peft chooses them.
+
+        Where experts were modules of their own once, peft goes by those names still: it gives adapters to the stacks
+        instead, and then to no other module of these names.
 
         Args:
             targets: names of modules, in whole or by the end of their dotted names; ``None`` or ``all-linear`` for all
                 linear layers except the head.
+
+        Yields:
+            each one's name in the model, the matrix, and how many times the rank its adapter has: once for each
+            expert, and for each matrix that is one of several in a stack.
         """
-        if targets is None or (wanted := tuple(targets)) == ("all-linear",):
-            yield from self.linears()
-            return
-        ends = tuple(f".{target}" for target in wanted)
-        outer = ((matrix.path, matrix) for matrix in self.outside)
-        for name, matrix in (*self.linears(), *outer):
-            if f".{name}".endswith(ends):
-                yield name, matrix
+        wanted = set(targets or ()) or {_ALL}
+        if wanted == {_ALL}:
+            wanted = {name for name, _ in self.linears()} | set(self.renamed)
+        ends = {target: target.rpartition(".")[2] for target in wanted}
+        stacks = Counter(self.renamed[end] for end in ends.values() if end in self.renamed)
+        modules = {target for target, end in ends.items() if end not in self.renamed}
+        outer = ((matrix.path, matrix) for matrix in self.outside if not matrix.linear)
+        for name, matrix in (*self._inside(), *outer):
+            if matrix.name in stacks and not matrix.linear:
+                yield name, matrix, stacks[matrix.name] * matrix.count
+            elif (matrix.linear or matrix in self.outside) and _among(name, modules):
+                yield name, matrix, 1
 
     def adapters(self, rank: int, targets: Iterable[str] | None = None) -> int:
-        """Parameters that LoRA adds.
+        """Parameters that LoRA adds: two matrices for each adapted one, of the rank and a side (Hu et al. 2021, 4.1).
 
         Args:
             rank: ``lora_rank``.
             targets: see :meth:`adapted`.
         """
-        return sum(matrix.adapter(rank) for _, matrix in self.adapted(targets))
+        return sum(times * rank * (matrix.inputs + matrix.outputs) for _, matrix, times in self.adapted(targets))
 
     def _inside(self) -> Iterator[tuple[str, Matrix]]:
+        """What stands between embedding and head, with its names."""
         for number, layer in enumerate(self.layers):
             for matrix in layer.matrices:
                 yield f"{self.stack}.{number}.{matrix.path}", matrix
+        yield from ((matrix.path, matrix) for matrix in self.outside if matrix.linear)
+
+
+def _among(name: str, targets: set[str]) -> bool:
+    """Whether a module is meant: by its whole name, or by the end of it."""
+    parts = name.split(".")
+    return any(".".join(parts[start:]) in targets for start in range(len(parts)))

@@ -30,8 +30,8 @@ def parameters(folder: Path) -> int | None:
     if not files or any(header is None for header in headers):
         return None
     try:
-        return sum(prod(shape["shape"]) for header in headers if header for shape in _weights(header))
-    except (KeyError, TypeError):
+        return sum(prod(map(int, tensor["shape"])) for header in headers if header for tensor in _weights(header))
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -46,8 +46,8 @@ def guess(kind: str, settings: Settings, stored: int | None, unknown: tuple[str,
         -8 * hidden // 3
     )  # two thirds of four times the width, as a gate makes three matrices of two (Shazeer 2020)
     settings.speak(names, {"num_attention_heads": heads, "intermediate_size": inner})
-    how = "taken from its files" if stored else "guessed from its width and layers"
-    said = f"its architecture, {kind}: layers like llama's are assumed, the number of parameters is {how}"
+    how = "with as many parameters as its files hold" if stored else "and their sizes guessed"
+    said = f"the architecture {kind} is not known: layers like llama's are assumed, {how}"
     model = build(kind, Family(separate(), gated()), settings, (*unknown, said))
     return _with(model, stored) if stored else model
 
@@ -70,11 +70,9 @@ def _with(model: Architecture, stored: int) -> Architecture:
 
 
 def _shrunk(layer: Layer, inner: int) -> Layer:
-    sides = {"gate_proj": "outputs", "up_proj": "outputs", "down_proj": "inputs"}
-    matrices = (
-        replace(matrix, **{sides[matrix.name]: inner}) if matrix.name in sides else matrix for matrix in layer.matrices
-    )
-    return replace(layer, matrices=tuple(matrices))
+    attention, up = layer.matrices[:-3], layer.matrices[-3:-1]
+    ups = (replace(matrix, outputs=inner) for matrix in up)
+    return replace(layer, matrices=(*attention, *ups, replace(layer.matrices[-1], inputs=inner)))
 
 
 def _shares(total: int, count: int) -> list[int]:
