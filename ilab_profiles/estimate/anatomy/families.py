@@ -146,18 +146,38 @@ def _hybrid(settings: Settings, index: int) -> Attention:
 
 _TOLD = separate("attention_bias")
 _GPT_NAMES = {
-    "hidden_size": "n_embd",
-    "num_hidden_layers": "n_layer",
-    "num_attention_heads": "n_head",
-    "max_position_embeddings": "n_positions",
+    "hidden_size": "n_embd hidden_size",
+    "num_hidden_layers": "n_layer num_hidden_layers",
+    "num_attention_heads": "n_head num_attention_heads",
+    "max_position_embeddings": "n_positions max_position_embeddings",
     "intermediate_size": "n_inner",
 }
-_NEO_NAMES = {"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads", "layer_types": "attention_layers"}
+_NEO_NAMES = {
+    "num_hidden_layers": "num_layers num_hidden_layers",
+    "num_attention_heads": "num_heads num_attention_heads",
+    "layer_types": "attention_layers",
+}
+_BLOOM_NAMES = {
+    "hidden_size": "n_embed hidden_size",
+    "num_hidden_layers": "n_layer num_hidden_layers",
+    "num_attention_heads": "n_head num_attention_heads",
+}
+_FALCON_NAMES = {
+    "hidden_size": "n_embed hidden_size",
+    "num_key_value_heads": "num_kv_heads",
+    "intermediate_size": "ffn_hidden_size",
+}
+_MPT_NAMES = {
+    "hidden_size": "d_model hidden_size",
+    "num_hidden_layers": "n_layers num_hidden_layers",
+    "num_attention_heads": "n_heads num_attention_heads",
+    "max_position_embeddings": "max_seq_len",
+}
 _GRANITE_SHARED = Shared("shared_mlp", "shared_intermediate_size", packed=True)
 _MIXTRAL_STACKS = {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
 _STACKS = {"gate": "gate", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj", "down_proj": "down_proj"}
-_EXPERTS = {"num_experts": "num_local_experts"}
-_ROUTED = {"num_experts": "n_routed_experts"}
+_EXPERTS = {"num_experts": "num_local_experts num_experts"}
+_ROUTED = {"num_experts": "n_routed_experts num_local_experts num_experts"}
 _SHARED = Shared("shared_experts", "moe_intermediate_size", times="n_shared_experts")
 _QWEN_SHARED = Shared("shared_expert", "shared_expert_intermediate_size", gate="shared_expert_gate")
 
@@ -328,7 +348,7 @@ FAMILIES: dict[str, Family] = {
         plain("dense_h_to_4h", "dense_4h_to_h", True),
         norms=4,
         last=4,
-        names={"hidden_size": "n_embed", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"},
+        names=_BLOOM_NAMES,
         embedding="transformer.word_embeddings",
         stack="transformer.h",
     ),
@@ -337,19 +357,14 @@ FAMILIES: dict[str, Family] = {
         plain("dense_h_to_4h", "dense_4h_to_h", "bias"),
         norms=_falcon_norms,
         last=2,
-        names={"num_key_value_heads": "num_kv_heads", "intermediate_size": "ffn_hidden_size"},
+        names=_FALCON_NAMES,
         embedding="transformer.word_embeddings",
         stack="transformer.h",
     ),
     "mpt": Family(
         fused("Wqkv", "out_proj", "attn"),
         plain("up_proj", "down_proj", inside="ffn"),
-        names={
-            "hidden_size": "d_model",
-            "num_hidden_layers": "n_layers",
-            "num_attention_heads": "n_heads",
-            "max_position_embeddings": "max_seq_len",
-        },
+        names=_MPT_NAMES,
         embedding="transformer.wte",
         stack="transformer.blocks",
     ),

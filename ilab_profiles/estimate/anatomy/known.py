@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,17 @@ KNOWN: dict[str, dict[str, Any]] = {
 }
 """What the ``config.json`` of the profiles' default model says of its shapes."""
 
+_NAME = r"[\w.-]{1,96}(/[\w.-]{1,96})?"
+
 
 def cached(name: str) -> Path | None:
     """The folder of a hub's model in the cache, the newest that is whole; ``None`` if there is none.
 
     Args:
-        name: ``ORGANISATION/NAME``.
+        name: ``ORGANISATION/NAME``, or the name alone of the few that have no organisation.
     """
+    if not re.fullmatch(_NAME, name):
+        return None
     folder = _cache() / f"models--{name.replace('/', '--')}"
     try:
         commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()

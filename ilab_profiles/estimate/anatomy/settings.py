@@ -44,16 +44,21 @@ class Settings:
         self.findings: list[Finding] = []
 
     def speak(self, names: Mapping[str, str], defaults: Mapping[str, Any]) -> None:
-        """Learn what a family calls its settings (``hidden_size`` is ``n_embd``), and what it takes where one lacks."""
+        """Learn a family's language.
+
+        Args:
+            names: what it calls the settings that most families call by the first name; several, apart by spaces,
+                where each will do.
+            defaults: what it takes where one lacks, under the names of most.
+        """
         self.names, self.defaults = names, defaults
 
     def get(self, name: str, default: Any = None) -> Any:
-        """A setting as it stands, else the family's default, else ``default``; ``null`` is as if it were not there."""
-        for key in (self.names.get(name, name), name):
-            if self.data.get(key) is not None:
-                return self.data[key]
-        fallback = self.defaults.get(name) if self._key(name) not in self.data else None
-        return default if fallback is None else fallback
+        """A setting as it stands, else the family's default, else ``default``; ``null`` says that there is none."""
+        keys = self.names.get(name, name).split()
+        told = [self.data[key] for key in keys if key in self.data]
+        value = next((value for value in told if value is not None), None if told else self.defaults.get(name))
+        return default if value is None else value
 
     def number(self, name: str, default: int | None = None, least: int = 1, most: int = _MOST) -> int:
         """A whole number within bounds; a finding, and ``least``, if it is none or lacks."""
@@ -136,8 +141,9 @@ class Settings:
             raise InputError(sorted(dict.fromkeys(self.findings), key=by_place))  # once, even if asked for twice
 
     def _key(self, name: str) -> str:
-        key = self.names.get(name, name)
-        return name if key not in self.data and name in self.data else key
+        """What the file calls a setting."""
+        keys = self.names.get(name, name).split()
+        return next((key for key in keys if key in self.data), keys[0])
 
     def _place(self, key: str) -> tuple[int, int]:
         begin = found.end() if (found := re.search(rf'"{re.escape(self.within)}"\s*:', self.text)) else 0

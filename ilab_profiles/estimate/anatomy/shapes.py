@@ -144,9 +144,9 @@ class Architecture:
         """
         wanted = set(targets or ()) or {_ALL}
         if wanted == {_ALL}:
-            wanted = {name for name, _ in self.linears()} | set(self.renamed)
+            wanted = {matrix.name for _, matrix in self.linears()} | set(self.renamed)
         ends = {target: target.rpartition(".")[2] for target in wanted}
-        stacks = Counter(self.renamed[end] for end in ends.values() if end in self.renamed)
+        stacks = Counter(self.renamed[end] for end in {*ends.values()} & set(self.renamed))
         modules = {target for target, end in ends.items() if end not in self.renamed}
         outer = ((matrix.path, matrix) for matrix in self.outside if not matrix.linear)
         for name, matrix in (*self._inside(), *outer):
