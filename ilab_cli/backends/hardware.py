@@ -1,51 +1,64 @@
-"""Whether the hardware that settings ask for is there: the same question for every engine that loads a model."""
+"""Whether the hardware that settings ask for is there: the same question for every engine that loads a model.
+
+What is on this machine, :mod:`ilab_profiles.hardware` tells; what of it this build of torch can use is asked here.
+"""
 
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ilab_profiles import Finding
 
-__all__ = ["cores", "device_findings", "free_memory", "memory_findings", "on_cpu"]
+__all__ = ["device_findings", "free_memory", "memory_findings", "on_cpu", "usable_gpus"]
 
 
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_gpus() -> int:
+    """The number of GPUs that this build of torch can use here; loads torch."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def on_cpu(device: str, gpus: tuple[int, ...] | None) -> bool:
     """Whether a choice of a device comes to the CPU: because it says so, or because there is no CUDA; loads torch."""
-    import torch
-
-    return device == "cpu" or gpus == () or not torch.cuda.is_available()
+    return device == "cpu" or gpus == () or not usable_gpus()
 
 
-def device_findings(section: str, device: str, gpus: tuple[int, ...] | None) -> Iterator[Finding]:
+def device_findings(section: str, device: str, gpus: tuple[int, ...] | None, processes: int = 1) -> Iterator[Finding]:
     """What is wrong with the choice of a device; loads torch.
 
     Args:
         section: dotted path of the section that chooses, for example ``train``.
         device: its ``device``.
         gpus: its ``gpus``.
+        processes: how many it starts, of which each needs a GPU where it does not work on the CPU.
     """
-    import torch
-
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = usable_gpus()
     if (device == "cuda" or gpus) and not there:
         yield Finding(
             "device",
             "no CUDA GPU available, or this build of torch cannot use it",
             f"{section}.gpus" if gpus else f"{section}.device",
+            why=_what_is_here(),
             hint="or install torch for CUDA",
             fix=((f"{section}.device", "cpu"), (f"{section}.gpus", "-1")),
         )
     elif gpus and max(gpus) >= there:
         yield Finding("device", f"GPU {max(gpus)} is chosen; there are {there}, from 0", f"{section}.gpus")
+    elif processes > (len(gpus or ()) or there) and not on_cpu(device, gpus):
+        message = f"{processes} processes need as many GPUs; there are {len(gpus or ()) or there}"
+        yield Finding("device", message, f"{section}.num_gpus")
+
+
+def _what_is_here() -> str:
+    """Which of the two it is: no GPU, or a torch that cannot use the one there is."""
+    from ilab_profiles.hardware.machine import here
+
+    machine = here()
+    return f"here: {machine.gpus_in_words}" if machine.gpus else machine.no_gpus_because
 
 
 def memory_findings(files: Iterable[Path], setting: str) -> Iterator[Finding]:
@@ -55,10 +68,11 @@ def memory_findings(files: Iterable[Path], setting: str) -> Iterator[Finding]:
         files: the files of the weights.
         setting: dotted path of the setting that names the model.
     """
-    size = sum(file.stat().st_size for file in files if file.is_file())
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size
+    from ilab_profiles.hardware.memory import total
+
+    size, memory = sum(file.stat().st_size for file in files if file.is_file()), total()
     if size > memory:
-        message = f"the weights take {size / 1e9:,.1f} GB, this machine has {memory / 1e9:,.1f} GB of main memory"
+        message = f"the weights take {size / 1e9:,.1f} GB, there are {memory / 1e9:,.1f} GB of main memory here"
         yield Finding("memory", message, setting, hint="use a smaller model, or a larger machine")
 
 

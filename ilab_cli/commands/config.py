@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.session import chosen, in_force, in_words, origin_of
 from ilab_profiles.catalog import DEFAULT, config_file, config_path
+
+if TYPE_CHECKING:
+    from ilab_profiles.matching import Offer
 
 __all__ = ["add_to"]
 
@@ -50,7 +53,10 @@ def init(
             _ask_to_overwrite(path)
             force = True
         profile = _pick()
-    profile = DEFAULT if profile is None else profile
+    if profile is None:
+        profile = DEFAULT
+        if (best := _offer()).profile != profile:
+            output.say(f"took {profile}, as no profile was named; for this machine there is {best.profile}: {best.why}")
     file = os.path.expanduser(profile)
     is_elsewhere = path.parent.resolve() != Path.cwd() and os.path.isfile(file)
     text = render_config(os.path.abspath(file) if is_elsewhere else profile)
@@ -64,24 +70,31 @@ def init(
 
 
 def _pick() -> str:
-    """The profile that the person picks, of a table with the fitting one first."""
-    from ilab_cli.commands.system import fitting, gpus_here
+    """The profile that the person picks, of a table with the one that suits this machine first."""
     from ilab_cli.flags.table import table
     from ilab_profiles import InputError
     from ilab_profiles.catalog import find
 
-    best = fitting(gpus_here()[0])
+    best = _offer()
     known = {name: item.description for name, item in table().profiles.items()}
-    rows = [(best, f"{known.pop(best)} (fits this machine)"), *known.items()]
-    output.warn([output.columns(("PROFILE", "FOR"), rows, sys.stderr)])
+    mark = "made for exactly this machine" if best.exact else "the nearest to this machine"
+    rows = [(best.profile, f"{known.pop(best.profile)} ({mark})"), *known.items()]
+    output.warn([output.columns(("PROFILE", "FOR"), rows, sys.stderr), f"{best.profile}: {best.why}"])
     while True:
-        name = ask("Profile", best)
+        name = ask("Profile", best.profile)
         try:
             find(name)
         except InputError as error:
             output.warn(error.findings)
         else:
             return name
+
+
+def _offer() -> Offer:
+    from ilab_profiles.hardware.machine import here
+    from ilab_profiles.matching import offer
+
+    return offer(here())
 
 
 def _ask_to_overwrite(path: Path) -> None:

@@ -18,6 +18,7 @@ from ilab_cli.session import in_force
 
 if TYPE_CHECKING:
     from ilab_profiles import Profile
+    from ilab_profiles.hardware.machine import Machine
 
 __all__ = ["add_to"]
 
@@ -40,28 +41,36 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 
 def list_(as_json: Json = False) -> None:
-    """List all profiles."""
+    """List all profiles, and which of them are made for this machine."""
     from ilab_profiles import names
+    from ilab_profiles.hardware.machine import here
 
-    rows = [_row(name) for name in names()]
+    machine = here()
+    rows = [_row(name, machine) for name in names()]
     if as_json:
         output.print_json(rows)
         return
     cells = [
-        (row["name"], row["extends"] or "", _machine(row["hardware"]), ", ".join(row["on"]), _line(row["description"]))
+        (
+            *(row["name"], row["extends"] or "", _machine(row["hardware"]), row["here"] or "?"),
+            *(", ".join(row["on"]), _line(row["description"])),
+        )
         for row in rows
     ]
-    print(output.columns(("NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"), cells, spare=("EXTENDS", "ON")))
+    head = ("NAME", "EXTENDS", "HARDWARE", "HERE", "ON", "DESCRIPTION")
+    print(output.columns(head, cells, spare=("EXTENDS", "ON")))
 
 
-def _row(name: str) -> dict[str, Any]:
+def _row(name: str, machine: Machine) -> dict[str, Any]:
     """What is listed of a profile; one that is refused is listed too."""
     from ilab_profiles import InputError, load
     from ilab_profiles.catalog import find
+    from ilab_profiles.matching import suits
     from ilab_profiles.yaml.write import to_data
 
     path = find(name)
     row: dict[str, Any] = {"name": name, "file": str(path), "extends": None, "hardware": None, "on": []}
+    row |= {"here": None, "fits_here": None}
     try:
         row["extends"] = _extended(path)
         profile = load(str(path))
@@ -69,7 +78,9 @@ def _row(name: str) -> dict[str, Any]:
         how = f"ilab profile validate {shlex.quote(name)}"
         return row | {"description": f"invalid: see `{how}`", "valid": False}
     hardware = to_data(profile.hardware)
-    return row | {"hardware": hardware, "on": _on(profile), "description": profile.description, "valid": True}
+    here = suits(profile.hardware, machine)
+    row |= {"hardware": hardware, "here": here, "fits_here": None if here is None else here != "no"}
+    return row | {"on": _on(profile), "description": profile.description, "valid": True}
 
 
 def _extended(path: Path) -> str | None:

@@ -1,9 +1,9 @@
-"""``ilab system``: this machine, as the program sees it, and the profile that was made for exactly such a one."""
+"""``ilab system``: this machine, as the program sees it, and the profile that suits it."""
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,11 +12,10 @@ from ilab_cli.flags.command import add
 from ilab_cli.session import chosen, in_force, in_words
 from ilab_profiles.catalog import config_file
 
-__all__ = ["add_to", "match"]
+if TYPE_CHECKING:
+    from ilab_profiles.hardware.machine import Gpu, Machine
 
-QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
-SHARE = 0.9
-"""Least share of its nominal memory that a GPU reports; the rest is kept for error correction."""
+__all__ = ["add_to"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -29,16 +28,16 @@ def info(
     ask_torch: Annotated[bool, typer.Option("--torch", help="Also ask torch what it can use (takes seconds)")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Print this machine's GPUs and engines, the profile in force, and the one made for this hardware."""
+    """Print this machine's GPUs, memory and cores, what uses them, the engines, and the profile that suits them."""
     from ilab_cli.extras import versions
+    from ilab_profiles.hardware.machine import here
+    from ilab_profiles.matching import offer
 
-    gpus, trouble = gpus_here()
-    engines = versions()
-    found = _machine() | {
+    machine, engines = here(), versions()
+    offered = offer(machine)
+    found = _machine(machine) | {
         "ilab": engines.pop("ilab-profiles"),
-        "gpus": gpus,
-        "no_gpus_because": trouble,
-        "made_for_this": match(gpus),
+        "offered": asdict(offered) | {"why": offered.why},
         "engines": engines,
         **_choices(),
     }
@@ -53,44 +52,42 @@ def info(
 # --- what is here -----------------------------------------------------------------------------------------------------
 
 
-def _machine() -> dict[str, Any]:
+def _machine(machine: Machine) -> dict[str, Any]:
     import platform
 
     return {
         "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.release()}, {platform.machine()}",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": _memory(),
+        "platform": machine.platform,
+        "cores": machine.cores,
+        "installed_cores": machine.installed_cores,
+        "memory_gib": _gib(machine.memory),
+        "free_memory_gib": _gib(machine.free_memory),
+        "installed_memory_gib": _gib(machine.installed_memory),
+        "gpus": list(map(_gpu, machine.gpus)),
+        "no_gpus_because": machine.no_gpus_because,
+        "cuda_visible_devices": machine.visible,
+        "notes": list(machine.notes),
     }
 
 
-def _memory() -> float | None:
-    """Main memory in GiB, where the system tells."""
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
+def _gpu(gpu: Gpu) -> dict[str, Any]:
+    return {
+        "index": gpu.index,
+        "name": gpu.name,
+        "kind": gpu.kind,
+        "mig": gpu.mig,
+        "memory_mib": _mib(gpu.memory),
+        "free_mib": _mib(gpu.free),
+        "uses": [{"pid": use.pid, "name": use.name, "memory_mib": _mib(use.memory)} for use in gpu.uses],
+    }
 
 
-def gpus_here() -> tuple[list[dict[str, Any]], str]:
-    """NVIDIA GPUs, each with its name and its memory in MiB; and why there are none."""
-    import subprocess
-
-    try:
-        done = subprocess.run(QUERY, capture_output=True, text=True, timeout=30, check=False)
-    except FileNotFoundError:
-        return [], "nvidia-smi is not installed"
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"nvidia-smi failed: {error}"
-    if done.returncode:
-        return [], f"nvidia-smi: {' '.join((done.stdout + done.stderr).split())}"
-    lines = [line.rpartition(",") for line in done.stdout.splitlines() if line.strip()]
-    gpus = [{"name": name.strip(), "memory_mib": _number(memory)} for name, _, memory in lines]
-    return gpus, "" if gpus else "nvidia-smi found no GPU"
+def _mib(memory: int | None) -> int | None:
+    return None if memory is None else memory // 2**20
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.strip().isdecimal() else None
+def _gib(memory: int) -> float:
+    return round(memory / 2**30, 1)
 
 
 def _choices() -> dict[str, Any]:
@@ -130,73 +127,24 @@ def _torch() -> dict[str, Any]:
     return {"cuda": torch.version.cuda, "gpus": names, "bf16": bool(names) and torch.cuda.is_bf16_supported()}
 
 
-# --- the profile made for it ------------------------------------------------------------------------------------------
-
-
-def match(gpus: list[dict[str, Any]]) -> dict[str, Any]:
-    """The built-in profile for exactly these GPUs: the same number, model and memory. Nothing is guessed.
-
-    Args:
-        gpus: name and memory (MiB) of each.
-
-    Returns:
-        ``profile``, its name or ``None``; and ``why``.
-    """
-    from ilab_profiles import load
-    from ilab_profiles.catalog import built_in_files
-
-    machines = {name: load(str(path)).hardware for name, path in built_in_files().items()}
-    named = {name: item for name, item in machines.items() if item.gpu}
-    if not gpus:
-        return {"profile": None, "why": "no GPU found; cpu_only runs anywhere"}
-    if len({gpu["name"] for gpu in gpus}) > 1:
-        return {"profile": None, "why": "the GPUs differ; every profile expects one model"}
-    model, memory = gpus[0]["name"], gpus[0]["memory_mib"]
-    same = {name: item for name, item in named.items() if _is_model(model, item.gpu) and _has(memory, item.memory)}
-    here = f"{len(gpus)} x {model}, {memory} MiB each"
-    exact = [name for name, item in same.items() if item.count == len(gpus)]
-    if exact:
-        return {"profile": exact[0], "why": here}
-    others = same or named
-    told = ", ".join(f"{name} ({item.count} x {item.gpu}, {item.memory} GiB)" for name, item in others.items())
-    return {"profile": None, "why": f"this machine: {here}; profiles exist for: {told}"}
-
-
-def fitting(gpus: list[dict[str, Any]]) -> str:
-    """The built-in profile to begin with on these GPUs: the one for exactly them, else the one for their number."""
-    if exact := match(gpus)["profile"]:
-        return str(exact)
-    return "cpu_only" if not gpus else "single_gpu" if len(gpus) == 1 else "multi_gpu"
-
-
-def _is_model(name: str, model: str | None) -> bool:
-    """Whether the words of a model, such as ``RTX 4090``, stand in the name that a GPU tells."""
-    import re
-
-    words, wanted = re.split(r"\W+", name.upper()), (model or "").upper().split()
-    return any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
-
-
-def _has(mib: int | None, gib: int | None) -> bool:
-    return gib is None or (mib is not None and SHARE * gib <= mib / 1024 <= gib)
-
-
 # --- as text ----------------------------------------------------------------------------------------------------------
 
 
 def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     engines = [f"{name} {version}" for name, version in found["engines"].items() if version]
     missing = [name for name, version in found["engines"].items() if not version]
-    gpus = [f"{gpu['name']}, {gpu['memory_mib']} MiB" for gpu in found["gpus"]]
-    made = found["made_for_this"]
+    offered = found["offered"]
     rows = [
         ("ilab", found["ilab"] or "not installed"),
         ("Python", found["python"]),
         ("Platform", found["platform"]),
-        ("Cores", str(found["cores"])),
-        ("Memory", f"{found['memory_gib'] or '?'} GiB"),
-        *[("GPU", gpu) for gpu in gpus or [f"none: {found['no_gpus_because']}"]],
-        ("Made for this", f"{made['profile'] or 'no profile'}: {made['why']}"),
+        ("Cores", _limited(found["cores"], found["installed_cores"])),
+        (
+            "Memory",
+            f"{_limited(found['memory_gib'], found['installed_memory_gib'])} GiB; {found['free_memory_gib']} free",
+        ),
+        *_gpu_rows(found),
+        ("Begin with", f"{offered['profile']}: {offered['why']}"),
         ("Engines", ", ".join(engines) or "none"),
         ("Not installed", ", ".join(missing) or "none"),
         ("Config file", found["config_file"] or "none; create one with `ilab config init`"),
@@ -209,6 +157,32 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
             ("torch", f"CUDA {seen['cuda'] or 'no'}; {', '.join(seen['gpus']) or 'no GPU'}; bf16 {seen['bf16']}")
         )
     return rows
+
+
+def _limited(usable: float, installed: float) -> str:
+    """A number, and that of the whole machine where a limit keeps some of it from us."""
+    return f"{usable} of {installed}, by a limit" if usable < installed else str(usable)
+
+
+def _gpu_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    gpus = [("GPU" if gpu["kind"] == "apple" else f"GPU {gpu['index']}", _gpu_in_words(gpu)) for gpu in found["gpus"]]
+    rows = gpus or [("GPU", f"none: {found['no_gpus_because']}")]
+    if (visible := found["cuda_visible_devices"]) is not None:
+        rows.append(("CUDA sees", f"CUDA_VISIBLE_DEVICES={visible}"))
+    return [*rows, *(("Note", note) for note in found["notes"])]
+
+
+def _gpu_in_words(gpu: dict[str, Any]) -> str:
+    """The name, the memory, and what holds some of it."""
+    sizes = [f"{gpu['memory_mib']} MiB" if gpu["memory_mib"] else "tells no memory"]
+    if gpu["free_mib"] is not None:
+        sizes.append(f"{gpu['free_mib']} free")
+    held = [
+        f"{use['name'] or 'a process that cannot be seen'} ({use['pid']})"
+        + (f" {use['memory_mib']} MiB" if use["memory_mib"] else "")
+        for use in gpu["uses"]
+    ]
+    return f"{gpu['name']}, {', '.join(sizes)}" + (f"; used by {', '.join(held)}" if held else "")
 
 
 def _profile(found: dict[str, Any]) -> str:

@@ -16,7 +16,11 @@ __all__ = ["Hardware", "Profile"]
 
 
 class Hardware(Section):
-    """The machine that a profile is meant for; a profile without a GPU name fits any machine."""
+    """The machine that a profile is meant for.
+
+    One that names a model of GPU is for that model. One that names none is for any GPUs of at least that memory, in
+    exactly that number; and one that says nothing, for any machine.
+    """
 
     gpu: str | None = setting(None, "Model of the GPUs, for example L40S")
     count: int = setting(0, "Number of GPUs", unit="GPUs", ge=0)

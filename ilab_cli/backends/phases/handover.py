@@ -93,10 +93,10 @@ class HandOver:
 
     def _no_room(self, phase: Train) -> str:
         """Why the model cannot be evaluated here, in words; empty if it can, by its weights and the memory there is."""
-        import psutil
+        from ilab_profiles.hardware import memory
 
         size = sum(file.stat().st_size for file in weight_files(Path(last_model(phase))))
-        free = psutil.virtual_memory().available
+        free = memory.free()
         if size > free:
             return f"the weights take {size / 1e9:,.1f} GB, {free / 1e9:,.1f} GB of memory are free"
         say(f"{_name(phase)} is over: its checkpoints are evaluated, {size / 1e9:,.1f} GB of {free / 1e9:,.1f} GB free")

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
-from ilab_cli.backends.hardware import cores, on_cpu
+from ilab_cli.backends.hardware import on_cpu
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.backends.train import network
 from ilab_cli.backends.train.checkpoint import BEST
 from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
+from ilab_profiles.hardware.cores import cores
 from ilab_profiles.models.train import Torchrun
 
 __all__ = [

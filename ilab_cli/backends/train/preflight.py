@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.base import output_folder
-from ilab_cli.backends.hardware import cores, device_findings, memory_findings, on_cpu
+from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
 from ilab_cli.backends.train import adapters, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
@@ -19,6 +19,7 @@ from ilab_cli.backends.train.zero import configuration as zero_configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 from ilab_profiles.diagnostics import counted
+from ilab_profiles.hardware.cores import cores
 
 if TYPE_CHECKING:
     from ilab_cli.backends.train.data.dataset import Samples
@@ -166,11 +167,7 @@ def _meeting(train: Train) -> Iterator[Finding]:
 
 
 def _hardware(train: Train) -> Iterator[Finding]:
-    import torch
-
-    missing = list(device_findings("train", train.device, train.gpus))
-    yield from missing
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    yield from device_findings("train", train.device, train.gpus, train.num_processes)
     if on_cpu(train.device, train.gpus):
         if train.num_processes > cores() and not train.oversubscribe:
             message = f"{train.num_processes} processes on {counted(cores(), 'cores')}: they would wait for each other"
@@ -178,10 +175,6 @@ def _hardware(train: Train) -> Iterator[Finding]:
             yield Finding("too-many-processes", message, "train.num_gpus", hint=hint)
         if train.precision == "fp16":
             yield Finding("precision", "fp16 needs a GPU", "train.precision", hint="use fp32 or bf16")
-    elif not missing and train.num_processes > (len(train.gpus or ()) or there):
-        yield Finding(
-            "device", f"{train.num_processes} processes need as many GPUs; there are {there}", "train.num_gpus"
-        )
 
 
 # --- model and data -------------------------------------------------------------------------------------------------

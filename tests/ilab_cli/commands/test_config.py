@@ -9,6 +9,7 @@ import pytest
 
 from ilab_profiles import check, load
 from ilab_profiles.yaml.read import parse, read
+from tests.ilab_cli.driver import NO_GPU, gpus
 from tests.ilab_cli.terminal import CTRL_D, talk
 from tests.programs import Ilab
 
@@ -42,12 +43,38 @@ def test_init_takes_cpu_only_where_no_profile_is_named(ilab: Ilab, tmp_path: Pat
 
 def test_init_offers_the_profiles_at_a_terminal_the_fitting_one_first(tmp_path: Path) -> None:
     dialogue = [("Profile [cpu_only]: ", "singel_gpu\n"), ("Profile [cpu_only]: ", "single_gpu\n")]
-    done = talk(tmp_path, ["config", "init"], dialogue, {"PATH": "/nowhere"})
+    done = talk(tmp_path, ["config", "init"], dialogue, NO_GPU)
     assert done.returncode == 0
     assert done.shown.splitlines()[1].startswith("cpu_only ")
     assert "did you mean single_gpu?" in done.shown
     assert "next: " in done.shown
     assert parse((tmp_path / "config.yaml").read_text()).data["profile"] == "single_gpu"
+
+
+@pytest.mark.parametrize(
+    ("count", "offered", "said"),
+    [
+        (1, "single_gpu/l4", "(made for exactly this machine)"),
+        (4, "single_gpu/l4", "4 x NVIDIA L4, 22.5 GiB; it uses 1 of 4 GPUs; "),
+    ],
+)
+def test_init_offers_the_profile_of_the_machine_and_says_what_differs(
+    tmp_path: Path, count: int, offered: str, said: str
+) -> None:
+    machine = gpus(tmp_path, "NVIDIA L4", 23034, count)
+    done = talk(tmp_path, ["config", "init"], [(f"Profile [{offered}]: ", "\n")], machine | {"COLUMNS": "1000"})
+    assert done.returncode == 0
+    assert said in done.shown
+    assert parse((tmp_path / "config.yaml").read_text()).data["profile"] == offered
+
+
+def test_init_that_asks_nothing_says_what_it_passes_over(ilab: Ilab, tmp_path: Path) -> None:
+    machine = gpus(tmp_path, "NVIDIA L4", 23034, 8)
+    done = ilab("config", "init", **machine)
+    assert read(tmp_path / "config.yaml").data["profile"] == "cpu_only"
+    assert "took cpu_only, as no profile was named; for this machine there is multi_gpu/l4_x8: 8 x " in done.stderr
+    assert "took" not in ilab("config", "init", "--force", "--profile", "cpu_only", **machine).stderr
+    assert "took" not in ilab("config", "init", "--force", **NO_GPU).stderr
 
 
 @pytest.mark.parametrize("flags", [["--profile", "multi_gpu"], ["--force"]])
@@ -70,7 +97,7 @@ def test_init_overwrites_only_when_told(ilab: Ilab, tmp_path: Path) -> None:
 def test_init_asks_at_a_terminal_before_it_overwrites(tmp_path: Path, answer: str, code: int, profile: str) -> None:
     (tmp_path / "config.yaml").write_text("profile: mine\n")
     more = [("Profile [cpu_only]: ", "\n")] if code == 0 else []
-    done = talk(tmp_path, ["config", "init"], [("? [y/N]: ", answer), *more], {"PATH": "/nowhere"})
+    done = talk(tmp_path, ["config", "init"], [("? [y/N]: ", answer), *more], NO_GPU)
     assert done.returncode == code
     assert read(tmp_path / "config.yaml").data["profile"] == profile
 

@@ -11,6 +11,7 @@ import pytest
 from ilab_profiles import json_schema, load, names
 from ilab_profiles.models.paths import fields
 from ilab_profiles.yaml.read import parse
+from tests.ilab_cli.driver import gpus
 from tests.programs import Ilab
 
 BROKEN = "extends: single_gpu\ntrain:\n  lora: {enabled: false}\n"
@@ -24,7 +25,7 @@ def test_list_is_a_table_of_every_profile(ilab: Ilab) -> None:
     done = ilab("profile", "list")
     assert (done.returncode, done.stderr) == (0, "")
     head, *rows = done.stdout.splitlines()
-    assert head.split() == ["NAME", "EXTENDS", "HARDWARE", "ON", "DESCRIPTION"]
+    assert head.split() == ["NAME", "EXTENDS", "HARDWARE", "HERE", "ON", "DESCRIPTION"]
     assert [row.split()[0] for row in rows] == names()
     (l40s,) = [row for row in rows if row.startswith("multi_gpu/l40s_x4")]
     for column in ("  multi_gpu  ", "  4 x L40S, 48 GiB  ", "deepspeed, 2 phases, mmlu", "Four NVIDIA L40S"):
@@ -47,6 +48,26 @@ def test_list_has_profiles_of_ones_own_and_those_that_are_refused(ilab: Ilab, tm
     assert len(ilab("profile", "list").stdout.splitlines()) == len(rows) + 1
     assert rows["single_gpu"]["on"] == ["lora", "deepspeed", "nf4", "mmlu"]
     assert rows["single_gpu/l4"]["hardware"] == {"gpu": "L4", "count": 1, "memory": 24}
+
+
+def test_list_marks_what_is_made_for_this_machine(ilab: Ilab, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "small.yaml").write_text("extends: cpu_only\nhardware: {count: 2, memory: 16}\n")
+    (own / "large.yaml").write_text("extends: cpu_only\nhardware: {count: 2, memory: 32}\n")
+    (own / "broken.yaml").write_text("train: [\n")
+    machine = gpus(tmp_path, "NVIDIA H100 80GB HBM3", 81559, 2)
+    rows = {row["name"]: row for row in json.loads(ilab("profile", "list", "--json", **machine).stdout)}
+    fitting = {name: row["fits_here"] for name, row in rows.items()}
+    assert fitting["multi_gpu/h100_x2"] is fitting["small"] is fitting["cpu_only"] is True
+    assert fitting["multi_gpu/a100_x8"] is fitting["single_gpu/h100"] is False
+    assert fitting["broken"] is None
+    shown = {line.split()[0]: line for line in ilab("profile", "list", **machine).stdout.splitlines()}
+    marks = {"multi_gpu/h100_x2": "exact", "small": "enough", "cpu_only": "any", "single_gpu/h100": "no", "broken": "?"}
+    assert all(f"  {mark}  " in shown[name] for name, mark in marks.items())
+    smaller = gpus(tmp_path, "NVIDIA L4", 23034, 2)
+    rows = {row["name"]: row["here"] for row in json.loads(ilab("profile", "list", "--json", **smaller).stdout)}
+    assert (rows["small"], rows["large"]) == ("enough", "no")
 
 
 def test_what_is_shown_is_commented_and_can_be_loaded(

@@ -3,50 +3,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from ilab_cli.commands.system import match
+from tests.ilab_cli.driver import NO_GPU, gpus, smi
 from tests.programs import Ilab
-
-
-def gpus(name: str, mib: int, count: int = 1) -> list[dict[str, Any]]:
-    return [{"name": name, "memory_mib": mib}] * count
-
-
-@pytest.mark.parametrize(
-    ("found", "profile"),
-    [
-        (gpus("NVIDIA H100 80GB HBM3", 81559), "single_gpu/h100"),
-        (gpus("NVIDIA H100 80GB HBM3", 81559, 2), "multi_gpu/h100_x2"),
-        (gpus("NVIDIA A100-SXM4-80GB", 81920, 8), "multi_gpu/a100_x8"),
-        (gpus("NVIDIA L40S", 46068, 4), "multi_gpu/l40s_x4"),
-        (gpus("NVIDIA L4", 23034), "single_gpu/l4"),
-        (gpus("NVIDIA GeForce RTX 4090", 24564), "single_gpu/rtx4090"),
-    ],
-)
-def test_a_profile_made_for_exactly_these_gpus_is_found(found: list[dict[str, Any]], profile: str) -> None:
-    assert match(found)["profile"] == profile
-
-
-@pytest.mark.parametrize(
-    ("found", "why"),
-    [
-        ([], "no GPU"),
-        (gpus("NVIDIA H100 80GB HBM3", 81559, 4), "multi_gpu/h100_x2 (2 x H100, 80 GiB)"),
-        (gpus("NVIDIA A100-SXM4-40GB", 40960, 8), "8 x NVIDIA A100-SXM4-40GB, 40960 MiB each"),
-        (gpus("NVIDIA H100 NVL", 95830), "95830 MiB"),
-        (gpus("NVIDIA L40", 46068, 4), "4 x NVIDIA L40, "),
-        (gpus("NVIDIA T4", 15360), "1 x NVIDIA T4"),
-        (gpus("NVIDIA L4", 23034) + gpus("NVIDIA L40S", 46068), "the GPUs differ"),
-    ],
-)
-def test_nothing_is_guessed_and_the_reason_is_told(found: list[dict[str, Any]], why: str) -> None:
-    answer = match(found)
-    assert answer["profile"] is None
-    assert why in answer["why"]
 
 
 def test_info_tells_what_is_here(ilab: Ilab, tmp_path: Path) -> None:
@@ -64,27 +26,47 @@ def test_info_tells_what_is_here(ilab: Ilab, tmp_path: Path) -> None:
 
 
 def test_info_tells_the_gpus_that_the_driver_tells(ilab: Ilab, tmp_path: Path) -> None:
-    path = _driver(tmp_path, "echo 'NVIDIA L40S, 46068'; " * 4)
-    found = json.loads(ilab("system", "info", "--json", PATH=path).stdout)
-    assert found["gpus"] == gpus("NVIDIA L40S", 46068, 4)
-    assert found["made_for_this"]["profile"] == "multi_gpu/l40s_x4"
-    assert ilab("system", "info", PATH=path).stdout.count("NVIDIA L40S, 46068 MiB\n") == 4
+    machine = gpus(tmp_path, "NVIDIA L40S", 46068, 4, used_by=os.getpid())
+    found = json.loads(ilab("system", "info", "--json", **machine).stdout)
+    first, *others = found["gpus"]
+    assert first["uses"] == [{"pid": os.getpid(), "name": first["uses"][0]["name"], "memory_mib": 512}]
+    assert (first["uses"][0]["name"][:2], [gpu["uses"] for gpu in others]) == ("py", [[], [], []])
+    expected = {"name": "NVIDIA L40S", "kind": "nvidia", "mig": None, "memory_mib": 46068, "free_mib": 45468}
+    assert [gpu | {"uses": []} for gpu in found["gpus"]] == [{"index": n, "uses": [], **expected} for n in range(4)]
+    assert (found["offered"]["profile"], found["offered"]["exact"]) == ("multi_gpu/l40s_x4", True)
+    text = ilab("system", "info", **machine).stdout
+    assert text.count("NVIDIA L40S, 46068 MiB, 45468 free\n") == 3
+    assert f"({os.getpid()}) 512 MiB\n" in text
+    assert "multi_gpu/l40s_x4: 4 x NVIDIA L40S, 45.0 GiB; made for exactly this machine" in text
+
+
+def test_info_tells_only_of_gpus_that_a_run_may_use(ilab: Ilab, tmp_path: Path) -> None:
+    machine = gpus(tmp_path, "NVIDIA L4", 23034, 8) | {"CUDA_VISIBLE_DEVICES": "5"}
+    found = json.loads(ilab("system", "info", "--json", **machine).stdout)
+    assert ([gpu["index"] for gpu in found["gpus"]], found["cuda_visible_devices"]) == ([5], "5")
+    assert found["offered"]["profile"] == "single_gpu/l4"
+    assert "CUDA_VISIBLE_DEVICES=5\n" in ilab("system", "info", **machine).stdout
+
+
+def test_info_shows_memory_and_cores(ilab: Ilab) -> None:
+    found = json.loads(ilab("system", "info", "--json").stdout)
+    assert 0 < found["free_memory_gib"] < found["memory_gib"] <= found["installed_memory_gib"]
+    assert 0 < found["cores"] <= found["installed_cores"]
+    if hasattr(os, "sched_setaffinity") and found["cores"] > 1:
+        core = min(os.sched_getaffinity(0))
+        code = f"import os, sys; os.sched_setaffinity(0, {{{core}}}); os.execv(sys.executable, sys.argv[1:])"
+        command = [sys.executable, "-c", code, sys.executable, "-m", "ilab_cli", "system", "info"]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert f"Cores          1 of {found['installed_cores']}, by a limit\n" in text
 
 
 def test_info_tells_why_the_driver_tells_nothing(ilab: Ilab, tmp_path: Path) -> None:
-    path = _driver(tmp_path, "echo 'the driver is not loaded' >&2; exit 9")
-    done = ilab("system", "info", PATH=path)
+    done = ilab("system", "info", **smi(tmp_path, "echo 'the driver is not loaded' >&2; exit 9"))
     assert done.returncode == 0
     assert "none: nvidia-smi: the driver is not loaded" in done.stdout
-
-
-def _driver(folder: Path, script: str) -> str:
-    """A search path with an ``nvidia-smi`` of ours, since there may be no GPU here."""
-    program = folder / "bin" / "nvidia-smi"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    assert "Begin with     cpu_only: nvidia-smi" in done.stdout
+    hidden = json.loads(ilab("system", "info", "--json", **gpus(tmp_path, "NVIDIA L4", 23034), **NO_GPU).stdout)
+    assert "chooses none of 1" in hidden["no_gpus_because"]
 
 
 def test_info_works_where_the_settings_are_refused(ilab: Ilab, tmp_path: Path) -> None:

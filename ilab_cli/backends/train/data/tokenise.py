@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.hardware import cores
 from ilab_cli.backends.jsonl import Chunk
 from ilab_cli.backends.processes import processes
 from ilab_cli.backends.train.data.conversations import Findings, chunks_of, empty, files_of, read_chunk
@@ -27,6 +26,7 @@ from ilab_cli.backends.train.data.shards import Facts, Writer, joined
 from ilab_cli.backends.train.data.tokens import encode, load_tokenizer
 from ilab_cli.output import lively
 from ilab_profiles import Finding, InputError, Train
+from ilab_profiles.hardware.cores import cores
 
 __all__ = ["is_large", "tokenise"]
 

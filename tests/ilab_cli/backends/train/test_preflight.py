@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from ilab_cli.backends.hardware import cores, memory_findings
+from ilab_cli.backends.hardware import memory_findings
 from ilab_cli.backends.train import launch
 from ilab_cli.backends.train.launch import command, environment, preflight, run
 from ilab_cli.runs.job import Job, placed
 from ilab_profiles import InputError, Position, Profile, Train, resolve
+from ilab_profiles.hardware.cores import cores
 from ilab_profiles.loading.sources import effective_of
 from tests.ilab_cli.backends.train.conftest import ROOT, conversation, write_jsonl
 
