@@ -37,7 +37,7 @@ def read(environment: Mapping[str, str] = os.environ, system: Path = Path("/sys"
             reasons = ("an NVIDIA GPU is here, but no driver that tells of it",)
         return Found(because="; ".join(reasons))
     if not there:
-        return Found(because="the NVIDIA driver finds no GPU")
+        return Found(because="the NVIDIA driver finds no GPU that answers")
     chosen = environment.get(VARIABLE)
     by_bus = environment.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
     gpus, notes = visible(there, chosen, by_bus=by_bus)
@@ -67,19 +67,20 @@ def _by_nvml() -> tuple[list[Device] | None, tuple[str, ...]]:
 def devices(nvml: Any) -> list[Device]:
     """The GPUs that NVML tells of, in the order of the bus, each with its slices in MIG mode.
 
+    One that does not answer is left out, as CUDA leaves it out: it fell off the bus, or it is another job's.
+
     Args:
         nvml: the module ``pynvml`` after ``nvmlInit``, or an object with the same functions.
 
     Raises:
         Exception: one of NVML's, if not even the number of GPUs can be told.
     """
-    return [_device(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+    handles = [_answer(nvml.nvmlDeviceGetHandleByIndex, index) for index in range(nvml.nvmlDeviceGetCount())]
+    answering = [handle for handle in handles if handle is not None]
+    return [_device(nvml, handle, index) for index, handle in enumerate(answering)]
 
 
-def _device(nvml: Any, index: int) -> Device:
-    handle = _answer(nvml.nvmlDeviceGetHandleByIndex, index)
-    if handle is None:  # it fell off the bus, or others may not use it
-        return Device(Gpu("NVIDIA GPU that does not answer", None, None, "nvidia", index), slices=())
+def _device(nvml: Any, handle: Any, index: int) -> Device:
     mode = _answer(nvml.nvmlDeviceGetMigMode, handle)
     gpu = _gpu(nvml, handle, index)
     slices = tuple(_slices(nvml, handle, gpu)) if mode and mode[0] == 1 else None

@@ -59,6 +59,13 @@ def test_what_the_library_does_not_tell_is_left_out(monkeypatch: pytest.MonkeyPa
     assert found.because == ""
 
 
+def test_gpus_of_other_jobs_are_not_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where a scheduler gives a job one of four GPUs: the driver counts them all, CUDA only this one."""
+    cards = [card("NVIDIA L4", 23034, uuid=f"GPU-{number}", lost=number != 2) for number in range(4)]
+    assert read(monkeypatch, tmp_path, Nvml(*cards), CUDA_VISIBLE_DEVICES="0").gpus[0].index == 0
+    assert len(read(monkeypatch, tmp_path, Nvml(*cards)).gpus) == 1
+
+
 def test_a_gpu_in_mig_mode_counts_by_its_slices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = read(monkeypatch, tmp_path, Nvml(SLICED, card("NVIDIA L4", 23034, 22000, uuid="GPU-l4")))
     assert [(gpu.index, gpu.mig, gpu.memory and gpu.memory // MIB) for gpu in found.gpus] == [
@@ -174,7 +181,7 @@ def test_without_the_library_the_program_is_asked(monkeypatch: pytest.MonkeyPatc
         (None, "echo 'the driver is not loaded' >&2; exit 9", "nvidia-smi: the driver is not loaded"),
         (None, "exit 3", "nvidia-smi: failed (3)"),
         (Broken(), "", "Driver/library version mismatch"),
-        (Nvml(), "", "the NVIDIA driver finds no GPU"),
+        (Nvml(), "", "the NVIDIA driver finds no GPU that answers"),
         (None, "", ""),
     ],
 )
