@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ilab_profiles.catalog import names
     from ilab_profiles.diagnostics import Finding, InputError, Position
+    from ilab_profiles.estimate.fit import Fit, fit
     from ilab_profiles.loading.merge import Effective
     from ilab_profiles.loading.sources import check, load, resolve
     from ilab_profiles.models.evaluate import Evaluate
@@ -31,6 +32,7 @@ __all__ = [
     "Evaluate",
     "Explanation",
     "Finding",
+    "Fit",
     "Generate",
     "InputError",
     "Mix",
@@ -40,6 +42,7 @@ __all__ = [
     "check",
     "diff",
     "explain",
+    "fit",
     "json_schema",
     "load",
     "names",
@@ -49,6 +52,7 @@ __all__ = [
 _HOMES = {
     "catalog": ["names"],
     "diagnostics": ["Finding", "InputError", "Position"],
+    "estimate.fit": ["Fit", "fit"],
     "loading.merge": ["Effective"],
     "loading.sources": ["check", "load", "resolve"],
     "models.evaluate": ["Evaluate"],

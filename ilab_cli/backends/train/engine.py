@@ -14,8 +14,8 @@ from ilab_cli.backends.hardware import on_cpu
 from ilab_cli.backends.train import fsdp, optimizers
 from ilab_cli.backends.train.loss import learner
 from ilab_cli.backends.train.model import layers
-from ilab_cli.backends.train.zero import configuration
 from ilab_profiles import Train
+from ilab_profiles.zero import configuration
 
 __all__ = [
     "backward",

@@ -15,11 +15,11 @@ from ilab_cli.backends.train import adapters, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.data import conversations
-from ilab_cli.backends.train.zero import configuration as zero_configuration
 from ilab_cli.extras import missing_extra
 from ilab_profiles import Finding, InputError, Train
 from ilab_profiles.diagnostics import counted
 from ilab_profiles.hardware.cores import cores
+from ilab_profiles.zero import configuration as zero_configuration
 
 if TYPE_CHECKING:
     from ilab_cli.backends.train.data.dataset import Samples

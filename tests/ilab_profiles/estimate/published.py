@@ -1,4 +1,4 @@
-"""Published models: what their ``config.json`` says of their shapes, and how many parameters they are published with."""
+"""Published models: what their ``config.json`` says of their shapes, and how many parameters they have."""
 
 from __future__ import annotations
 

@@ -291,7 +291,8 @@ def test_an_unknown_model_has_the_parameters_that_its_files_hold(surplus: int, t
     assert model.parameters == 101 * 48 + 1 + (700 + surplus) * 48
     assert (model.hidden, len(model.layers)) == (48, 3)
     assert model.unknown == (
-        "the architecture tomorrow is not known: layers like llama's are assumed, with as many parameters as its files hold",
+        "the architecture tomorrow is not known: layers like llama's are assumed, "
+        "with as many parameters as its files hold",
     )
 
 
@@ -371,15 +372,18 @@ def test_what_is_no_model_is_refused_with_a_hint(name: str) -> None:
         (
             '{"model_type": "llama",\n"hidden_size": -4,\n  "vocab_size": 4.0, "tie_word_embeddings": "no"}',
             [
-                "config.json:2:1: error[model-config] hidden_size must be a whole number from 1 to 1,000,000,000, not -4",
-                "config.json:3:3: error[model-config] vocab_size must be a whole number from 1 to 1,000,000,000, not 4.0",
+                "config.json:2:1: error[model-config] hidden_size must be a whole number from 1 to 1,000,000,000, "
+                "not -4",
+                "config.json:3:3: error[model-config] vocab_size must be a whole number from 1 to 1,000,000,000, "
+                "not 4.0",
                 'config.json:3:22: error[model-config] tie_word_embeddings must be true or false, not "no"',
             ],
         ),
         (
             '{"hidden_size": 8, "model_type": "seen", "text_config": {"model_type": "gemma2",\n "hidden_size": true}}',
             [
-                "config.json:2:2: error[model-config] hidden_size must be a whole number from 1 to 1,000,000,000, not true"
+                "config.json:2:2: error[model-config] hidden_size must be a whole number from 1 to 1,000,000,000, "
+                "not true"
             ],
         ),
         (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ilab_cli.backends.train.launch import preflight
-from ilab_cli.backends.train.zero import configuration
 from ilab_profiles import Train
+from ilab_profiles.zero import configuration
 from tests.ilab_cli.backends.train.conftest import losses, train_to_end
 from tests.ilab_cli.backends.train.test_training import difference, kill_at, plain_loop
 

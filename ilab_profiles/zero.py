@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ilab_profiles import Finding, InputError, Position, Train
+from ilab_profiles.diagnostics import Finding, InputError, Position
+from ilab_profiles.models.train import Train
 
 __all__ = ["configuration"]
 

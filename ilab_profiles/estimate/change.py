@@ -1,0 +1,210 @@
+"""The smallest change of settings with which a training fits: what costs least is tried first, true to the rules."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any, NamedTuple
+
+from ilab_profiles.diagnostics import InputError
+from ilab_profiles.estimate.need import Need
+from ilab_profiles.models.profile import Profile
+from ilab_profiles.models.train import Train
+from ilab_profiles.rules.language import value_at
+
+__all__ = ["Change", "smallest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Settings with which a training fits.
+
+    Attributes:
+        settings: values by dotted path.
+        price: what each costs in speed or quality, a sentence each.
+        peak: what a process then most likely takes, in bytes.
+        low: what it takes at least.
+        high: what it takes at most.
+    """
+
+    settings: dict[str, Any]
+    price: tuple[str, ...]
+    peak: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A change that may help.
+
+    Attributes:
+        cost: how unwelcome it is; what changes the result costs more than what takes time.
+        price: what it costs, in words.
+        settings: the values, of which a training that has them needs no change.
+        useful: whether it can help a training; what the rules refuse need not be said.
+    """
+
+    cost: int
+    price: str
+    settings: Mapping[str, Any]
+    useful: Callable[[Train], bool] = lambda train: True
+
+
+_DEEPSPEED, _OFFLOAD = "train.deepspeed.", {"train.deepspeed.ds_offload_strat": "cpu"}
+_STEPS = (
+    _Step(
+        1,
+        "the optimizer's step is done by one kernel: the same up to rounding",
+        {"train.optimizer": "adamw_fused"},
+        lambda train: train.optimizer == "adamw" and train.master_weights == "fp32" and not train.deepspeed.enabled,
+    ),
+    _Step(
+        3,
+        "about a third more computation: activations are made anew in the backward pass",
+        {"train.gradient_checkpointing": True},
+    ),
+    _Step(
+        4,
+        "more traffic between GPUs: weights are split over them",
+        {f"{_DEEPSPEED}enabled": True, f"{_DEEPSPEED}zero_stage": 3},
+        lambda train: train.world_size > 1 and not train.fsdp.enabled and not train.deepspeed.deepspeed_config,
+    ),
+    _Step(
+        5,
+        "more traffic to main memory: activations wait there for the backward pass",
+        {"train.offload_activations": True},
+    ),
+    _Step(
+        6,
+        "slower steps: the optimizer works in main memory",
+        {**_OFFLOAD, f"{_DEEPSPEED}cpu_offload_optimizer": True},
+        lambda train: train.deepspeed.enabled and not train.deepspeed.deepspeed_config,
+    ),
+    _Step(
+        6,
+        "slower: weights and optimizer wait in main memory",
+        {"train.fsdp.fsdp_cpu_offload": True},
+        lambda train: train.fsdp.enabled,
+    ),
+    _Step(
+        7,
+        "the optimizer's state is rounded to 8 bits; needs bitsandbytes",
+        {"train.optimizer": "adamw_8bit"},
+    ),
+    _Step(
+        8,
+        "arithmetic is rounded to bf16",
+        {"train.precision": "bf16"},
+        lambda train: train.precision == "fp32",
+    ),
+    _Step(
+        9,
+        "much slower: weights wait in main memory too",
+        {**_OFFLOAD, f"{_DEEPSPEED}cpu_offload_optimizer": True, f"{_DEEPSPEED}cpu_offload_params": True},
+        lambda train: train.deepspeed.enabled and not train.deepspeed.deepspeed_config,
+    ),
+    _Step(
+        10,
+        "trained weights are kept in bf16, rounded at random",
+        {"train.master_weights": "bf16", "train.precision": "bf16"},
+        lambda train: not train.lora.enabled,
+    ),
+    _Step(
+        12,
+        "the base model is rounded to 4 bits; needs bitsandbytes",
+        {f"{_DEEPSPEED}quantize_dtype": "nf4"},
+        lambda train: train.device != "cpu" and train.gpus != (),
+    ),
+    _Step(
+        14,
+        "adapters are trained instead of the whole model",
+        {"train.lora.enabled": True},
+    ),
+)
+_BATCH, _GRAIN = "train.max_batch_len", 1024
+_FEWER_TOKENS = "more microbatches, of fewer tokens each: somewhat slower, the same result"
+_SHORTER = "conversations longer than that are left out"
+_MOST = 4
+_COST_OF_A_BATCH = 2
+_COST_OF_LENGTH = 20
+_SHORTEST = 256
+
+
+def smallest(profile: Profile, needed: Callable[[Profile], Need], fits: Callable[[Need], bool | None]) -> Change | None:
+    """The change that costs least with which a training fits, or ``None`` if none was found.
+
+    Args:
+        profile: the profile.
+        needed: what a profile needs.
+        fits: whether there is room for that.
+    """
+
+    def fitting(settings: Mapping[str, Any]) -> Need | None:
+        try:
+            found = needed(profile.replace(settings))
+        except InputError:  # the rules refuse it
+            return None
+        return found if fits(found) else None
+
+    for candidate in _candidates(profile.train):
+        settings = _settled(candidate, fitting)
+        if settings and (found := fitting(settings)):
+            return Change(_news(settings, profile), candidate.price, found.peak, found.low, found.high)
+    return None
+
+
+class _Candidate(NamedTuple):
+    """Settings to try, and sizes of microbatches of which the largest that fits is wanted."""
+
+    cost: int
+    price: tuple[str, ...]
+    settings: dict[str, Any]
+    sizes: range
+
+
+def _settled(candidate: _Candidate, fitting: Callable[[dict[str, Any]], Need | None]) -> dict[str, Any]:
+    """The settings of a candidate with the size of its microbatches; nothing if no size fits."""
+    if not candidate.sizes:
+        return candidate.settings
+    tokens = _most(candidate.sizes, lambda count: fitting({**candidate.settings, _BATCH: count}) is not None)
+    return {**candidate.settings, _BATCH: tokens} if tokens else {}
+
+
+def _candidates(train: Train) -> list[_Candidate]:
+    """What to try, the cheapest first."""
+    useful = [step for step in _STEPS if step.useful(train) and not _is_so(train, step.settings)]
+    groups = [group for count in range(_MOST + 1) for group in combinations(useful, count)]
+    lengths = [(0, train.max_seq_len), *enumerate(_halves(train.max_seq_len), start=1)]
+    found: list[_Candidate] = []
+    for group, (halved, length), smaller in product(groups, lengths, (False, True)):
+        sizes = range(length, train.max_batch_len, min(length, _GRAIN)) if smaller else range(0)
+        if smaller and not sizes:
+            continue
+        cost = sum(step.cost for step in group) + _COST_OF_A_BATCH * smaller + _COST_OF_LENGTH * halved
+        settings = {path: value for step in group for path, value in step.settings.items()}
+        settings |= {"train.max_seq_len": length} if halved else {}
+        price = (*(step.price for step in group), *[_FEWER_TOKENS] * smaller, *[_SHORTER] * bool(halved))
+        found.append(_Candidate(cost, price, settings, sizes))
+    return sorted(found, key=lambda candidate: candidate.cost)
+
+
+def _is_so(train: Train, settings: Mapping[str, Any]) -> bool:
+    return all(value_at(train, path.removeprefix("train.")) == value for path, value in settings.items())
+
+
+def _halves(length: int) -> Iterator[int]:
+    while (length := length // 2) >= _SHORTEST:
+        yield length
+
+
+def _most(sizes: range, fits: Callable[[int], bool]) -> int:
+    """The largest size that fits, 0 if none does: what is larger needs more."""
+    return sizes[bisect_left(sizes, True, key=lambda size: not fits(size)) - 1] if fits(sizes[0]) else 0
+
+
+def _news(settings: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
+    """The settings that a profile does not have already."""
+    return {path: value for path, value in settings.items() if value_at(profile, path) != value}

@@ -1,0 +1,140 @@
+"""Whether a training fits its hardware, and what it takes of it: the question that users ask."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ilab_profiles.estimate.architecture import read
+from ilab_profiles.estimate.change import Change, smallest
+from ilab_profiles.estimate.memory import Part
+from ilab_profiles.estimate.need import Need, need
+from ilab_profiles.estimate.room import Place, Room, room
+from ilab_profiles.loading.sources import load
+from ilab_profiles.models.profile import Profile
+
+__all__ = ["Fit", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a training takes of memory, and whether it fits.
+
+    Attributes:
+        parameters: of the model.
+        trained: of them, or of its adapters.
+        device: on what it runs, in words.
+        processes: processes of the training, on all machines.
+        room: memory for one process in bytes; ``None`` if it is not known.
+        peak: what a process most likely takes at its peak, in bytes.
+        low: what it takes at least.
+        high: what it takes at most.
+        fits: whether even ``high`` has room; ``None`` if the room is not known.
+        main_memory: what all processes of a machine take of main memory, in bytes.
+        parts: what that is made of, the largest first.
+        change: the smallest change of settings with which it fits; ``None`` if it does, or if none was found.
+        phase: the phase that takes most; empty if there are no phases.
+        unknown: what is not known, and makes the range wider; a sentence each.
+    """
+
+    parameters: int
+    trained: int
+    device: str
+    processes: int
+    room: int | None
+    peak: int
+    low: int
+    high: int
+    fits: bool | None
+    main_memory: int
+    parts: tuple[Part, ...]
+    change: Change | None
+    phase: str = ""
+    unknown: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON-ready data, in GiB."""
+        return {
+            "parameters": self.parameters,
+            "trained": self.trained,
+            "device": self.device,
+            "processes": self.processes,
+            "room_gib": None if self.room is None else _gib(self.room),
+            "peak_gib": _gib(self.peak),
+            "low_gib": _gib(self.low),
+            "high_gib": _gib(self.high),
+            "fits": self.fits,
+            "main_memory_gib": _gib(self.main_memory),
+            "parts": [_part(part) for part in self.parts],
+            "change": _change(self.change) if self.change else None,
+            "phase": self.phase or None,
+            "unknown": list(self.unknown),
+        }
+
+
+def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, hardware: Place = None) -> Fit:
+    """Work out what a training takes of memory, and whether it fits.
+
+    Args:
+        profile: the profile, or its name.
+        model: folder of the model, its ``config.json``, or its hub name; by default the one that the profile trains.
+        hardware: where it runs: a machine (see :func:`ilab_profiles.hardware.machine.here`), a model of GPU by name, or
+            GiB of memory of each GPU; by default what the profile names, else this machine.
+
+    Raises:
+        InputError: if the profile or the model cannot be read, or no such GPU is known.
+    """
+    profile = profile if isinstance(profile, Profile) else load(profile)
+    architecture = read(model or profile.train.model_path or profile.train.model_repo)
+
+    def found(changed: Profile) -> tuple[Need, Room]:
+        place = room(changed, hardware)
+        return need(changed, architecture, place), place
+
+    needed, place = found(profile)
+    change = None
+    if needed.fits(place) is False and not place.lacks(needed.processes):
+        change = smallest(profile, lambda changed: found(changed)[0], lambda other: other.fits(place))
+    return Fit(
+        parameters=architecture.parameters,
+        trained=needed.trained,
+        device=place.device,
+        processes=profile.train.world_size,
+        room=place.bytes,
+        peak=needed.peak,
+        low=needed.low,
+        high=needed.high,
+        fits=needed.fits(place),
+        main_memory=needed.main_memory,
+        parts=needed.parts,
+        change=change,
+        phase=needed.phase,
+        unknown=(*architecture.unknown, *place.lacks(needed.processes)),
+    )
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "gib": _gib(part.bytes),
+        "low_gib": _gib(part.low),
+        "high_gib": _gib(part.high),
+        "formula": part.formula,
+        "numbers": part.numbers,
+        "source": part.source,
+        "where": part.where,
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    sizes = {"peak_gib": change.peak, "low_gib": change.low, "high_gib": change.high}
+    return {
+        "settings": change.settings,
+        "price": list(change.price),
+        **{key: _gib(size) for key, size in sizes.items()},
+    }
+
+
+def _gib(size: float) -> float:
+    return round(size / 2**30, 3)
