@@ -45,7 +45,8 @@ def read(model: str | os.PathLike[str], *, trust_remote_code: bool = False) -> A
     own_code = trust_remote_code and bool(settings.get("auto_map"))
     unknown = tuple(_remarks(settings, part, own_code))
     if own_code or family not in FAMILIES:
-        return guess(kind, part, stored.parameters(Path(settings.source).parent), unknown)
+        packed = bool(settings.get("quantization_config"))  # several parameters in one number
+        return guess(kind, part, None if packed else stored.parameters(Path(settings.source).parent), unknown)
     part.speak(FAMILIES[family].names, DEFAULTS[family])
     if kind == "gemma3":
         part.data["tie_word_embeddings"] = settings.get("tie_word_embeddings", True)

@@ -1,4 +1,4 @@
-"""Kinds of attention, each as the matrices that it is made of, and how far back a layer looks.
+"""Kinds of attention, each as the matrices that it is made of.
 
 A kind is a function of the settings and of the layer's number, made from what differs between families: names of
 modules, which of them have a bias, where norms stand. Shapes and names are those of transformers' own code.
@@ -12,25 +12,10 @@ from typing import NamedTuple
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Matrix
 
-__all__ = [
-    "Attention",
-    "Bias",
-    "Norm",
-    "Window",
-    "compressed",
-    "every",
-    "fused",
-    "mamba",
-    "own",
-    "same",
-    "separate",
-    "swa",
-]
+__all__ = ["Attention", "Bias", "Norm", "compressed", "fused", "mamba", "own", "same", "separate"]
 
 Bias = bool | str
 """Whether there is a bias, or the setting that says so."""
-Window = Callable[[Settings, int], int | None]
-"""How many tokens a layer looks back at most; ``None`` if it sees all."""
 _INSIDE = "self_attn"
 
 
@@ -171,27 +156,3 @@ def _sizes(settings: Settings, kv: Callable[[Settings], int]) -> tuple[int, int,
     hidden, heads = settings.number("hidden_size"), settings.number("num_attention_heads")
     even = max(hidden // heads, 1)
     return hidden, heads, kv(settings), settings.number("head_dim", even) if kv is own else even
-
-
-# --- windows ----------------------------------------------------------------------------------------------------------
-
-
-def swa(settings: Settings, index: int) -> int | None:
-    """The same window in each layer, where there is one."""
-    return settings.number("sliding_window", 0, least=0) or None
-
-
-def every(number: int, told: str = "") -> Window:
-    """A window in each layer but every so many, or as the kinds of layers are listed.
-
-    Args:
-        number: how many.
-        told: the setting that says how many, if there is one.
-    """
-
-    def window(settings: Settings, index: int) -> int | None:
-        apart = settings.number(told, number) if told else number
-        kind = settings.kind(index) or ("full_attention" if (index + 1) % apart == 0 else "")
-        return None if kind == "full_attention" else swa(settings, index)
-
-    return window

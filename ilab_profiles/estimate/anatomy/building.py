@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilab_profiles.estimate.anatomy.families import Family, Norms
+from ilab_profiles.estimate.anatomy.family import Family, Norms
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer, Matrix
 
@@ -47,7 +47,7 @@ def build(kind: str, family: Family, settings: Settings, unknown: tuple[str, ...
         unknown=unknown,
         outside=(*embedding, *between, head),
         stack=family.stack,
-        renamed=family.renamed,
+        renamed=tuple(family.renamed.items()),
     )
 
 

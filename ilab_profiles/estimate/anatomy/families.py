@@ -6,24 +6,10 @@ may leave a setting out, :mod:`~ilab_profiles.estimate.anatomy.defaults` has wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
-from ilab_profiles.estimate.anatomy.attention import (
-    Attention,
-    Norm,
-    Window,
-    compressed,
-    every,
-    fused,
-    mamba,
-    own,
-    same,
-    separate,
-    swa,
-)
+from ilab_profiles.estimate.anatomy.attention import Attention, Norm, compressed, fused, mamba, own, separate
+from ilab_profiles.estimate.anatomy.family import Family
+from ilab_profiles.estimate.anatomy.gpt import GPT_FAMILIES
 from ilab_profiles.estimate.anatomy.mlps import (
-    Mlp,
     Shared,
     after,
     experts,
@@ -35,54 +21,13 @@ from ilab_profiles.estimate.anatomy.mlps import (
     stepped,
 )
 from ilab_profiles.estimate.anatomy.settings import Settings
+from ilab_profiles.estimate.anatomy.windows import chunks, every, late, listed_ones, swa, switched
 
-__all__ = ["FAMILIES", "Family"]
-
-Norms = int | Callable[[Settings], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """How a family is built.
-
-    Args:
-        attention: of a layer.
-        mlp: of a layer.
-        norms: parameters of a layer's norms, as multiples of the model's width: an RMSNorm has one, a LayerNorm two.
-        last: the same of the norms outside layers.
-        window: how far back a layer looks.
-        names: what it calls a setting that most others call by the first name.
-        embedding: the embedding's name in the model.
-        head: the head's.
-        stack: the list of layers'.
-        head_bias: whether the head has a bias.
-        learned: the embedding of positions, if they are learned.
-        reserved: positions that it has beyond those told.
-        narrow: the setting that tells the embedding's width, where it may differ from the model's.
-        renamed: see :class:`~ilab_profiles.estimate.anatomy.shapes.Architecture`.
-    """
-
-    attention: Callable[[Settings, int], Attention]
-    mlp: Callable[[Settings, int], Mlp]
-    norms: Norms = 2
-    last: Norms = 1
-    window: Window = lambda settings, index: None
-    names: Mapping[str, str] = field(default_factory=dict)
-    embedding: str = "model.embed_tokens"
-    head: str = "lm_head"
-    stack: str = "model.layers"
-    head_bias: bool = False
-    learned: str = ""
-    reserved: int = 0
-    narrow: str = ""
-    renamed: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["FAMILIES"]
 
 
 def _per_head(when: str = "") -> Norm:
     return Norm(each=False, when=when)
-
-
-# --- what a few families do in a way of their own ---------------------------------------------------------------------
 
 
 def _late_windows(settings: Settings, index: int) -> int | None:
@@ -116,26 +61,8 @@ def _local(settings: Settings, index: int) -> int | None:
     return settings.number("window_size") if near else None
 
 
-def _falcon_kv(settings: Settings) -> int:
-    if settings.flag("new_decoder_architecture"):
-        return own(settings)
-    return 1 if settings.flag("multi_query") else same(settings)
-
-
-def _falcon_norms(settings: Settings) -> int:
-    if not settings.flag("parallel_attn"):
-        return 4
-    told = settings.number("num_ln_in_parallel_attn", 2 if settings.flag("new_decoder_architecture") else 1)
-    return 4 if told == 2 else 2
-
-
-def _one_if(when: str, yes: int, no: int) -> Callable[[Settings], int]:
-    return lambda settings: yes if settings.flag(when) else no
-
-
-def _opt_last(settings: Settings) -> int:
-    there = settings.flag("do_layer_norm_before") and not settings.flag("_remove_final_layer_norm")
-    return 2 if there and settings.flag("layer_norm_elementwise_affine") else 0
+def _stablelm_norms(settings: Settings) -> int:
+    return 2 if settings.flag("use_parallel_residual") else 4
 
 
 def _hybrid(settings: Settings, index: int) -> Attention:
@@ -145,34 +72,6 @@ def _hybrid(settings: Settings, index: int) -> Attention:
 
 
 _TOLD = separate("attention_bias")
-_GPT_NAMES = {
-    "hidden_size": "n_embd hidden_size",
-    "num_hidden_layers": "n_layer num_hidden_layers",
-    "num_attention_heads": "n_head num_attention_heads",
-    "max_position_embeddings": "n_positions max_position_embeddings",
-    "intermediate_size": "n_inner",
-}
-_NEO_NAMES = {
-    "num_hidden_layers": "num_layers num_hidden_layers",
-    "num_attention_heads": "num_heads num_attention_heads",
-    "layer_types": "attention_layers",
-}
-_BLOOM_NAMES = {
-    "hidden_size": "n_embed hidden_size",
-    "num_hidden_layers": "n_layer num_hidden_layers",
-    "num_attention_heads": "n_head num_attention_heads",
-}
-_FALCON_NAMES = {
-    "hidden_size": "n_embed hidden_size",
-    "num_key_value_heads": "num_kv_heads",
-    "intermediate_size": "ffn_hidden_size",
-}
-_MPT_NAMES = {
-    "hidden_size": "d_model hidden_size",
-    "num_hidden_layers": "n_layers num_hidden_layers",
-    "num_attention_heads": "n_heads num_attention_heads",
-    "max_position_embeddings": "max_seq_len",
-}
 _GRANITE_SHARED = Shared("shared_mlp", "shared_intermediate_size", packed=True)
 _MIXTRAL_STACKS = {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
 _STACKS = {"gate": "gate", "gate_proj": "gate_up_proj", "up_proj": "gate_up_proj", "down_proj": "down_proj"}
@@ -186,8 +85,8 @@ FAMILIES: dict[str, Family] = {
     "llama": Family(_TOLD, gated("mlp_bias")),
     "granite": Family(_TOLD, gated("mlp_bias")),
     "mistral": Family(separate(), gated(), window=swa),
-    "qwen2": Family(separate(True, False), gated(), window=_late_windows),
-    "qwen3": Family(separate("attention_bias", norm=_per_head()), gated(), window=_late_windows),
+    "qwen2": Family(separate(True, False), gated(), window=late),
+    "qwen3": Family(separate("attention_bias", norm=_per_head()), gated(), window=late),
     "gemma": Family(_TOLD, gated()),
     "gemma2": Family(_TOLD, gated(), norms=4, window=every(2)),
     "gemma3_text": Family(
@@ -196,7 +95,7 @@ FAMILIES: dict[str, Family] = {
     "olmo": Family(_TOLD, gated(), norms=0, last=0),
     "olmo2": Family(separate("attention_bias", norm=Norm(each=True)), gated()),
     "olmo3": Family(separate("attention_bias", norm=Norm(each=True)), gated(), window=every(4)),
-    "smollm3": Family(_TOLD, gated("mlp_bias"), window=_listed_windows),
+    "smollm3": Family(_TOLD, gated("mlp_bias"), window=listed_ones),
     "cohere": Family(separate("attention_bias", norm=Norm(each=True, when="use_qk_norm")), gated(), norms=1),
     "cohere2": Family(_TOLD, gated(), norms=1, window=every(4, "sliding_window_pattern")),
     "ernie4_5": Family(separate("use_bias"), gated("use_bias")),
@@ -211,7 +110,7 @@ FAMILIES: dict[str, Family] = {
     "stablelm": Family(
         separate("use_qkv_bias", False, norm=Norm(each=True, when="qk_layernorm")),
         gated(),
-        norms=_one_if("use_parallel_residual", 2, 4),
+        norms=_stablelm_norms,
         last=2,
     ),
     "starcoder2": Family(separate("use_bias"), plain("c_fc", "c_proj", "use_bias"), norms=4, last=2, window=swa),
@@ -230,7 +129,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_moe": Family(
         separate("attention_bias", norm=_per_head()),
         stepped(gated(), experts("gate", "moe_intermediate_size")),
-        window=_if_used,
+        window=switched,
         names=_EXPERTS,
         renamed=_STACKS,
     ),
@@ -277,95 +176,8 @@ FAMILIES: dict[str, Family] = {
                 all_run=True,
             ),
         ),
-        window=_chunks,
+        window=chunks,
         names=_EXPERTS,
     ),
-    # the line of GPT
-    "gpt2": Family(
-        fused("c_attn", "c_proj", "attn", True),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
-        names=_GPT_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gpt_bigcode": Family(
-        fused(
-            "c_attn", "c_proj", "attn", True, kv=lambda settings: 1 if settings.flag("multi_query") else same(settings)
-        ),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
-        names=_GPT_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gpt_neo": Family(
-        separate(False, True, out="out_proj", inside="attn.attention", kv=same),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
-        window=_local,
-        names=_NEO_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gptj": Family(
-        separate(out="out_proj", inside="attn", kv=same),
-        plain("fc_in", "fc_out", True),
-        last=2,
-        names=_GPT_NAMES,
-        head_bias=True,
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gpt_neox": Family(
-        fused("query_key_value", "dense", "attention", "attention_bias"),
-        plain("dense_h_to_4h", "dense_4h_to_h", True),
-        norms=4,
-        last=2,
-        embedding="gpt_neox.embed_in",
-        stack="gpt_neox.layers",
-    ),
-    "opt": Family(
-        separate("enable_bias", out="out_proj", kv=same),
-        plain("fc1", "fc2", "enable_bias", inside=""),
-        norms=_one_if("layer_norm_elementwise_affine", 4, 0),
-        last=_opt_last,
-        names={"intermediate_size": "ffn_dim"},
-        embedding="model.decoder.embed_tokens",
-        stack="model.decoder.layers",
-        learned="model.decoder.embed_positions",
-        reserved=2,
-        narrow="word_embed_proj_dim",
-    ),
-    "bloom": Family(
-        fused("query_key_value", "dense", "self_attention", True),
-        plain("dense_h_to_4h", "dense_4h_to_h", True),
-        norms=4,
-        last=4,
-        names=_BLOOM_NAMES,
-        embedding="transformer.word_embeddings",
-        stack="transformer.h",
-    ),
-    "falcon": Family(
-        fused("query_key_value", "dense", "self_attention", "bias", kv=_falcon_kv),
-        plain("dense_h_to_4h", "dense_4h_to_h", "bias"),
-        norms=_falcon_norms,
-        last=2,
-        names=_FALCON_NAMES,
-        embedding="transformer.word_embeddings",
-        stack="transformer.h",
-    ),
-    "mpt": Family(
-        fused("Wqkv", "out_proj", "attn"),
-        plain("up_proj", "down_proj", inside="ffn"),
-        names=_MPT_NAMES,
-        embedding="transformer.wte",
-        stack="transformer.blocks",
-    ),
+    **GPT_FAMILIES,
 }

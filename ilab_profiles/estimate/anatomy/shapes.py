@@ -8,8 +8,8 @@ once, as they are in memory once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 __all__ = ["Architecture", "Layer", "Matrix"]
 
@@ -112,7 +112,7 @@ class Architecture:
     unknown: tuple[str, ...] = ()
     outside: tuple[Matrix, ...] = ()
     stack: str = "model.layers"
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: tuple[tuple[str, str], ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -142,12 +142,12 @@ class Architecture:
             each one's name in the model, the matrix, and how many times the rank its adapter has: once for each
             expert, and for each matrix that is one of several in a stack.
         """
-        wanted = set(targets or ()) or {_ALL}
+        renamed, wanted = dict(self.renamed), set(targets or ()) or {_ALL}
         if wanted == {_ALL}:
-            wanted = {matrix.name for _, matrix in self.linears()} | set(self.renamed)
+            wanted = {matrix.name for _, matrix in self.linears()} | set(renamed)
         ends = {target: target.rpartition(".")[2] for target in wanted}
-        stacks = Counter(self.renamed[end] for end in {*ends.values()} & set(self.renamed))
-        modules = {target for target, end in ends.items() if end not in self.renamed}
+        stacks = Counter(renamed[end] for end in {*ends.values()} & set(renamed))
+        modules = {target for target, end in ends.items() if end not in renamed}
         outer = ((matrix.path, matrix) for matrix in self.outside if not matrix.linear)
         for name, matrix in (*self._inside(), *outer):
             if matrix.name in stacks and not matrix.linear:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ilab_profiles.estimate.anatomy.attention import separate
 from ilab_profiles.estimate.anatomy.building import build
-from ilab_profiles.estimate.anatomy.families import Family
+from ilab_profiles.estimate.anatomy.family import Family
 from ilab_profiles.estimate.anatomy.mlps import gated
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ilab_profiles.estimate.anatomy.families import Family
+from ilab_profiles.estimate.anatomy.family import Family
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Architecture, Matrix
 

@@ -1,4 +1,4 @@
-"""Published models: what their ``config.json`` says of their shapes, and how many parameters they have."""
+"""Published models: the shapes in their ``config.json``, and how many parameters they are published with."""
 
 from __future__ import annotations
 
