@@ -19,7 +19,10 @@ from tests.ilab_profiles.estimate.published import PUBLISHED
 
 
 def _skeleton(folder: Path) -> Any:
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    torch, transformers = (
+        pytest.importorskip("torch", reason="needs the extra `train`"),
+        pytest.importorskip("transformers", reason="needs the extra `train`"),
+    )
     with torch.device("meta"):
         return transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.from_pretrained(folder))
 
@@ -72,7 +75,7 @@ def test_a_published_model_has_the_parameters_it_is_published_with(name: str, tm
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_what_a_file_leaves_out_is_what_transformers_takes(kind: str) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
     taken = {one.name: one.default for one in fields(type(transformers.AutoConfig.for_model(kind)))}
     for name, value in DEFAULTS[kind].items():
         keys = FAMILIES[kind].names.get(name, name).split()
@@ -82,7 +85,7 @@ def test_what_a_file_leaves_out_is_what_transformers_takes(kind: str) -> None:
 @pytest.mark.parametrize("name", [name for name, (_, config) in AWKWARD.items() if config.get("sliding_window") == 9])
 def test_layers_look_as_far_back_as_they_do_when_they_run(name: str, tmp_path: Path) -> None:
     model = read(written(tmp_path, *AWKWARD[name]))
-    config = pytest.importorskip("transformers").AutoConfig.from_pretrained(tmp_path)
+    config = pytest.importorskip("transformers", reason="needs the extra `train`").AutoConfig.from_pretrained(tmp_path)
     kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * len(model.layers)
     assert [layer.window for layer in model.layers] == [9 if kind == "sliding_attention" else None for kind in kinds]
 
@@ -130,7 +133,7 @@ _TARGETS: dict[str, list[list[str] | None]] = {
 @pytest.mark.parametrize(("name", "targets"), [(name, one) for name, several in _TARGETS.items() for one in several])
 @pytest.mark.filterwarnings("ignore")
 def test_adapters_have_as_many_parameters_as_peft_makes(name: str, targets: list[str] | None, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
+    peft = pytest.importorskip("peft", reason="needs the extra `train`")
     model, skeleton = read(written(tmp_path, *AWKWARD[name])), _skeleton(tmp_path)
     adapters = peft.LoraConfig(r=3, target_modules=targets or "all-linear", task_type="CAUSAL_LM")
     adapted = peft.get_peft_model(skeleton, adapters, low_cpu_mem_usage=True)
