@@ -23,7 +23,12 @@ from ilab_profiles.estimate.anatomy.vision import seeing, within
 
 __all__ = ["Architecture", "Layer", "Matrix", "read"]
 
-_LANGUAGE = {"llama4": "llama4_text", "gemma3": "gemma3_text"}
+_LANGUAGE = {
+    "llama4": "llama4_text",
+    "gemma3": "gemma3_text",
+    "qwen3_5": "qwen3_5_text",
+    "qwen3_5_moe": "qwen3_5_moe_text",
+}
 """Models of several parts, and the family of the one that is their language model."""
 
 

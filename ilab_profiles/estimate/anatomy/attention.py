@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Matrix
 
-__all__ = ["Attention", "Bias", "Norm", "compressed", "fused", "mamba", "own", "same", "separate"]
+__all__ = ["Attention", "Bias", "Norm", "compressed", "fused", "own", "same", "separate"]
 
 Bias = bool | str
 """Whether there is a bias, or the setting that says so."""
@@ -67,6 +67,7 @@ def separate(
     norm: Norm | None = None,
     kv: Callable[[Settings], int] = own,
     sinks: bool = False,
+    gate: bool = False,
 ) -> Callable[[Settings, int], Attention]:
     """Attention with a matrix each for queries, keys and values.
 
@@ -78,13 +79,14 @@ def separate(
         norm: of queries and keys.
         kv: how many heads of keys and values there are.
         sinks: whether each head learns a score for attending to nothing.
+        gate: whether the queries come with a gate for what is attended to, as wide as they are.
     """
 
     def build(settings: Settings, index: int) -> Attention:
         hidden, heads, kv_heads, head_dim = _sizes(settings, kv)
         has, ends = settings.either(bias), settings.either(bias if out_bias is None else out_bias)
         wide, narrow = heads * head_dim, kv_heads * head_dim
-        sides = {"q_proj": wide, "k_proj": narrow, "v_proj": narrow}
+        sides = {"q_proj": wide * (1 + gate), "k_proj": narrow, "v_proj": narrow}
         into = (Matrix(name, hidden, side, has, inside=inside) for name, side in sides.items())
         other = norm.parameters(settings, heads, kv_heads, head_dim) if norm else 0
         matrices = (*into, Matrix(out, wide, hidden, ends, inside=inside))
@@ -136,20 +138,6 @@ def compressed(settings: Settings, index: int) -> Attention:
         Matrix("o_proj", heads * value, hidden, bias, inside=_INSIDE),
     )
     return Attention(matrices, heads, heads, rope + plain, latent + (narrow or 0))
-
-
-def mamba(settings: Settings, index: int) -> Attention:
-    """No attention but a state that is carried along (Dao & Gu 2024): a way in, a short convolution, a way out."""
-    hidden, heads = settings.number("hidden_size"), settings.number("mamba_n_heads")
-    inner = settings.number("mamba_expand") * hidden
-    convolved = inner + 2 * settings.number("mamba_n_groups") * settings.number("mamba_d_state")
-    bias, window = settings.flag("mamba_proj_bias"), settings.number("mamba_d_conv")
-    matrices = (
-        Matrix("in_proj", hidden, inner + convolved + heads, bias, inside="mamba"),
-        Matrix("out_proj", inner, hidden, bias, inside="mamba"),
-    )
-    other = convolved * (window + settings.flag("mamba_conv_bias")) + 3 * heads + inner
-    return Attention(matrices, heads, heads, inner // heads, other)
 
 
 def _sizes(settings: Settings, kv: Callable[[Settings], int]) -> tuple[int, int, int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ilab_profiles.estimate.anatomy.family import Family, Norms
 from ilab_profiles.estimate.anatomy.settings import Settings
 from ilab_profiles.estimate.anatomy.shapes import Architecture, Layer, Matrix
+from ilab_profiles.estimate.anatomy.states import CARRYING
 
 __all__ = ["build"]
 
@@ -32,7 +33,7 @@ def build(kind: str, family: Family, settings: Settings, unknown: tuple[str, ...
     settings.stop_if_refused()
     layers += [_layer(family, settings, index) for index in range(1, count)]
     settings.stop_if_refused()
-    if carrying := sum(any(matrix.inside == "mamba" for matrix in layer.matrices) for layer in layers):
+    if carrying := sum(any(matrix.inside in CARRYING for matrix in layer.matrices) for layer in layers):
         said = f"{carrying} of its {count} layers carry a state instead of attention: what that takes is not known"
         unknown = (*unknown, said)
     return Architecture(

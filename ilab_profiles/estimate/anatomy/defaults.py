@@ -35,11 +35,13 @@ gpt_neox               50432    6144  24576      44     64         -         -  
 gpt_oss               201088    2880   2880      36     64         8        64     131072
 gptj                   50400    4096      -      28     16         -         -       2048
 granite                32000    4096  11008      32     32         -         -       2048
+granite_swa           100352    2560   8192      24     20         4         -       8192
 granitemoe             32000    4096  11008      32     32         -         -       2048
 granitemoehybrid       32000    4096  11008      32     32         -         -       2048
 granitemoeshared       32000    4096  11008      32     32         -         -       2048
 llama                  32000    4096  11008      32     32         -         -       2048
 llama4_text           202048    5120   8192      48     40         8       128     131072
+ministral3            131072    4096  14336      34     32         8       128     262144
 mistral                32000    4096  14336      32     32         8         -     131072
 mixtral                32000    4096  14336      32     32         8         -     131072
 mpt                    50368    2048      -      24     16         -         -       2048
@@ -54,7 +56,10 @@ phi3                   32064    3072   8192      32     32         -         -  
 qwen2                 151936    4096  22016      32     32        32         -      32768
 qwen2_moe             151936    2048   5632      24     16        16         -      32768
 qwen3                 151936    4096  22016      32     32        32       128      32768
+qwen3_5_moe_text      248320    2048      -      40     16         2       256      32768
+qwen3_5_text          248320    4096  12288      32     16         4       256      32768
 qwen3_moe             151936    2048   6144      24     32         4         -      32768
+qwen3_next            151936    2048   5632      48     16         2       256      32768
 seed_oss              155136    4096  27648      64     80         8       128     524288
 smollm3               128256    2048  11008      36     16         4         -      32768
 stablelm               50304    2560   6912      32     32        32         -       4096
@@ -70,7 +75,32 @@ _COLUMNS = {
     "head_dim": "head_dim",
     "positions": "max_position_embeddings",
 }
+_DELTA = {
+    "full_attention_interval": 4,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+}
 _OTHERS: dict[str, dict[str, int]] = {
+    "granite_swa": {"sliding_window": 128},
+    "qwen3_5_text": _DELTA,
+    "qwen3_5_moe_text": {
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+        "num_experts_per_tok": 8,
+        "num_experts": 256,
+        **_DELTA,
+    },
+    "qwen3_next": {
+        "decoder_sparse_step": 1,
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+        "num_experts_per_tok": 10,
+        "num_experts": 512,
+        **_DELTA,
+    },
     "cohere2": {"sliding_window": 4096},
     "deepseek_v2": {
         "first_k_dense_replace": 0,
@@ -156,9 +186,10 @@ _OTHERS: dict[str, dict[str, int]] = {
     "seed_oss": {"attention_bias": True},
     "starcoder2": {"use_bias": True},
 }
-_TIED = (
-    "bloom cohere cohere2 ernie4_5 falcon gemma gemma2 gemma3_text gpt2 gpt_bigcode gpt_neo mpt opt smollm3 starcoder2"
-).split()
+_TIED = {
+    *("bloom", "cohere", "cohere2", "ernie4_5", "falcon", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_bigcode"),
+    *("gpt_neo", "granite_swa", "mpt", "opt", "smollm3", "starcoder2"),
+}
 """Families whose head is their embedding unless the file says otherwise."""
 
 

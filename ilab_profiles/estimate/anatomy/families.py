@@ -6,7 +6,7 @@ may leave a setting out, :mod:`~ilab_profiles.estimate.anatomy.defaults` has wha
 
 from __future__ import annotations
 
-from ilab_profiles.estimate.anatomy.attention import Attention, Norm, compressed, fused, mamba, own, separate
+from ilab_profiles.estimate.anatomy.attention import Norm, compressed, fused, own, separate
 from ilab_profiles.estimate.anatomy.family import Family
 from ilab_profiles.estimate.anatomy.gpt import GPT_FAMILIES
 from ilab_profiles.estimate.anatomy.mlps import (
@@ -21,6 +21,7 @@ from ilab_profiles.estimate.anatomy.mlps import (
     stepped,
 )
 from ilab_profiles.estimate.anatomy.settings import Settings
+from ilab_profiles.estimate.anatomy.states import delta, mamba, mixed
 from ilab_profiles.estimate.anatomy.windows import chunks, every, late, listed_ones, swa, switched
 
 __all__ = ["FAMILIES"]
@@ -65,12 +66,6 @@ def _stablelm_norms(settings: Settings) -> int:
     return 2 if settings.flag("use_parallel_residual") else 4
 
 
-def _hybrid(settings: Settings, index: int) -> Attention:
-    """Granite 4: layers that carry a state, and some with attention."""
-    kind = settings.kind(index) or "linear_attention"
-    return mamba(settings, index) if kind in ("linear_attention", "mamba") else _TOLD(settings, index)
-
-
 _TOLD = separate("attention_bias")
 _GRANITE_SHARED = Shared("shared_mlp", "shared_intermediate_size", packed=True)
 _MIXTRAL_STACKS = {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
@@ -80,13 +75,19 @@ _ROUTED = {"num_experts": "n_routed_experts num_local_experts num_experts"}
 _SHARED = Shared("shared_experts", "moe_intermediate_size", times="n_shared_experts")
 _QWEN_SHARED = Shared("shared_expert", "shared_expert_intermediate_size", gate="shared_expert_gate")
 
+_QWEN_GATED = separate("attention_bias", norm=_per_head(), gate=True)
+_QWEN_EXPERTS = stepped(gated(), experts("gate", "moe_intermediate_size", shared=_QWEN_SHARED))
+
 FAMILIES: dict[str, Family] = {
     # llama, and what differs from it in a bias, a norm or a window
     "llama": Family(_TOLD, gated("mlp_bias")),
     "granite": Family(_TOLD, gated("mlp_bias")),
+    "granite_swa": Family(separate("attention_bias", sinks=True), gated("mlp_bias"), window=every(4, first=True)),
     "mistral": Family(separate(), gated(), window=swa),
+    "ministral3": Family(separate(), gated(), window=swa),
     "qwen2": Family(separate(True, False), gated(), window=late),
     "qwen3": Family(separate("attention_bias", norm=_per_head()), gated(), window=late),
+    "qwen3_5_text": Family(mixed(delta(True), _QWEN_GATED, "full_attention_interval"), gated()),
     "gemma": Family(_TOLD, gated()),
     "gemma2": Family(_TOLD, gated(), norms=4, window=every(2)),
     "gemma3_text": Family(
@@ -124,7 +125,7 @@ FAMILIES: dict[str, Family] = {
     "mixtral": Family(separate(), experts("gate"), window=swa, names=_EXPERTS, renamed=_MIXTRAL_STACKS),
     "qwen2_moe": Family(
         separate("qkv_bias", False),
-        stepped(gated(), experts("gate", "moe_intermediate_size", shared=_QWEN_SHARED)),
+        _QWEN_EXPERTS,
     ),
     "qwen3_moe": Family(
         separate("attention_bias", norm=_per_head()),
@@ -133,13 +134,18 @@ FAMILIES: dict[str, Family] = {
         names=_EXPERTS,
         renamed=_STACKS,
     ),
+    "qwen3_next": Family(mixed(delta(False), _QWEN_GATED, "full_attention_interval"), _QWEN_EXPERTS, renamed=_STACKS),
+    "qwen3_5_moe_text": Family(
+        mixed(delta(True), _QWEN_GATED, "full_attention_interval"),
+        experts("gate", "moe_intermediate_size", shared=_QWEN_SHARED),
+    ),
     "olmoe": Family(separate("attention_bias", norm=Norm(each=True)), experts("gate"), renamed=_STACKS),
     "granitemoe": Family(_TOLD, experts("router", inside="block_sparse_moe"), names=_EXPERTS),
     "granitemoeshared": Family(
         _TOLD, experts("router", inside="block_sparse_moe", shared=_GRANITE_SHARED), names=_EXPERTS
     ),
     "granitemoehybrid": Family(
-        _hybrid,
+        mixed(mamba, _TOLD),
         optional_experts(experts("router", inside="block_sparse_moe", shared=_GRANITE_SHARED), _GRANITE_SHARED),
         names=_EXPERTS,
     ),

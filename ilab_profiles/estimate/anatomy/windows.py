@@ -22,17 +22,18 @@ def swa(settings: Settings, index: int) -> int | None:
     return settings.number("sliding_window", 0, least=0) or None
 
 
-def every(number: int, told: str = "") -> Window:
+def every(number: int, told: str = "", *, first: bool = False) -> Window:
     """A window in each layer but every so many, or as the kinds of layers are listed.
 
     Args:
         number: how many.
         told: the setting that says how many, if there is one.
+        first: whether the layer without a window is the first of so many; else it is the last.
     """
 
     def window(settings: Settings, index: int) -> int | None:
         apart = settings.number(told, number) if told else number
-        kind = settings.kind(index) or ("full_attention" if (index + 1) % apart == 0 else "")
+        kind = settings.kind(index) or ("full_attention" if (index + (not first)) % apart == 0 else "")
         return None if kind == "full_attention" else swa(settings, index)
 
     return window

@@ -48,6 +48,15 @@ _HYBRID = {
     "mamba_n_groups": 2,
     "layer_types": ["linear_attention", "full_attention", "linear_attention"],
 }
+_DELTA = {
+    "head_dim": 10,
+    "full_attention_interval": 3,
+    "linear_conv_kernel_dim": 3,
+    "linear_key_head_dim": 6,
+    "linear_value_head_dim": 7,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
 AWKWARD: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", SMALL | {"head_dim": 10}),
     "llama, biased, tied": ("llama", SMALL | _TIED | {"attention_bias": True, "mlp_bias": True}),
@@ -118,6 +127,15 @@ AWKWARD: dict[str, tuple[str, dict[str, Any]]] = {
         SMALL | {"num_local_experts": 5, "intermediate_size_mlp": 26, "head_dim": 10, "interleave_moe_layer_step": 2},
     ),
     "llama4": ("llama4", {"text_config": SMALL | {"num_local_experts": 2, "head_dim": 8, "moe_layers": [0]}}),
+    "ministral3": ("ministral3", SMALL | {"head_dim": 10}),
+    "granite_swa": ("granite_swa", SMALL | {"sliding_window": 9, "num_hidden_layers": 5}),
+    "qwen3_5_text": ("qwen3_5_text", SMALL | _DELTA | {"attention_bias": True}),
+    "qwen3_5": ("qwen3_5", {"text_config": SMALL | _DELTA | _TIED | {"full_attention_interval": 2}}),
+    "qwen3_5_moe_text": ("qwen3_5_moe_text", SMALL | _DELTA | _EXPERTS | {"shared_expert_intermediate_size": 26}),
+    "qwen3_next": (
+        "qwen3_next",
+        SMALL | _DELTA | _EXPERTS | {"shared_expert_intermediate_size": 26, "decoder_sparse_step": 2},
+    ),
     "gemma3": (
         "gemma3",
         {

@@ -58,7 +58,7 @@ def _as_built(model: Architecture, skeleton: Any) -> None:
 def test_a_model_is_counted_as_it_is_built(name: str, tmp_path: Path) -> None:
     model = read(written(tmp_path, *AWKWARD[name]))
     _as_built(model, _skeleton(tmp_path))
-    assert bool(model.unknown) == ("hybrid" in name)
+    assert bool(model.unknown) == name.startswith(("granitemoehybrid", "qwen3_5", "qwen3_next"))
 
 
 def test_every_family_is_tried() -> None:
@@ -73,13 +73,18 @@ def test_a_published_model_has_the_parameters_it_is_published_with(name: str, tm
     assert (model.parameters, model.unknown) == (parameters, ())
 
 
+_KEPT_NOWHERE = {"full_attention_interval"}
+"""What transformers reads, and keeps only as what follows from it."""
+
+
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_what_a_file_leaves_out_is_what_transformers_takes(kind: str) -> None:
     transformers = pytest.importorskip("transformers", reason="needs the extra `train`")
     taken = {one.name: one.default for one in fields(type(transformers.AutoConfig.for_model(kind)))}
     for name, value in DEFAULTS[kind].items():
         keys = FAMILIES[kind].names.get(name, name).split()
-        assert next(taken[key] for key in keys if key in taken) == value, name
+        if name not in _KEPT_NOWHERE:
+            assert next(taken[key] for key in keys if key in taken) == value, name
 
 
 @pytest.mark.parametrize("name", [name for name, (_, config) in AWKWARD.items() if config.get("sliding_window") == 9])
@@ -122,6 +127,8 @@ _TARGETS: dict[str, list[list[str] | None]] = {
     "mixtral": [None, ["q_proj", "w1", "w3", "w2"], ["k_proj"]],
     "qwen2_moe": [None, ["shared_expert.up_proj"]],
     "qwen3_moe": [None, ["q_proj", "gate_proj", "up_proj", "down_proj"], ["v_proj", "gate"]],
+    "qwen3_next": [None],
+    "qwen3_5_moe_text": [None],
     "deepseek_v3": [None, ["o_proj", "down_proj"]],
     "gpt_oss": [None],
     "granitemoehybrid": [None, ["in_proj"]],
