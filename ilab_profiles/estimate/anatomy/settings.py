@@ -18,6 +18,8 @@ from ilab_profiles.diagnostics import Finding, InputError, Position, by_place
 __all__ = ["ADVICE", "Settings", "load"]
 
 ADVICE = "name a folder with a config.json, or a config.json (--model FOLDER or CONFIG.json)"
+_LONG = 200
+"""How long a line is shown."""
 _WIDE = 60
 """How much of a wrong value is shown."""
 _MOST = 10**9
@@ -127,8 +129,8 @@ class Settings:
         """Remember what is wrong, and the line of the key that it is about."""
         line, column = self._place(key)
         where = Position(self.source, line, column)
-        rows = self.text.splitlines()
-        shown = rows[line - 1] if line and line <= len(rows) else ""
+        row = self.text.split("\n")[line - 1] if line else ""
+        shown = row if len(row) <= _LONG else ""  # files without line breaks have but one
         self.findings.append(Finding("model-config", message, position=where, hint=hint, line_text=shown))
 
     def stop_if_refused(self) -> None:

@@ -7,10 +7,13 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ilab_profiles import InputError
+from ilab_profiles.estimate.anatomy.defaults import DEFAULTS
 from ilab_profiles.estimate.architecture import read
-from tests.ilab_profiles.estimate.configs import SMALL, written
+from tests.ilab_profiles.estimate.configs import AWKWARD, SMALL, written
 
 _WHOLE = "must be a whole number from 1 to 1,000,000,000, not"
 
@@ -140,6 +143,27 @@ def test_all_that_is_wrong_is_told_at_once_with_its_place(text: str, said: list[
         read(tmp_path)
     told = [str(finding).partition("\n")[0] for finding in refused.value.findings]
     assert told == [f"{tmp_path}/{line}" for line in said]
+
+
+_ANYTHING = st.one_of(
+    *(st.none(), st.booleans(), st.integers(-2, 3), st.integers(), st.floats(), st.text(max_size=5)),
+    *(st.lists(st.integers(0, 2), max_size=3), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2)),
+)
+
+
+@given(st.data())
+def test_whatever_a_file_says_is_counted_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    kind, config = AWKWARD[data.draw(st.sampled_from(sorted(AWKWARD)))]
+    wrong = data.draw(st.dictionaries(st.sampled_from(sorted({*config, *DEFAULTS["llama"]})), _ANYTHING, max_size=3))
+    folder = written(tmp_path_factory.mktemp("model"), kind, config | wrong)
+    try:
+        model = read(folder)
+    except InputError:
+        return
+    assert model.parameters > 0
+    assert model.adapters(2) > 0
 
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
