@@ -80,6 +80,8 @@ def _inputs(reading: list[Matrix], setup: Setup) -> float:
     reading = [matrix for matrix in reading if matrix.count == 1]
     if setup.rank:
         reading = [matrix for matrix in reading if is_adapted(matrix, setup)]
+        if setup.inputs_cast:
+            return sum(matrix.inputs * setup.trained for matrix in reading)
         if setup.dropout:
             return sum(matrix.inputs * (setup.arithmetic + _mask(setup)) for matrix in reading)
     if not reading:
@@ -107,8 +109,11 @@ def _out_of(layer: Layer, queries: int) -> list[Matrix]:
 
 
 def _dropped(matrix: Matrix, setup: Setup) -> float:
-    """What dropout adds to the input of an adapter that is kept anyway."""
-    return matrix.inputs * (setup.arithmetic + _mask(setup)) if setup.dropout and is_adapted(matrix, setup) else 0
+    """What dropout, or a cast, adds to the input of an adapter that is kept anyway."""
+    if not is_adapted(matrix, setup):
+        return 0
+    dropped = setup.arithmetic + _mask(setup) if setup.dropout else 0
+    return matrix.inputs * (dropped + (setup.trained if setup.inputs_cast else 0))
 
 
 def _mlp(model: Architecture, layer: Layer, setup: Setup) -> float:

@@ -213,9 +213,14 @@ def _before_head(model: Architecture, setup: Setup) -> Part:
 def _copies(model: Architecture, setup: Setup) -> Part:
     """Autocast makes a copy of each trained matrix, and keeps it for the backward pass."""
     matrices = sum(matrix.parameters for layer in model.layers for matrix in layer.matrices)
-    copied = 0 if not setup.autocast or setup.rank or setup.trained == setup.arithmetic else matrices
+    copied = matrices if _are_copied(setup) else 0
     name = "copies of the weights to compute with"
     return _Maker(setup)(name, "torch.autocast caches casts", parameters=copied, bytes_each=setup.arithmetic)
+
+
+def _are_copied(setup: Setup) -> bool:
+    """Whether autocast makes copies of weights: of trained ones, unless what is gathered has the type already."""
+    return setup.autocast and not setup.rank and setup.trained != setup.arithmetic and not setup.weights_shared
 
 
 def _piece(model: Architecture, setup: Setup) -> int:
@@ -231,7 +236,7 @@ def _head_forward(model: Architecture, setup: Setup) -> Iterator[Part]:
         "logits", "as computed, in fp32, and their softmax",
         tokens=_piece(model, setup), vocabulary=model.vocabulary, bytes_each=max(setup.logit - 2, 0),
     )  # fmt: skip
-    yield from _gathered(model, setup, layers=0)
+    yield from _gathered(model, setup, layers=setup.gathered_ahead)
 
 
 def _head_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
@@ -245,7 +250,7 @@ def _head_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
         "head at work", "its gradient, and under autocast a copy of its weights",
         vocabulary=model.vocabulary, width=model.hidden, bytes_each=setup.arithmetic, copies=copies,
     )  # fmt: skip
-    yield from _gathered(model, setup, layers=0)
+    yield from _gathered(model, setup, layers=setup.gathered_ahead)
 
 
 def _layer_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
@@ -257,8 +262,7 @@ def _layer_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
         yield part(
             "activations of a layer, made anew", _PACKED, tokens=setup.tokens, bytes_each=kept, spread=(0.97, 1.03)
         )
-        copied = setup.autocast and not setup.rank and setup.trained != setup.arithmetic
-        matrices = sum(matrix.parameters for matrix in layer.matrices) if copied else 0
+        matrices = sum(matrix.parameters for matrix in layer.matrices) if _are_copied(setup) else 0
         yield part("copies of a layer's weights", "torch.autocast", parameters=matrices, bytes_each=setup.arithmetic)
     work = activations.at_work(model, layer, setup)
     yield part("gradients of activations", _PACKED, tokens=setup.tokens, bytes_each=work, spread=(0.9, 1.1))
@@ -343,7 +347,7 @@ def _around(parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
         )
         return
     yield part(
-        "what the allocator cannot use", "expandable segments; measured", bytes=held, share=0.03, spread=(0.0, 2.0)
+        "what the allocator cannot use", "expandable segments; measured", bytes=held, share=setup.slack, spread=(0.0, 2.0)
     )
     yield part("CUDA and its libraries", "measured: context, kernels, workspaces", bytes=600 * MIB, spread=(0.7, 1.5))
     if setup.processes > 1:

@@ -55,12 +55,14 @@ class Setup:
         state_shared: whether the kept weights (of a ``working`` copy) and the state are.
         gathered: a number of a layer that is gathered.
         gathered_layers: how many layers are gathered at a time.
+        gathered_ahead: how many are while the head is at work.
         reduced: a number of a layer whose gradients travel.
         live: numbers that stay gathered beyond the layer at work, at most.
         buffers: bytes of buffers of a fixed size.
         rank: of adapters; 0 if the whole model is trained.
         targets: layers that get adapters, by the end of their name; ``None``: all linear layers but the head.
         dropout: whether inputs of adapters are dropped at random.
+        inputs_cast: whether each adapter keeps its input in the type of its weights, as peft does by itself.
         recompute: whether a layer's activations are made anew in the backward pass.
         pieces: whether the head is run in pieces, so that only the logits of one exist at a time.
         logit: bytes of a logit when most is held: as computed, in fp32, its softmax, and its gradient.
@@ -71,6 +73,7 @@ class Setup:
         weights_offloaded: whether weights are.
         activations_offloaded: whether activations are.
         disk: whether what is offloaded lies on a disk.
+        slack: the share of what is held that the allocator cannot use.
     """
 
     tokens: int
@@ -96,12 +99,14 @@ class Setup:
     state_shared: bool = False
     gathered: float = 0
     gathered_layers: int = 2
+    gathered_ahead: int = 0
     reduced: float = 0
     live: int = 0
     buffers: int = 0
     rank: int = 0
     targets: tuple[str, ...] | None = None
     dropout: bool = False
+    inputs_cast: bool = False
     recompute: bool = False
     pieces: bool = True
     logit: float = 3 * FP32
@@ -110,6 +115,7 @@ class Setup:
     weights_offloaded: bool = False
     activations_offloaded: bool = False
     disk: bool = False
+    slack: float = 0.03
 
 
 def setup_of(train: Train, *, cuda: bool) -> Setup:
