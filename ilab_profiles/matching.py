@@ -167,7 +167,9 @@ def _estimate(profile: Profile, machine: Machine) -> tuple[bool | None, str]:
     try:
         found = fit(profile, hardware=machine)
     except InputError as error:
-        return None, f"whether it fits is not known: {error.findings[0].message}"
+        finding = error.findings[0]
+        where = f"{finding.position}: " if finding.position else ""
+        return None, f"whether it fits is not known: {where}{finding.message}"
     takes = f"{found.peak / 2**30:.1f} GiB" + (f" of {found.room / 2**30:.1f}" if found.room else "")
     if found.fits is None:
         return None, f"it takes about {takes}"

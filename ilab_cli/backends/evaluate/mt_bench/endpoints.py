@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from ilab_cli.backends.client.addresses import base_urls
 from ilab_cli.backends.client.settings import Asked, EndpointSettings
 from ilab_cli.backends.evaluate.model import Model, find_model
 from ilab_cli.backends.evaluate.subject import subject
+from ilab_cli.backends.hardware import free_memory
 from ilab_cli.backends.model_folder import weight_files
 from ilab_cli.backends.serve import launch, ready, servers
 from ilab_profiles import Evaluate, Finding, Generate, InputError
@@ -82,7 +81,7 @@ def served(evaluate: Evaluate, model: Model) -> Iterator[EndpointSettings]:
         check_subject(evaluate)
         yield model_at_endpoint(evaluate)
         return
-    _free_memory()
+    free_memory()
     model = own_model(evaluate) or model
     serve, gpus = to_serve(evaluate, model)
     try:
@@ -153,10 +152,3 @@ def _free_port() -> int:
         attempt.bind(("127.0.0.1", 0))
         port: int = attempt.getsockname()[1]
         return port
-
-
-def _free_memory() -> None:
-    """Give back what a model that this process held before left on the GPU."""
-    gc.collect()
-    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
-        torch.cuda.empty_cache()
