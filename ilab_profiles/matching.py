@@ -161,7 +161,7 @@ def _why_none(gpus: tuple[Gpu, ...], too_large: list[str]) -> Iterator[str]:
 
 
 def _estimate(profile: Profile, machine: Machine) -> tuple[bool | None, str]:
-    """Whether what a profile runs fits here, and that in words."""
+    """Whether training the model that a profile names fits here, and that in words."""
     from ilab_profiles.estimate.fit import fit
 
     try:
@@ -170,7 +170,7 @@ def _estimate(profile: Profile, machine: Machine) -> tuple[bool | None, str]:
         finding = error.findings[0]
         where = f"{finding.position}: " if finding.position else ""
         return None, f"whether it fits is not known: {where}{finding.message}"
-    takes = f"{found.peak / 2**30:.1f} GiB" + (f" of {found.room / 2**30:.1f}" if found.room else "")
-    if found.fits is None:
-        return None, f"it takes about {takes}"
-    return found.fits, f"by the estimate it {'fits' if found.fits else 'does not fit'}: it takes {takes}"
+    model = profile.train.model_path or profile.train.model_repo
+    takes = f"{found.peak / 2**30:.1f} GiB" + (f" of {found.room / 2**30:.1f} free" if found.room else "")
+    how = {True: " fits", False: " does not fit", None: ""}[found.fits]
+    return found.fits, f"by the estimate{how and f' it{how}:'} training {model} takes {takes}"

@@ -111,7 +111,10 @@ def test_the_exact_one_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     fitting(monkeypatch)
     found = offer(machine(L4))
     assert (found.profile, found.exact, found.differs, found.fits) == ("single_gpu/l4", True, (), True)
-    assert found.why.startswith("1 x NVIDIA L4, 22.5 GiB; made for exactly this machine; by the estimate it fits: ")
+    assert found.why.startswith(
+        "1 x NVIDIA L4, 22.5 GiB; made for exactly this machine; by the estimate it fits: training "
+    )
+    assert found.why.endswith(" takes 1.0 GiB of 22.5 free")
 
 
 def test_the_nearest_is_offered_with_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
