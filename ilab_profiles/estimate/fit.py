@@ -8,8 +8,8 @@ from typing import Any
 
 from ilab_profiles.estimate.architecture import read
 from ilab_profiles.estimate.change import Change, smallest
-from ilab_profiles.estimate.memory import Part
 from ilab_profiles.estimate.need import Need, need
+from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Place, Room, room
 from ilab_profiles.loading.sources import load
 from ilab_profiles.models.profile import Profile
@@ -86,7 +86,9 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
         InputError: if the profile or the model cannot be read, or no such GPU is known.
     """
     profile = profile if isinstance(profile, Profile) else load(profile)
-    architecture = read(model or profile.train.model_path or profile.train.model_repo)
+    train = profile.train
+    source = model or train.model_path or train.model_repo
+    architecture = read(source, trust_remote_code=train.trust_remote_code)
 
     def found(changed: Profile) -> tuple[Need, Room]:
         place = room(changed, hardware)
@@ -100,7 +102,7 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
         parameters=architecture.parameters,
         trained=needed.trained,
         device=place.device,
-        processes=profile.train.world_size,
+        processes=train.world_size,
         room=place.bytes,
         peak=needed.peak,
         low=needed.low,

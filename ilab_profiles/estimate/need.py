@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ilab_profiles.estimate.anatomy.shapes import Architecture
-from ilab_profiles.estimate.memory import Part, memory
+from ilab_profiles.estimate.memory import memory
+from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Room
 from ilab_profiles.estimate.setup import setup_of
 from ilab_profiles.models.profile import Profile

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from ilab_profiles.hardware.gpu_models import named
+from ilab_profiles.diagnostics import InputError
+from ilab_profiles.hardware.gpu_models import MODELS, named
 from ilab_profiles.hardware.machine import Machine, here
 from ilab_profiles.models.profile import Hardware, Profile
 from ilab_profiles.models.train import Train
@@ -57,29 +58,46 @@ def room(profile: Profile, place: Place) -> Room:
     match place:
         case None:
             return room(profile, profile.hardware if profile.hardware.memory or profile.hardware.gpu else here())
-        case Hardware(gpu=str() as gpu):
-            model = named(gpu, place.memory)
-            return Room(str(model), True, model.memory, place.count)
-        case Hardware(memory=int() as gib) | (int() as gib):
-            return Room(f"GPU of {gib} GiB", True, gib * 2**30, place.count if isinstance(place, Hardware) else None)
         case Hardware():
-            return Room("GPU", True, None, place.count)
+            return _meant(place)
         case str():
             model = named(place)
             return Room(str(model), True, model.memory)
+        case int():
+            return Room(f"GPU of {place} GiB", True, place * 2**30)
         case Machine():
-            return _on_gpus(train, place) if place.gpus or train.device == "cuda" else _main_memory(train, place)
+            usable = replace(place, gpus=tuple(gpu for gpu in place.gpus if gpu.kind != "apple"))
+            return _on_gpus(train, usable) if usable.gpus or train.device == "cuda" else _main_memory(train, usable)
+
+
+def _meant(hardware: Hardware) -> Room:
+    """What a profile names: a model that is known, or any GPU that is sold with so much memory and reports less."""
+    name = f"{hardware.gpu or 'GPU'} {f'{hardware.memory} GiB' if hardware.memory else ''}".strip()
+    try:
+        size = named(hardware.gpu, hardware.memory).memory if hardware.gpu else _reported(hardware.memory)
+    except InputError:
+        if not hardware.memory:
+            raise
+        size = _reported(hardware.memory)
+    return Room(name, True, size, hardware.count)
+
+
+def _reported(gib: int | None) -> int | None:
+    """The least that a GPU reports that is sold with so much memory."""
+    if gib is None:
+        return None
+    return min((model.memory for model in MODELS if model.gib == gib), default=gib * 2**30 * 15 // 16)
 
 
 def _main_memory(train: Train, machine: Machine) -> Room:
-    share = machine.free_memory // train.num_processes
-    return Room("CPU", False, share, len(machine.gpus), machine.free_memory)
+    share = machine.memory // train.num_processes
+    return Room("CPU", False, share, len(machine.gpus), machine.memory)
 
 
 def _on_gpus(train: Train, machine: Machine) -> Room:
     """The GPU with the least room counts, of those that the settings choose."""
     chosen = [gpu for number, gpu in enumerate(machine.gpus) if train.gpus is None or number in train.gpus]
-    known = [gpu.free if gpu.free is not None else gpu.memory for gpu in chosen]
-    sizes = [size for size in known if size is not None]
+    sizes = [gpu.memory if gpu.free is None else gpu.free for gpu in chosen]
     name = chosen[0].name if chosen else "GPU"
-    return Room(name, True, min(sizes, default=None), len(machine.gpus), machine.free_memory)
+    known = [size for size in sizes if size is not None]
+    return Room(name, True, min(known, default=None), len(machine.gpus), machine.memory)

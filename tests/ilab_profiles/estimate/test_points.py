@@ -16,16 +16,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from ilab_profiles import Train
 from ilab_profiles.estimate.architecture import Architecture, read
 from ilab_profiles.estimate.memory import memory
-from ilab_profiles.estimate.setup import Setup, setup_of
+from ilab_profiles.estimate.setup import Setup
 
 HERE = Path(__file__).parent
 BYTES = {"fp32": 4, "bf16": 2, "nf4": 0.5625, "nf4_double": 0.5159}
 STATES = {"adamw_fp32": 8, "adamw_bf16": 4, "adamw_8bit": 2.03, "paged_adamw_8bit": 2.03}
 LOGIT = {"whole_fp32": 12, "whole_triton": 8, "fused": 0, "chunked": 5.5}
-"""Bytes of a logit: as computed, in fp32, its softmax and its gradient; in chunks, all as computed and two of an eighth."""
+"""Bytes of a logit: as computed, in fp32, its softmax and its gradient; in chunks, most of that for an eighth."""
 AROUND = {"allocated": ("allocator", "CUDA", "NCCL"), "reserved": ("CUDA", "NCCL"), "smi": ()}
 """What of the estimate a measure does not see."""
 SELECTIVE = "recomputes some operations of a layer, which no setting of ours asks for"
