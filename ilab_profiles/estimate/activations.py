@@ -66,7 +66,7 @@ def _norms(model: Architecture, layer: Layer, setup: Setup) -> float:
     elif kind in _LAYER_NORM:
         held = max(setup.stream, FP32 if setup.autocast else 0)
     else:
-        held = FP32 + (0 if setup.rank else setup.stream)
+        held = FP32 + (0 if setup.rank else FP32 if kind.startswith("gemma") else setup.stream)
     reading = [matrix for matrix in layer.matrices if matrix.inputs == model.hidden and not _writes(matrix)]
     return norms * held * model.hidden + _inputs(reading, setup)
 

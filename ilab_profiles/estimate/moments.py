@@ -25,6 +25,7 @@ def moments(model: Architecture, setup: Setup) -> Iterator[list[Part]]:
     yield [*begun, before_head, *_head_backward(model, setup)]
     yield [*begun, *_layer_backward(model, setup)]
     yield [*_gradients(model, setup, True), *_last_layer(model, setup), *_layer_backward(model, setup)]
+    yield [*_gradients(model, setup, True), *_ends_backward(model, setup)]
     yield [*_gradients(model, setup, True), *_step(model, setup)]
 
 
@@ -149,6 +150,13 @@ def _gathered(model: Architecture, setup: Setup, layers: int) -> Iterator[Part]:
         yield part(
             "gradients of a layer that travel", "FSDP adds them in fp32", parameters=longest, bytes_each=setup.reduced
         )
+
+
+def _ends_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
+    """What the last gradients take: those of embeddings and head, which FSDP sends together."""
+    ends = 0 if setup.rank or setup.processes == 1 else model.embedding + model.head + model.other
+    source = "FSDP adds them in fp32"
+    yield Maker(setup)("gradients of the ends that travel", source, parameters=ends, bytes_each=setup.reduced)
 
 
 def _step(model: Architecture, setup: Setup) -> Iterator[Part]:

@@ -110,4 +110,4 @@ def around(parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
 
 def _heap(setup: Setup) -> float:
     """What the heap of the C library loses where tensors come in many sizes: measured on tiny models."""
-    return 0.4 if setup.recompute or setup.autocast else 0.08
+    return 0.4 if setup.recompute or setup.autocast or setup.live else 0.08
