@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ilab_profiles.estimate.anatomy.shapes import Architecture
 from ilab_profiles.estimate.parts import Maker, Part, peak
-from ilab_profiles.estimate.setup import Setup
+from ilab_profiles.estimate.setup import FP32, Setup
 
 __all__ = ["ZERO", "around", "learned", "portion", "state", "weights"]
 
@@ -110,4 +110,6 @@ def around(parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
 
 def _heap(setup: Setup) -> float:
     """What the heap of the C library loses where tensors come in many sizes: measured on tiny models."""
-    return 0.4 if setup.recompute or setup.autocast or setup.live else 0.08
+    if setup.recompute or setup.live or setup.arithmetic < FP32:
+        return 0.4
+    return 0.25 if setup.weights_shared else 0.12

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from ilab_profiles import Train
 from ilab_profiles.estimate.architecture import Architecture, read
 from ilab_profiles.estimate.memory import memory
-from ilab_profiles.estimate.setup import Setup
+from ilab_profiles.estimate.setup import Setup, setup_of
 
 HERE = Path(__file__).parent
 BYTES = {"fp32": 4, "bf16": 2, "nf4": 0.5625, "nf4_double": 0.5159}
@@ -47,6 +48,46 @@ LEFT_OUT = {
 
 def _left_out(point: dict[str, Any]) -> bool:
     return any(point["source"] == name or point["id"].startswith(name) for name in LEFT_OUT)
+
+
+ONE = {"num_hidden_layers": 16, "hidden_size": 2048, "intermediate_size": 8192, "tie_word_embeddings": True}
+EIGHT = {"num_hidden_layers": 32, "hidden_size": 4096, "intermediate_size": 14336, "tie_word_embeddings": False}
+HEADS = {"num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "model_type": "llama"}
+LORA = {"enabled": True, "lora_rank": 16, "lora_dropout": 0.0}
+WHOLE = {"max_batch_len": 8192, "optimizer": "adamw_fused"}
+ON_H200: list[tuple[dict[str, Any], dict[str, Any], float]] = [
+    (ONE, WHOLE, 41.0),
+    (ONE, WHOLE | {"compile": True}, 35.0),
+    (EIGHT, {"max_batch_len": 4096, "lora": LORA}, 44.0),
+    (EIGHT, {"max_batch_len": 4096, "lora": LORA, "compile": True}, 38.0),
+]
+"""Ours, in GB, allocated: ``tests/device/train.py`` on one H200 with torch 2.11, see docs/training.md."""
+SMALL = {
+    "num_hidden_layers": 8,
+    "hidden_size": 512,
+    "intermediate_size": 1408,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 8000,
+    "tie_word_embeddings": False,
+    "model_type": "llama",
+}
+TWO = {"num_gpus": 2, "oversubscribe": True}
+ON_CPU: list[tuple[dict[str, Any], int]] = [
+    ({}, 3039),
+    ({"gradient_checkpointing": True}, 1977),
+    ({"max_batch_len": 1024}, 1556),
+    ({"optimizer": "adafactor"}, 2944),
+    ({"precision": "bf16"}, 2914),
+    ({"precision": "bf16", "master_weights": "bf16"}, 2475),
+    ({"precision": "bf16", "lora": {"enabled": True, "lora_rank": 8, "lora_dropout": 0.1}}, 2922),
+    (TWO, 3074),
+    (TWO | {"deepspeed": {"enabled": True, "zero_stage": 2}}, 3120),
+    (TWO | {"deepspeed": {"enabled": True, "zero_stage": 3}}, 4016),
+    (TWO | {"fsdp": {"enabled": True}}, 3081),
+    (TWO | {"fsdp": {"enabled": True}, "precision": "bf16"}, 2431),
+]
+"""Ours, in MiB, resident at most in one process: conversations of 960 tokens, on two cores with torch 2.13."""
 
 
 @cache
@@ -184,3 +225,28 @@ def test_what_is_left_out_is_there() -> None:
     ids = [(point["id"], point["source"]) for point in _data()["points"]]
     for name in LEFT_OUT:
         assert any(id.startswith(name) or source == name for id, source in ids), name
+
+
+@pytest.mark.parametrize(("size", "settings", "measured"), ON_H200)
+def test_our_own_trainings_on_a_gpu(
+    size: dict[str, Any], settings: dict[str, Any], measured: float, tmp_path: Path
+) -> None:
+    model = _model(HEADS | size, tmp_path)
+    train = Train.model_validate({"precision": "bf16", "device": "cuda", **settings})
+    estimate, _ = _estimate(model, setup_of(train, cuda=True), "allocated")
+    assert -0.02 <= estimate * 2**30 / (measured * 1e9) - 1 <= 0.05
+
+
+@pytest.mark.parametrize(("settings", "measured"), ON_CPU)
+def test_our_own_trainings_on_the_cpu(settings: dict[str, Any], measured: int, tmp_path: Path) -> None:
+    model = _model(SMALL, tmp_path)
+    batch = {"max_seq_len": 1024, "max_batch_len": 4096, "effective_batch_size": 16, "device": "cpu"}
+    parts = memory(model, setup_of(Train.model_validate({**batch, **settings}), cuda=False))
+    likely, high = (sum(getattr(part, side) for part in parts) / 2**20 for side in ("bytes", "high"))
+    assert measured <= 1.05 * high
+    assert -0.15 <= likely / measured - 1 <= 0.25
+
+
+def _model(config: dict[str, Any], folder: Path) -> Architecture:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return read(folder)
