@@ -15,6 +15,8 @@ _OURS = {
     "optimizer": "the optimizer is AdamW, with train.learning_rate and train.weight_decay",
     "scheduler": "the learning rate follows train.lr_schedule",
 }
+_FEW = 50_000_000
+"""Numbers of a buffer through which gradients of adapters travel; those of a model have DeepSpeed's own size."""
 _BATCH = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps")
 
 
@@ -30,6 +32,8 @@ def configuration(train: Train) -> dict[str, Any]:
     settings = train.deepspeed
     config = _read(settings.deepspeed_config) if settings.deepspeed_config else {}
     zero: dict[str, Any] = {"stage": settings.zero_stage, "stage3_gather_16bit_weights_on_model_save": True}
+    if train.lora.enabled:
+        zero["reduce_bucket_size"] = _FEW  # DeepSpeed's own size is 1 GB, however little is trained
     target: dict[str, Any] = {"device": settings.ds_offload_strat or "cpu"}
     if target["device"] == "nvme":
         target["nvme_path"] = settings.nvme_path

@@ -23,5 +23,5 @@ def memory(model: Architecture, setup: Setup) -> tuple[Part, ...]:
     """
     always = [*weights(model, setup), *state(model, setup)]
     most = max(([*always, *moment] for moment in moments(model, setup)), key=lambda parts: peak(parts, setup))
-    parts = [*most, *around(most, setup)]
+    parts = [*most, *around(model, most, setup)]
     return tuple(sorted((part for part in parts if part.bytes), key=lambda part: -part.bytes))

@@ -80,7 +80,7 @@ def state(model: Architecture, setup: Setup) -> Iterator[Part]:
         yield part("buffer for gradients that travel", "DeepSpeed: reduce_bucket_size", bytes=used)
 
 
-def around(parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
+def around(model: Architecture, parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
     """What the allocator cannot use, and what the libraries take for themselves."""
     part = Maker(setup)
     held = peak(parts, setup)
@@ -104,8 +104,22 @@ def around(parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
         spread=(0.0, 2.0),
     )
     yield part("CUDA and its libraries", "measured: context, kernels, workspaces", bytes=600 * _MIB, spread=(0.7, 1.5))
+    yield from _in_main_memory(model, setup)
     if setup.processes > 1:
         yield part("NCCL", "buffers of its channels", bytes=500 * _MIB, spread=(0.4, 2.0))
+
+
+def _in_main_memory(model: Architecture, setup: Setup) -> Iterator[Part]:
+    """What a process on a GPU has in main memory: its libraries, and at its start the model, before what is offloaded."""
+    part = Maker(setup)
+    yield part("Python, CUDA and their libraries", "measured", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
+    if setup.state_offloaded or setup.weights_offloaded:
+        return
+    size = setup.other if setup.rank else min(setup.trained, setup.working or setup.trained)
+    source = "transformers reads it before it goes to the GPU"
+    yield part(
+        "model, while it is read", source, parameters=model.parameters, bytes_each=size, spread=(0, 1), away=True
+    )
 
 
 def _heap(setup: Setup) -> float:
