@@ -110,7 +110,7 @@ def around(model: Architecture, parts: Sequence[Part], setup: Setup) -> Iterator
 
 
 def _in_main_memory(model: Architecture, setup: Setup) -> Iterator[Part]:
-    """What a process on a GPU has in main memory: its libraries, and at its start the model, before what is offloaded."""
+    """What a process on a GPU has in main memory: its libraries, and at its start the model, unless more comes."""
     part = Maker(setup)
     yield part("Python, CUDA and their libraries", "measured", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
     if setup.state_offloaded or setup.weights_offloaded:
