@@ -30,7 +30,7 @@ from ilab_profiles.yaml.edit import changed, refusal, splice
 from ilab_profiles.yaml.read import parse
 from ilab_profiles.yaml.write import dump, to_data
 
-__all__ = ["fix", "init", "put_schemas", "set_in_text", "set_value"]
+__all__ = ["fix", "init", "put_schemas", "set_in_text", "set_value", "set_values"]
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 _SCHEMAS = ".ilab"
@@ -60,11 +60,30 @@ def set_value(file: Path, path: str, value: object) -> tuple[Finding, ...]:
         InputError: if there is no such setting, or the file would be refused or cannot be written; it is untouched
             then.
     """
-    name, wanted = _read_setting(path, value)
+    return set_values(file, {path: value})
+
+
+def set_values(file: Path, settings: Mapping[str, object]) -> tuple[Finding, ...]:
+    """Set several values at once, as :func:`set_value` sets one: all of them, if the file is then sound, or none.
+
+    Args:
+        file: the file.
+        settings: values by dotted path.
+
+    Returns:
+        the warnings about the file as it is then.
+
+    Raises:
+        InputError: with everything that is wrong; the file is untouched then.
+    """
+    wanted, findings = _read_settings(settings)
+    if findings:
+        raise InputError(findings)
     with files.exclusive(file):
         raw = files.read_bytes(file)
-        old = parse(raw, str(file))
-        new = _with(old, name, wanted)
+        old = new = parse(raw, str(file))
+        for name, value in wanted:
+            new = _with(new, name, value)
         effective = merge(layers_of(new, file))
         _write(file, raw, old, new)
     return effective.warnings
@@ -117,17 +136,12 @@ def init(
     """
     catalog.find(base, beside=file.parent)
     data: dict[str, Any] = {"description": f"{base} with other settings", "extends": base}
-    findings: list[Finding] = []
-    for path, value in settings.items():
-        try:
-            name, wanted = _read_setting(path, value)
-            if name == "extends":
-                raise InputError(Finding("duplicate-key", f"is set already: {base}", name))
-            data = changed(data, tuple(name.split(".")), wanted)
-        except InputError as error:
-            findings.extend(error.findings)
+    wanted, findings = _read_settings(settings)
+    findings += [Finding("duplicate-key", f"is set already: {base}", name) for name, _ in wanted if name == "extends"]
     if findings:
         raise InputError(findings)
+    for name, value in wanted:
+        data = changed(data, tuple(name.split(".")), value)
     text = (
         json.dumps(data, indent=2, ensure_ascii=False) + "\n"
         if file.suffix == ".json"
@@ -204,6 +218,17 @@ def _read_setting(path: str, value: object) -> tuple[str, object]:
     if inner == "extends":
         return inner, value
     return read_setting(inner, value, Config if inner.partition(".")[0] in Config.model_fields else Profile)
+
+
+def _read_settings(settings: Mapping[str, object]) -> tuple[list[tuple[str, object]], list[Finding]]:
+    """Proper paths and values of several settings, and what is wrong with them."""
+    wanted, findings = list[tuple[str, object]](), list[Finding]()
+    for path, value in settings.items():
+        try:
+            wanted.append(_read_setting(path, value))
+        except InputError as error:
+            findings.extend(error.findings)
+    return wanted, findings
 
 
 def _as_written(data: Any, keys: Sequence[str | int]) -> KeyPath:

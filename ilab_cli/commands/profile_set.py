@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
 from ilab_cli.session import existing_config
 
-__all__ = ["add_to"]
+__all__ = ["add_to", "file_of_profile", "own_profile"]
 
 
 def add_to(group: typer.Typer) -> None:
@@ -61,7 +62,7 @@ def set_(
     """Change one setting in config.yaml or in your own profile; comments are kept."""
     from ilab_profiles import edit
 
-    path = _own(profile) if profile else _chosen(key)
+    path = own_profile(profile) if profile else file_of_profile(key)
     other = "" if profile else _in_its_place(path, key)
     warnings = edit.set_value(path, key, value)
     output.say(f"set {key} in {path}")
@@ -70,8 +71,12 @@ def set_(
         output.warn([f"this file is not in force: ILAB_PROFILE is set to {other}"])
 
 
-def _own(profile: str) -> Path:
+def own_profile(profile: str, settings: str = "--set KEY=VALUE") -> Path:
     """The file of a profile that is not one of those that ship with the program.
+
+    Args:
+        profile: its name, or its file.
+        settings: what a profile of one's own would set, as flags, for the hint.
 
     Raises:
         InputError: if there is none, or it ships with the program.
@@ -82,12 +87,12 @@ def _own(profile: str) -> Path:
     path = find(profile)
     if built_in_name(path):
         message = f"{profile} is built in and cannot be changed"
-        hint = f"create your own: ilab profile init NAME --extends {profile} --set KEY=VALUE"
+        hint = f"create your own: ilab profile init NAME --extends {shlex.quote(profile)} {settings}"
         raise InputError(Finding("built-in-profile", message, hint=hint))
     return path
 
 
-def _chosen(key: str) -> Path:
+def file_of_profile(key: str) -> Path:
     """The file that holds a setting of the profile in force: a profile of the user's own, else config.yaml.
 
     Raises:

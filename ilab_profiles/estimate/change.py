@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from ilab_profiles.estimate.need import Need
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.models.train import Train
 from ilab_profiles.rules.language import value_at
+from ilab_profiles.rules.violations import violations
 
 __all__ = ["Change", "smallest"]
 
@@ -36,7 +38,7 @@ class Change:
     high: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Step:
     """A change that may help.
 
@@ -124,7 +126,7 @@ _STEPS = (
         {"train.lora.enabled": True},
     ),
 )
-_BATCH, _GRAIN = "train.max_batch_len", 1024
+_LENGTH, _BATCH, _GRAIN = "train.max_seq_len", "train.max_batch_len", 1024
 _FEWER_TOKENS = "more microbatches, of fewer tokens each: somewhat slower, the same result"
 _SHORTER = "conversations longer than that are left out"
 _MOST = 4
@@ -142,67 +144,104 @@ def smallest(profile: Profile, needed: Callable[[Profile], Need], fits: Callable
         fits: whether there is room for that.
     """
 
-    def fitting(settings: Mapping[str, Any]) -> Need | None:
-        try:
-            found = needed(profile.replace(settings))
-        except InputError:  # the rules refuse it
+    @cache
+    def fitting(settings: tuple[tuple[str, Any], ...]) -> Need | None:
+        changed = _with(profile, settings)
+        if any(violation.severity == "error" for violation in violations(changed)):
             return None
+        found = needed(changed)
         return found if fits(found) else None
 
+    @cache
+    def may_help(group: tuple[_Step, ...]) -> bool:
+        settings, shortest = _settings_of(group), min(_lengths(profile.train))
+        least = {_LENGTH: shortest, _BATCH: min(shortest, profile.train.max_batch_len)}
+        return bool(fitting(_key(settings | least)) or fitting(_key(settings)))
+
     for candidate in _candidates(profile.train):
-        settings = _settled(candidate, fitting)
-        if settings and (found := fitting(settings)):
+        if not may_help(candidate.group):
+            continue
+        settings = _settled(candidate, lambda tried: fitting(_key(tried)) is not None)
+        if (found := fitting(_key(settings))) and _is_accepted(profile, settings):
             return Change(_news(settings, profile), candidate.price, found.peak, found.low, found.high)
     return None
 
 
+def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(settings.items())
+
+
+def _with(section: Any, settings: Iterable[tuple[str, Any]]) -> Any:
+    """A section with some values changed, unchecked: to check as a whole and tell what is wrong takes ten times as long."""
+    for path, value in settings:
+        name, _, rest = path.partition(".")
+        new = _with(getattr(section, name), [(rest, value)]) if rest else value
+        section = section.model_copy(update={name: new})
+    return section
+
+
+def _is_accepted(profile: Profile, settings: Mapping[str, Any]) -> bool:
+    """Whether a profile may have these settings, as loading checks it."""
+    try:
+        profile.replace(settings)
+    except InputError:
+        return False
+    return True
+
+
 class _Candidate(NamedTuple):
-    """Settings to try, and sizes of microbatches of which the largest that fits is wanted."""
+    """Steps to try, with a length, and sizes of microbatches of which the largest that fits is wanted."""
 
     cost: int
     price: tuple[str, ...]
+    group: tuple[_Step, ...]
     settings: dict[str, Any]
     sizes: range
 
 
-def _settled(candidate: _Candidate, fitting: Callable[[dict[str, Any]], Need | None]) -> dict[str, Any]:
-    """The settings of a candidate with the size of its microbatches; nothing if no size fits."""
+def _settled(candidate: _Candidate, fitting: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The settings of a candidate with the size of its microbatches: the largest that fits, else the smallest."""
     if not candidate.sizes:
         return candidate.settings
-    tokens = _most(candidate.sizes, lambda count: fitting({**candidate.settings, _BATCH: count}) is not None)
-    return {**candidate.settings, _BATCH: tokens} if tokens else {}
+    tokens = _most(candidate.sizes, lambda count: fitting({**candidate.settings, _BATCH: count}))
+    return {**candidate.settings, _BATCH: tokens}
 
 
 def _candidates(train: Train) -> list[_Candidate]:
     """What to try, the cheapest first."""
     useful = [step for step in _STEPS if step.useful(train) and not _is_so(train, step.settings)]
     groups = [group for count in range(_MOST + 1) for group in combinations(useful, count)]
-    lengths = [(0, train.max_seq_len), *enumerate(_halves(train.max_seq_len), start=1)]
     found: list[_Candidate] = []
-    for group, (halved, length), smaller in product(groups, lengths, (False, True)):
+    for group, (halved, length), smaller in product(groups, enumerate(_lengths(train)), (False, True)):
         sizes = range(length, train.max_batch_len, min(length, _GRAIN)) if smaller else range(0)
         if smaller and not sizes:
             continue
         cost = sum(step.cost for step in group) + _COST_OF_A_BATCH * smaller + _COST_OF_LENGTH * halved
-        settings = {path: value for step in group for path, value in step.settings.items()}
-        settings |= {"train.max_seq_len": length} if halved else {}
+        settings = _settings_of(group) | ({_LENGTH: length} if halved else {})
         price = (*(step.price for step in group), *[_FEWER_TOKENS] * smaller, *[_SHORTER] * bool(halved))
-        found.append(_Candidate(cost, price, settings, sizes))
+        found.append(_Candidate(cost, price, group, settings, sizes))
     return sorted(found, key=lambda candidate: candidate.cost)
+
+
+def _settings_of(group: tuple[_Step, ...]) -> dict[str, Any]:
+    return {path: value for step in group for path, value in step.settings.items()}
 
 
 def _is_so(train: Train, settings: Mapping[str, Any]) -> bool:
     return all(value_at(train, path.removeprefix("train.")) == value for path, value in settings.items())
 
 
-def _halves(length: int) -> Iterator[int]:
-    while (length := length // 2) >= _SHORTEST:
-        yield length
+def _lengths(train: Train) -> list[int]:
+    """The length of the longest conversation as it is, and halved as often as makes sense."""
+    lengths = [train.max_seq_len]
+    while lengths[-1] // 2 >= _SHORTEST:
+        lengths.append(lengths[-1] // 2)
+    return lengths
 
 
 def _most(sizes: range, fits: Callable[[int], bool]) -> int:
-    """The largest size that fits, 0 if none does: what is larger needs more."""
-    return sizes[bisect_left(sizes, True, key=lambda size: not fits(size)) - 1] if fits(sizes[0]) else 0
+    """The largest size that fits, the smallest if none does: what is larger needs more."""
+    return sizes[max(bisect_left(sizes, True, key=lambda size: not fits(size)) - 1, 0)]
 
 
 def _news(settings: Mapping[str, Any], profile: Profile) -> dict[str, Any]:

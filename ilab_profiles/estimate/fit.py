@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ilab_profiles.estimate.architecture import read
 from ilab_profiles.estimate.change import Change, smallest
 from ilab_profiles.estimate.need import Need, need
 from ilab_profiles.estimate.parts import Part
-from ilab_profiles.estimate.room import Place, Room, room
+from ilab_profiles.estimate.room import Place, room
 from ilab_profiles.loading.sources import load
 from ilab_profiles.models.profile import Profile
 
@@ -36,6 +36,8 @@ class Fit:
         change: the smallest change of settings with which it fits; ``None`` if it does, or if none was found.
         phase: the phase that takes most; empty if there are no phases.
         unknown: what is not known, and makes the range wider; a sentence each.
+        lacks: what is missing beside memory for a process, a sentence each: GPUs, or main memory.
+        where: memory that a process runs in: of the GPU, or main memory.
     """
 
     parameters: int
@@ -52,6 +54,8 @@ class Fit:
     change: Change | None
     phase: str = ""
     unknown: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    where: Literal["gpu", "main"] = "gpu"
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON-ready data, in GiB."""
@@ -70,6 +74,8 @@ class Fit:
             "change": _change(self.change) if self.change else None,
             "phase": self.phase or None,
             "unknown": list(self.unknown),
+            "lacks": list(self.lacks),
+            "where": self.where,
         }
 
 
@@ -89,15 +95,15 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
     train = profile.train
     source = model or train.model_path or train.model_repo
     architecture = read(source, trust_remote_code=train.trust_remote_code)
+    place = room(profile, hardware)
 
-    def found(changed: Profile) -> tuple[Need, Room]:
-        place = room(changed, hardware)
-        return need(changed, architecture, place), place
+    def needed_by(changed: Profile) -> Need:
+        return need(changed, architecture, place)
 
-    needed, place = found(profile)
+    needed = needed_by(profile)
     change = None
     if needed.fits(place) is False and not place.lacks(needed.processes):
-        change = smallest(profile, lambda changed: found(changed)[0], lambda other: other.fits(place))
+        change = smallest(profile, needed_by, lambda other: other.fits(place))
     return Fit(
         parameters=architecture.parameters,
         trained=needed.trained,
@@ -112,7 +118,9 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
         parts=needed.parts,
         change=change,
         phase=needed.phase,
-        unknown=(*architecture.unknown, *place.lacks(needed.processes)),
+        unknown=architecture.unknown,
+        lacks=needed.lacks(place),
+        where="gpu" if place.cuda else "main",
     )
 
 

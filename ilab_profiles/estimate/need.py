@@ -11,7 +11,6 @@ from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Room
 from ilab_profiles.estimate.setup import setup_of
 from ilab_profiles.models.profile import Profile
-from ilab_profiles.models.train import Train
 
 __all__ = ["Need", "need"]
 
@@ -64,11 +63,17 @@ class Need:
 
     def fits(self, room: Room) -> bool | None:
         """Whether even the high end has room; ``None`` if the room is not known."""
-        if room.lacks(self.processes):
-            return False
-        if self.cuda and room.main_memory is not None and self.main_memory > room.main_memory:
+        if self.lacks(room):
             return False
         return None if room.bytes is None else self.high <= room.bytes
+
+    def lacks(self, room: Room) -> tuple[str, ...]:
+        """What is missing beside memory for a process, a sentence each: GPUs, or main memory for what is kept there."""
+        if not self.cuda or room.main_memory is None or self.main_memory <= room.main_memory:
+            return room.lacks(self.processes)
+        taken, there = self.main_memory / 2**30, room.main_memory / 2**30
+        said = f"what is kept in main memory takes {taken:.1f} GiB; {there:.1f} GiB are free"
+        return (*room.lacks(self.processes), said)
 
 
 def need(profile: Profile, model: Architecture, room: Room) -> Need:
@@ -81,16 +86,13 @@ def need(profile: Profile, model: Architecture, room: Room) -> Need:
     trained = (
         model.adapters(train.lora.lora_rank, train.lora.target_modules) if train.lora.enabled else model.parameters
     )
+    names = zip(train.phase_names or [""], train.runs(), strict=True)
+    setups = {setup_of(run, cuda=room.cuda): name for name, run in reversed([*names])}  # of the same ones the first
     needs = [
-        Need(parts_of(run, model, room), room.cuda, name, train.num_processes, trained)
-        for name, run in zip(train.phase_names or [""], train.runs(), strict=True)
+        Need(_widened(memory(model, setup), model), room.cuda, name, train.num_processes, trained)
+        for setup, name in reversed(setups.items())
     ]
     return max(needs, key=lambda found: found.peak)
-
-
-def parts_of(train: Train, model: Architecture, room: Room) -> tuple[Part, ...]:
-    """What a training without phases, or one of its phases, is made of."""
-    return _widened(memory(model, setup_of(train, cuda=room.cuda)), model)
 
 
 def _widened(parts: Iterable[Part], model: Architecture) -> tuple[Part, ...]:

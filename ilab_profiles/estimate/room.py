@@ -39,7 +39,8 @@ class Room:
         """A sentence if there are fewer GPUs than processes."""
         if not self.cuda or self.gpus is None or processes <= self.gpus:
             return ()
-        return (f"{processes} processes need as many GPUs; there are {self.gpus}",)
+        need = "a process needs a GPU" if processes == 1 else f"{processes} processes need as many GPUs"
+        return (f"{need}; there {'is' if self.gpus == 1 else 'are'} {self.gpus or 'none'}",)
 
 
 def room(profile: Profile, place: Place) -> Room:
@@ -75,9 +76,7 @@ def _meant(hardware: Hardware) -> Room:
     name = f"{hardware.gpu or 'GPU'} {f'{hardware.memory} GiB' if hardware.memory else ''}".strip()
     try:
         size = named(hardware.gpu, hardware.memory).memory if hardware.gpu else _reported(hardware.memory)
-    except InputError:
-        if not hardware.memory:
-            raise
+    except InputError:  # of a model that is not known, or comes in several sizes, what is said of its memory counts
         size = _reported(hardware.memory)
     return Room(name, True, size, hardware.count)
 
