@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ilab_cli import output
-from ilab_cli.commands import profile_explain, profile_init, profile_set
+from ilab_cli.commands import profile_explain, profile_fit, profile_init, profile_set
 from ilab_cli.commands import validate as checking
 from ilab_cli.flags import completion
 from ilab_cli.flags.command import add
@@ -29,6 +29,7 @@ def add_to(group: typer.Typer) -> None:
     add(group, "show", show)
     add(group, "validate", validate)
     profile_explain.add_to(group)
+    profile_fit.add_to(group)
     profile_init.add_to(group)
     profile_set.add_to(group)
     add(group, "schema", schema)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ilab_cli.flags.flag import Flag
 from ilab_cli.flags.table import table
 
-__all__ = ["keys", "keys_to_set", "of_flag", "profiles", "values_of"]
+__all__ = ["gpus", "keys", "keys_to_set", "of_flag", "profiles", "values_of"]
 
 Completer = Callable[[str], list[str]]
 
@@ -34,6 +34,18 @@ def profiles(incomplete: str) -> list[str]:
     from ilab_profiles import names
 
     return _spelled(names(), incomplete)
+
+
+def gpus(incomplete: str) -> list[str]:
+    """Models of GPUs, in one word each, with the size where there are several; in small letters if typed so."""
+    from collections import Counter
+
+    from ilab_profiles.hardware.gpu_models import MODELS
+
+    sizes = Counter(model.name for model in MODELS)
+    names = [f"{model.name}-{model.gib}" if sizes[model.name] > 1 else model.name for model in MODELS]
+    spelled = [name.replace(" ", "-") for name in names]
+    return [name for name in (map(str.lower, spelled) if incomplete.islower() else spelled) if name.startswith(incomplete)]
 
 
 def keys(incomplete: str) -> list[str]:

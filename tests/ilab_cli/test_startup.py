@@ -45,6 +45,7 @@ ALLOWED = {
     "import ilab_profiles": set(),
     "import ilab_cli": set(),
     "ilab profile show cpu_only": TYPER | MODELS | YAML,
+    "ilab profile fit single_gpu --gpu H100": TYPER | MODELS | YAML,
     "ilab profile validate {profile}": TYPER | MODELS | YAML,
 }
 CONFIGS = {
