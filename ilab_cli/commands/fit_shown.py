@@ -13,7 +13,7 @@ from ilab_profiles.diagnostics import counted
 if TYPE_CHECKING:
     from ilab_profiles import Fit
     from ilab_profiles.estimate.change import Change
-    from ilab_profiles.estimate.memory import Part
+    from ilab_profiles.estimate.parts import Part
 
 __all__ = ["shown"]
 

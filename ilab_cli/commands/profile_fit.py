@@ -18,7 +18,7 @@ from ilab_cli.flags.command import add
 from ilab_cli.session import chosen, in_force
 
 if TYPE_CHECKING:
-    from ilab_profiles import Fit, Profile
+    from ilab_profiles import Fit
 
 __all__ = ["add_to"]
 
@@ -155,8 +155,8 @@ def _overruled(settings: Mapping[str, Any]) -> list[str]:
 
 def _way(found: Fit, name: str) -> str:
     """The command that sets what makes it fit."""
-    from ilab_profiles.catalog import built_in_name, find
     from ilab_cli.command_line import words
+    from ilab_profiles.catalog import built_in_name, find
 
     if not found.change:
         return ""

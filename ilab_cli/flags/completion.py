@@ -45,7 +45,9 @@ def gpus(incomplete: str) -> list[str]:
     sizes = Counter(model.name for model in MODELS)
     names = [f"{model.name}-{model.gib}" if sizes[model.name] > 1 else model.name for model in MODELS]
     spelled = [name.replace(" ", "-") for name in names]
-    return [name for name in (map(str.lower, spelled) if incomplete.islower() else spelled) if name.startswith(incomplete)]
+    return [
+        name for name in (map(str.lower, spelled) if incomplete.islower() else spelled) if name.startswith(incomplete)
+    ]
 
 
 def keys(incomplete: str) -> list[str]:

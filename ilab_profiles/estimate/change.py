@@ -172,7 +172,7 @@ def _key(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _with(section: Any, settings: Iterable[tuple[str, Any]]) -> Any:
-    """A section with some values changed, unchecked: to check as a whole and tell what is wrong takes ten times as long."""
+    """A section with some values changed, unchecked: to tell all that is wrong with it takes ten times as long."""
     for path, value in settings:
         name, _, rest = path.partition(".")
         new = _with(getattr(section, name), [(rest, value)]) if rest else value

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ilab_profiles import InputError, load
-from ilab_profiles.edit import fix, init, render_config, set_value
+from ilab_profiles.edit import fix, init, render_config, set_value, set_values
 from ilab_profiles.loading.config_file import config_layers, config_settings
 from ilab_profiles.loading.merge import merge
 from ilab_profiles.rules.table import RULES
@@ -49,6 +49,21 @@ def test_a_setting_is_set_in_any_spelling(profile: Path) -> None:
     assert load(str(profile)).train.num_epochs == 5
     set_value(profile, "extends", "cpu_only")
     assert load(str(profile)).train.lora.lora_rank == 4
+
+
+def test_several_settings_are_set_at_once_or_not_at_all(profile: Path) -> None:
+    with pytest.raises(InputError) as refused:
+        set_values(profile, {"train.seed": 5, "train.sede": 1, "train.lora": 3})
+    assert [finding.rule for finding in refused.value.findings] == ["unknown-setting", "not-a-setting"]
+    with pytest.raises(InputError, match="quantize-needs-lora"):
+        set_values(profile, {"train.num_epochs": 4, "train.lora.enabled": False})
+    assert profile.read_text() == PROFILE
+    both = {"train.lora.enabled": False, "train.deepspeed.quantize_dtype": None, "train.num_epochs": 4}
+    set_values(profile, both)
+    assert "num-epochs: 4   # enough" in profile.read_text()
+    assert load(str(profile)) == load("single_gpu").replace(
+        {**both, "description": "mine", "train.learning_rate": 1e-4}
+    )
 
 
 def test_what_python_has_for_a_value_is_written(profile: Path) -> None:

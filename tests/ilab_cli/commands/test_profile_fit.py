@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ilab_profiles import fit, load, names
+from ilab_profiles import fit, load
 from ilab_profiles.estimate.anatomy.known import KNOWN
 from ilab_profiles.yaml.read import read
 from tests.programs import Ilab
@@ -85,14 +85,15 @@ def test_the_high_end_counts(ilab: Ilab) -> None:
     assert (done.returncode, "It may not fit: the high end of it takes more" in done.stdout) == (1, True)
 
 
-def test_no_gpu_where_one_is_needed_is_told_for_what_it_is(ilab: Ilab) -> None:
-    done = ilab(*FIT, "multi_gpu", CUDA_VISIBLE_DEVICES="")
+def test_no_gpu_where_one_is_needed_is_told_for_what_it_is(ilab: Ilab, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: multi_gpu\nhardware: {memory: null}\n")
+    done = ilab(*FIT, "mine.yaml", CUDA_VISIBLE_DEVICES="")
     assert (done.returncode, "8 processes need as many GPUs; there are none" in done.stdout) == (1, True)
     assert "--gpu NAME" in done.stdout
 
 
 def test_a_size_that_is_not_known_refuses_nothing(ilab: Ilab, tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("extends: single_gpu\nhardware: {gpu: Fastest 1, count: 1}\n")
+    (tmp_path / "mine.yaml").write_text("extends: single_gpu\nhardware: {gpu: Fastest 1, memory: null}\n")
     done = ilab(*FIT, "mine.yaml")
     assert (done.returncode, "Runs on  Fastest 1" in done.stdout) == (0, True)
     assert "Whether it fits is not known" in done.stdout
@@ -118,7 +119,7 @@ def test_colour_is_for_terminals(ilab: Ilab) -> None:
 
 
 def test_json_is_what_python_gets(ilab: Ilab) -> None:
-    for profile in names():
+    for profile in ("cpu_only", "single_gpu/l4", "multi_gpu"):
         done = ilab(*FIT, profile, "--memory", "16", "--json", CUDA_VISIBLE_DEVICES="")
         found = json.loads(done.stdout)
         assert done.returncode == (1 if found["fits"] is False else 0)
