@@ -128,7 +128,10 @@ _STEPS = (
 )
 _LENGTH, _BATCH, _GRAIN = "train.max_seq_len", "train.max_batch_len", 1024
 _FEWER_TOKENS = "more microbatches, of fewer tokens each: somewhat slower, the same result"
-_SHORTER = "conversations longer than that are left out"
+_SHORTER = {
+    "drop": "conversations longer than max_seq_len are left out",
+    "truncate": "conversations longer than max_seq_len lose their end",
+}
 _MOST = 4
 _COST_OF_A_BATCH = 2
 _COST_OF_LENGTH = 20
@@ -218,7 +221,11 @@ def _candidates(train: Train) -> list[_Candidate]:
             continue
         cost = sum(step.cost for step in group) + _COST_OF_A_BATCH * smaller + _COST_OF_LENGTH * halved
         settings = _settings_of(group) | ({_LENGTH: length} if halved else {})
-        price = (*(step.price for step in group), *[_FEWER_TOKENS] * smaller, *[_SHORTER] * bool(halved))
+        price = (
+            *(step.price for step in group),
+            *[_FEWER_TOKENS] * smaller,
+            *[_SHORTER[train.too_long]] * bool(halved),
+        )
         found.append(_Candidate(cost, price, group, settings, sizes))
     return sorted(found, key=lambda candidate: candidate.cost)
 

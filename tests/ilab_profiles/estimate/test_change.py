@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ilab_profiles import InputError, Profile, fit, load, names
 from ilab_profiles.estimate import change
 from ilab_profiles.estimate.anatomy.known import KNOWN
+from ilab_profiles.estimate.need import Need
 from ilab_profiles.hardware.machine import Gpu, Machine
 from ilab_profiles.models.profile import Hardware
 from ilab_profiles.rules.language import value_at
@@ -134,6 +135,27 @@ def test_nothing_is_offered_where_it_fits_or_where_nothing_helps(models: dict[st
     assert fit("single_gpu", models["7B"], 80).change is None
     hopeless = fit("multi_gpu", models["7B"], 1)
     assert (hopeless.fits, hopeless.change) == (False, None)
+
+
+def test_little_is_tried_where_nothing_helps() -> None:
+    tried = 0
+
+    def needed(profile: Profile) -> Need:
+        nonlocal tried
+        tried += 1
+        return Need((), cuda=True, phase="", processes=8, trained=1)
+
+    assert change.smallest(load("multi_gpu").replace(ENGINES["plain"]), needed, lambda need: False) is None
+    assert 1 < tried < 500  # of some thousand combinations
+
+
+@pytest.mark.parametrize(("too_long", "said"), [("drop", "are left out"), ("truncate", "lose their end")])
+def test_what_becomes_of_long_conversations_is_said(models: dict[str, Path], too_long: str, said: str) -> None:
+    profile = load("single_gpu").replace({"train.too_long": too_long, "train.max_batch_len": 4096})
+    found = fit(profile, models["7B"], with_room(fit(profile, models["7B"]).peak * 0.75)).change
+    assert found
+    assert found.settings["train.max_seq_len"] < 4096
+    assert said in " ".join(found.price)
 
 
 def test_missing_gpus_and_main_memory_are_told(models: dict[str, Path]) -> None:
