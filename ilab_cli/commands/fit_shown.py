@@ -111,8 +111,17 @@ def _sums(found: Fit) -> Iterator[tuple[str, str]]:
         yield "There is", f"{found.room / 2**30:.1f} GiB{each}"
     if found.where == "gpu" and found.main_memory:
         yield "Main memory", f"{found.main_memory / 2**30:.1f} GiB for all processes of a machine"
+    yield "On disk", ", ".join(_on_disk(found))
     for said in found.unknown:
         yield "Not known", f"{said}; so the range is wider"
+
+
+def _on_disk(found: Fit) -> Iterator[str]:
+    """What a training writes; a full training's last checkpoint is its model."""
+    yield f"{found.disk.checkpoint / 2**30:.1f} GiB for each checkpoint"
+    yield f"{found.disk.optimizer / 2**30:.1f} for the newest one's optimizer"
+    if found.disk.model:
+        yield f"{found.disk.model / 2**30:.1f} for the model"
 
 
 def _range(found: Fit | Change) -> str:

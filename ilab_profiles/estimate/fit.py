@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ilab_profiles.estimate.architecture import read
 from ilab_profiles.estimate.change import Change, smallest
+from ilab_profiles.estimate.disk import Disk, disk, weights
 from ilab_profiles.estimate.need import Need, need
 from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Place, room
@@ -38,6 +39,7 @@ class Fit:
         unknown: what is not known, and makes the range wider; a sentence each.
         lacks: what is missing beside memory for a process, a sentence each: GPUs, or main memory.
         where: memory that a process runs in: of the GPU, or main memory.
+        disk: what the training writes; the tokenizer, which each checkpoint holds too, is not counted.
     """
 
     parameters: int
@@ -52,6 +54,7 @@ class Fit:
     main_memory: int
     parts: tuple[Part, ...]
     change: Change | None
+    disk: Disk
     phase: str = ""
     unknown: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ class Fit:
             "unknown": list(self.unknown),
             "lacks": list(self.lacks),
             "where": self.where,
+            "disk_gib": {name: _gib(size) for name, size in asdict(self.disk).items()},
         }
 
 
@@ -117,6 +121,7 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
         main_memory=needed.main_memory,
         parts=needed.parts,
         change=change,
+        disk=disk(train, weights(train, architecture)),
         phase=needed.phase,
         unknown=architecture.unknown,
         lacks=needed.lacks(place),

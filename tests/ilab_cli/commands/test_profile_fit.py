@@ -47,6 +47,8 @@ def test_a_training_that_fits_is_shown_with_a_bar_for_each_part(ilab: Ilab) -> N
     sizes = [f"{size / 2**30:.1f}" for size in (found.peak, found.low, found.high)]
     assert f"Takes     {sizes[0]} GiB ({sizes[1]} to {sizes[2]})" in done.stdout
     assert "There is  79.6 GiB" in done.stdout
+    assert "On disk   0.1 GiB for each checkpoint, " in done.stdout
+    assert "25.1 for the model" in done.stdout
     assert "It fits: " in done.stdout
     assert all(len(line) <= 80 for line in done.stdout.splitlines())
     rows = re.findall(r"^(\S.*?) +(\d+\.\d\d)(?:  (#*))?$", done.stdout, re.MULTILINE)
