@@ -72,7 +72,7 @@ class Need:
         if not self.cuda or room.main_memory is None or self.main_memory <= room.main_memory:
             return room.lacks(self.processes)
         taken, there = self.main_memory / 2**30, room.main_memory / 2**30
-        said = f"what is kept in main memory takes {taken:.1f} GiB; {there:.1f} GiB are free"
+        said = f"what is kept in main memory takes {taken:.1f} GiB of {there:.1f}"
         return (*room.lacks(self.processes), said)
 
 

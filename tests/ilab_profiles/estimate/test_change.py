@@ -166,7 +166,7 @@ def test_missing_gpus_and_main_memory_are_told(models: dict[str, Path]) -> None:
     full = fit(offloading, models["7B"], with_room(2**37, main_memory=2**30))
     assert full.fits is False
     assert full.lacks[0].startswith("what is kept in main memory takes ")
-    assert full.lacks[0].endswith(" GiB; 1.0 GiB are free")
+    assert full.lacks[0].endswith(" GiB of 1.0")
 
 
 @pytest.mark.parametrize(("gpu", "memory"), [("New 1", 40), ("New 1", None), ("A100", None)])
