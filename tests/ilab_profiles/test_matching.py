@@ -157,5 +157,5 @@ def test_what_cannot_be_estimated_is_offered_and_said(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("ilab_profiles.estimate.fit.fit", fit)
     found = offer(machine(*[L4] * 2))
-    assert (found.profile, found.fits) == ("single_gpu/l4", None)
+    assert (found.profile, found.fits) == ("multi_gpu/rtx3090_x2", None)
     assert found.why.endswith("whether it fits is not known: there is no such model")

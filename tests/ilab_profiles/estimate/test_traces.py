@@ -62,7 +62,8 @@ def _estimate(folder: Path, train: Train) -> float:
     if train.master_weights == "bf16":
         setup = replace(setup, step=2, state=4, end_state=4)
     around = ("allocator", "CUDA", "NCCL")
-    return sum(part.bytes for part in memory(read(folder), setup) if not any(word in part.name for word in around))
+    parts = [part for part in memory(read(folder), setup) if part.where == "gpu"]
+    return sum(part.bytes for part in parts if not any(word in part.name for word in around))
 
 
 def _train(tokens: int, **settings: Any) -> Train:
