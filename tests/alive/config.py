@@ -1,0 +1,7 @@
+"""Cases of the settings below ``config``."""
+
+from __future__ import annotations
+
+from tests.alive.case import Case
+
+CASES: list[Case] = []
