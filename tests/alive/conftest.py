@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.alive.workshop import Workshop
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +17,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     @cache
     def student() -> Path:
         pytest.importorskip("torch")
+        from examples.tiny_student import demo_texts, make
+
         folder = tmp_path_factory.mktemp("student") / "student"
-        subprocess.run([sys.executable, EXAMPLES / "tiny_student.py", folder], check=True, capture_output=True)
+        make(folder, demo_texts())
         return folder
 
     return Workshop(tmp_path_factory.getbasetemp(), student)

@@ -26,6 +26,7 @@ def test_every_setting_says_where_it_acts() -> None:
     assert [path for path, info in all_fields().items() if not acts_of(info)] == []
 
 
+@pytest.mark.filterwarnings("ignore")  # the engines are real, and so are their warnings of one another
 @pytest.mark.parametrize("case", CASES, ids=[case.path for case in CASES])
 def test_what_runs_changes_with(case: Case, workshop: Workshop) -> None:
     case.prove(workshop)

@@ -210,6 +210,24 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.lora.target_modules": ["q_proj"]},
         {"train.lora.target_modules": ["q_proj"], "train.lora.enabled": True},
     ),
+    "nvme-path-needs-nvme": (
+        {"train.deepspeed.nvme_path": "/fast"},
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "nvme",
+            "train.deepspeed.nvme_path": "/fast",
+            "train.deepspeed.cpu_offload_optimizer": True,
+            "train.deepspeed.zero_stage": 3,
+        },
+    ),
+    "resharding-needs-fsdp": (
+        {"train.fsdp.reshard_after_forward": False},
+        {"train.fsdp.reshard_after_forward": False, "train.fsdp.enabled": True},
+    ),
+    "rdzv-id-needs-an-endpoint": (
+        {"train.torchrun.rdzv_id": "job"},
+        {"train.torchrun.rdzv_id": "job", "train.torchrun.rdzv_endpoint": "a:1"},
+    ),
     "learning-rate-is-high": ({"train.learning_rate": 1.0}, {"train.learning_rate": 1e-2}),
     "learning-rate-is-low": ({"train.learning_rate": 1e-9}, {"train.learning_rate": 1e-8}),
     "train-on-cpu-has-no-gpus": (
