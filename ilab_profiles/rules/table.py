@@ -293,6 +293,19 @@ RULES: tuple[Rule, ...] = (
     ),
     *(
         Rule(
+            f"between-phases-{name.replace('_', '-')}-has-no-endpoint",
+            when=(F.evaluate.between_phases.is_(True), F.evaluate.benchmarks.has(name)),
+            require=~endpoint.is_set(),
+            why="it serves one model, which is none of the checkpoints",
+        )
+        for name, endpoint in (
+            ("mmlu", F.evaluate.mmlu.endpoint),
+            ("mt_bench", F.evaluate.mt.endpoint),
+            ("mt_bench_branch", F.evaluate.mt.endpoint),
+        )
+    ),
+    *(
+        Rule(
             f"{name.replace('_', '-')}-needs-tasks",
             when=(F.evaluate.benchmarks.has(name),),
             require=F.evaluate.mmlu.tasks.is_set(),

@@ -169,13 +169,10 @@ def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     from ilab_cli.backends.evaluate.branch import preflight as branch
     from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
 
-    findings: list[Finding] = []
-    if _asks(evaluate, "mmlu"):
-        findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
-        if not missing:
-            findings += _check_tasks(evaluate)
-        if not missing and not evaluate.mmlu.endpoint:
-            findings += device_findings("evaluate", evaluate.device, evaluate.gpus)
+    missing = missing_extra("evaluate", "ilab model evaluate")
+    findings = (missing or _check_tasks(evaluate)) if _asks(evaluate, "mmlu") else []
+    if not missing and _loads_a_model(evaluate):
+        findings += device_findings("evaluate", evaluate.device, evaluate.gpus)
     if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
     return findings + branch.of_questions(evaluate)
@@ -184,6 +181,12 @@ def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
 def _asks(evaluate: Evaluate, benchmark: str) -> bool:
     """Whether a benchmark or that of its kind for branches is to be run."""
     return not {benchmark, f"{benchmark}_branch"}.isdisjoint(evaluate.benchmarks)
+
+
+def _loads_a_model(evaluate: Evaluate) -> bool:
+    """Whether a model is loaded or served here: not every benchmark asks an endpoint."""
+    endpoints = {"mmlu": evaluate.mmlu.endpoint, "mt_bench": evaluate.mt.endpoint}
+    return any(_asks(evaluate, name) and not endpoint for name, endpoint in endpoints.items())
 
 
 def command(evaluate: Evaluate) -> list[str]:

@@ -63,13 +63,14 @@ def preflight(serve: Serve, generate: Generate | None = None) -> list[Finding]:
     return preflight(serve, _gpus(generate))
 
 
-def command(serve: Serve, generate: Generate | None = None) -> list[str]:
+def command(serve: Serve, generate: Generate | None = None, *, trust_remote_code: bool = False) -> list[str]:
     """The command of the server; typed by hand, with :func:`environment`, it serves the same.
 
     Raises:
         InputError: if no server is there for this model, or the address is none.
     """
-    return servers.command(choose(serve, _gpus(generate)), serve, _gpus(generate))
+    gpus = _gpus(generate)
+    return servers.command(choose(serve, gpus), serve, gpus, trust_remote_code=trust_remote_code)
 
 
 def environment(serve: Serve, generate: Generate | None = None) -> dict[str, str]:
@@ -115,7 +116,13 @@ def run(serve: Serve, generate: Generate | None = None, *, timeout: float = STAR
 
 
 @contextmanager
-def running(serve: Serve, generate: Generate | None = None, *, timeout: float = START_TIMEOUT) -> Iterator[str]:
+def running(
+    serve: Serve,
+    generate: Generate | None = None,
+    *,
+    timeout: float = START_TIMEOUT,
+    trust_remote_code: bool = False,
+) -> Iterator[str]:
     """Serve for the length of a block, which gets the endpoint's base URL (``http://HOST:PORT/v1``).
 
     The server ends with the block, and with this process even if that is killed. Warnings are told by
@@ -125,7 +132,7 @@ def running(serve: Serve, generate: Generate | None = None, *, timeout: float = 
         InputError: if it cannot be started as the settings say; then nothing was started.
         ServerFailed: if it does not answer within ``timeout`` seconds, or ended and with it what the block did.
     """
-    with _serving(serve, generate, timeout) as server:
+    with _serving(serve, generate, timeout, trust_remote_code=trust_remote_code) as server:
         try:
             yield address.parse(serve.host_port).endpoint
         except Exception as error:
@@ -135,14 +142,17 @@ def running(serve: Serve, generate: Generate | None = None, *, timeout: float = 
 
 
 @contextmanager
-def _serving(serve: Serve, generate: Generate | None, timeout: float) -> Iterator[_Server]:
+def _serving(
+    serve: Serve, generate: Generate | None, timeout: float, *, trust_remote_code: bool = False
+) -> Iterator[_Server]:
     if errors := [finding for finding in preflight(serve, generate) if finding.severity == "error"]:
         raise InputError(errors)
     choice = choose(serve, _gpus(generate))
     _say(f"starting {choice.name} ({choice.why}) for {servers.model_path(serve)}")
     if limits := LIMITS[choice.name]:
         _say(f"note: {limits}")
-    with _started(command(serve, generate), environment(serve, generate)) as server:
+    typed = command(serve, generate, trust_remote_code=trust_remote_code)
+    with _started(typed, environment(serve, generate)) as server:
         if not ready.wait(f"{address.parse(serve.host_port).root}/health", server.alive, timeout):
             late = f"the server did not answer within {timeout:g} seconds"
             raise server.failure(late if server.alive() else "the server ended before it answered")

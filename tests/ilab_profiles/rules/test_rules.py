@@ -24,6 +24,11 @@ MT_BRANCH: Case = {
     "evaluate.mt.data_dir": "mt",
     "evaluate.base_model": "m",
 }
+JUDGED: Case = {
+    "evaluate.between_phases": True,
+    "evaluate.mt.data_dir": "mt",
+    "evaluate.mt.judge_endpoint": "127.0.0.1:8",
+}
 CASES: dict[str, tuple[Case, Case]] = {
     "endpoint-has-no-template": (
         {"evaluate.mmlu.endpoint": "localhost:1", "evaluate.mmlu.apply_chat_template": True},
@@ -263,6 +268,23 @@ CASES: dict[str, tuple[Case, Case]] = {
     "between-phases-needs-a-benchmark": (
         {"evaluate.between_phases": True},
         {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},
+    ),
+    "between-phases-mmlu-has-no-endpoint": (
+        {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.endpoint": "127.0.0.1:9"},
+        {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},
+    ),
+    "between-phases-mt-bench-has-no-endpoint": (
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench"], "evaluate.mt.endpoint": "127.0.0.1:9"},
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench"]},
+    ),
+    "between-phases-mt-bench-branch-has-no-endpoint": (
+        {
+            **JUDGED,
+            "evaluate.benchmarks": ["mt_bench_branch"],
+            "evaluate.base_model": "m",
+            "evaluate.mt.endpoint": "127.0.0.1:9",
+        },
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench_branch"], "evaluate.base_model": "m"},
     ),
     "mmlu-needs-tasks": (
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},
