@@ -139,7 +139,7 @@ def code(profile: Profile, workshop: Workshop) -> int:
 
 
 def gpus_hidden(profile: Profile, workshop: Workshop) -> bool:
-    """Whether the worker sees no GPU."""
+    """Whether the worker sees no GPU whatever there is."""
     return launch.environment(profile.evaluate).get("CUDA_VISIBLE_DEVICES") == ""
 
 
@@ -151,8 +151,9 @@ def devices(profile: Profile, workshop: Workshop) -> list[str]:
     from ilab_cli.backends.evaluate.model import find_model
 
     made: list[dict[str, Any]] = []
-    seen = launch.environment(profile.evaluate).get("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7").split(",")
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        seen = launch.environment(profile.evaluate).get("CUDA_VISIBLE_DEVICES", "0,1,2,3,4,5,6,7").split(",")
         patch.setattr(torch.cuda, "is_available", lambda: True)
         patch.setattr(torch.cuda, "device_count", lambda: len(seen))
         patch.setattr(sharing, "fits_one_gpu", lambda *_, **__: True)

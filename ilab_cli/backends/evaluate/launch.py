@@ -24,7 +24,7 @@ from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import disposable
 from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
-from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
+from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu, visible
 from ilab_cli.backends.model_folder import is_model, weight_files
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
@@ -199,7 +199,7 @@ def environment(evaluate: Evaluate) -> dict[str, str]:
     variables = {"TOKENIZERS_PARALLELISM": "false"}
     variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # there is one bar, which is ours
     if evaluate.gpus is not None or evaluate.device == "cpu":
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
+        variables |= visible(() if evaluate.device == "cpu" else evaluate.gpus or ())
     if hub.is_offline() if hub.needed(evaluate) else _is_local(evaluate):
         variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return variables

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ilab_cli.backends.base import start, stop, stoppable
+from ilab_cli.backends.hardware import visible
 from ilab_cli.backends.serve import address, keeper, ready, servers
 from ilab_cli.backends.serve.servers import LIMITS, available, choose
 from ilab_profiles import Finding, Generate, InputError
@@ -78,9 +79,9 @@ def environment(serve: Serve, generate: Generate | None = None) -> dict[str, str
     variables = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     gpus = _gpus(generate)
     if servers.on_cpu(serve, gpus):
-        variables["CUDA_VISIBLE_DEVICES"] = ""
+        variables |= visible(())
     elif gpus is not None:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        variables |= visible(gpus)
     if (path := servers.model_path(serve)).is_dir():
         # transformers serve lists the models of the hub's cache, which it refuses to serve, and fails without a cache
         variables["HF_HUB_CACHE"] = str(path)

@@ -142,7 +142,7 @@ def to_serve(evaluate: Evaluate, model: Model, setting: str = "evaluate.model") 
         what = "an adapter" if model.adapter else "a model on a hub"
         hint = "name a folder with a whole model in it, or the endpoint of one that is served: --mt-endpoint"
         raise InputError(Finding("cannot-be-served", f"{model.name} is {what}", setting, hint=hint))
-    gpus = () if evaluate.device == "cpu" else evaluate.gpus
+    gpus = () if evaluate.device == "cpu" else evaluate.gpus and tuple(range(len(evaluate.gpus)))  # as the worker sees
     serve = Serve(model_path=str(Path(model.base).absolute()), host_port=f"127.0.0.1:{_free_port()}")
     return serve, Generate().model_copy(update={"gpus": gpus})
 
