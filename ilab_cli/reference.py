@@ -15,7 +15,7 @@ from ilab_profiles.loading import inheritance
 from ilab_profiles.loading.environment import variable
 from ilab_profiles.loading.merge import merge
 from ilab_profiles.models.config import Config
-from ilab_profiles.models.fields import Section, aliases_of, unit_of
+from ilab_profiles.models.fields import Section, acts_of, aliases_of, unit_of
 from ilab_profiles.models.paths import bounds_of, fields, items_of, paths_in
 from ilab_profiles.models.profile import Profile
 from ilab_profiles.rules.checks import CHECKS
@@ -71,7 +71,7 @@ def _sections(model: type[Section], itself: str) -> Iterator[str]:
         found.setdefault(path.rpartition(".")[0], {})[path] = info
         if item := items_of(info.annotation):
             found[f"each of {path}"] = dict(fields(item, f"{path}.N."))
-    head = ["setting", "flag", "variable", "may be", "default", "unit", "description"]
+    head = ["setting", "flag", "variable", "may be", "default", "unit", "description", "acts on"]
     for title, settings in found.items():
         yield from ("", f"### {title or itself}", "")
         yield from _ABOUT.get(title, ())
@@ -100,6 +100,7 @@ def _settings(settings: Mapping[str, FieldInfo]) -> Iterator[list[str]]:
             "" if default in (None, ()) else f"`{scalar(default)}`",
             unit_of(info) or "",
             info.description or "",
+            acts_of(info),
         ]
 
 

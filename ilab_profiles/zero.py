@@ -37,7 +37,7 @@ def configuration(train: Train) -> dict[str, Any]:
     target: dict[str, Any] = {"device": settings.ds_offload_strat or "cpu"}
     if target["device"] == "nvme":
         target["nvme_path"] = settings.nvme_path
-    if settings.cpu_offload_optimizer or settings.ds_offload_strat:
+    if settings.cpu_offload_optimizer:
         zero["offload_optimizer"] = target
     if settings.cpu_offload_params:
         zero["offload_param"] = target

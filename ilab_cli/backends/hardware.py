@@ -6,13 +6,16 @@ What is on this machine, :mod:`ilab_profiles.hardware` tells; what of it this bu
 from __future__ import annotations
 
 import gc
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ilab_profiles import Finding
 
-__all__ = ["device_findings", "free_memory", "memory_findings", "on_cpu", "usable_gpus"]
+__all__ = ["device_findings", "free_memory", "memory_findings", "on_cpu", "usable_gpus", "visible"]
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def usable_gpus() -> int:
@@ -20,6 +23,17 @@ def usable_gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def visible(gpus: Sequence[int]) -> dict[str, str]:
+    """The variable that leaves a process these of the GPUs that this one sees; they are counted from 0, as torch does.
+
+    Where the variable is set already, as schedulers do, it may name others than the first ones, and by identifiers.
+    """
+    seen = os.environ.get(_VISIBLE)
+    names = [name.strip() for name in seen.split(",")] if seen is not None else []
+    chosen = (str(gpu) if seen is None else names[gpu] for gpu in gpus if seen is None or gpu < len(names))
+    return {_VISIBLE: ",".join(chosen)}
 
 
 def on_cpu(device: str, gpus: tuple[int, ...] | None) -> bool:

@@ -13,29 +13,52 @@ __all__ = ["Chat", "Config", "General", "Serve"]
 class Chat(Section):
     """Settings of a chat with a served model."""
 
-    context: str = setting("default", "Opening instructions of the chat")
-    greedy_mode: bool = setting(False, "Always take the most likely token")
-    logs_dir: str = setting("data/chatlogs", "Folder for logs of chats", path=True)
-    max_tokens: int | None = setting(None, "Longest answer; unset: the model decides", unit="tokens", ge=1)
-    model: str = setting("models/granite-7b-lab", "Model to chat with", path="or name")
-    session: str | None = setting(None, "File of a chat to continue", path=True)
-    vi_mode: bool = setting(False, "Edit with the keys of vi")
-    visible_overflow: bool = setting(True, "Show text that does not fit the screen")
+    context: str = setting("default", "Opening instructions of the chat", acts="the system message of each request")
+    greedy_mode: bool = setting(False, "Always take the most likely token", acts="temperature of each request")
+    logs_dir: str = setting("data/chatlogs", "Folder for logs of chats", acts="where chats are written", path=True)
+    max_tokens: int | None = setting(
+        None, "Longest answer; unset: the model decides", acts="max_tokens of each request", unit="tokens", ge=1
+    )
+    model: str = setting(
+        "models/granite-7b-lab",
+        "Model to chat with",
+        acts="the model that is served for a chat; as a flag, the model that requests name",
+        path="or name",
+    )
+    session: str | None = setting(
+        None, "File of a chat to continue", acts="the earlier messages in each request", path=True
+    )
+    vi_mode: bool = setting(False, "Edit with the keys of vi", acts="the keys of the line editor")
+    visible_overflow: bool = setting(
+        True, "Show text that does not fit the screen", acts="answers that are longer than the screen, while they come"
+    )
 
 
 class General(Section):
     """Settings of the program itself."""
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting("INFO", "How much the program prints")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
+        "INFO", "How much the program prints", acts="which lines are printed on stderr"
+    )
 
 
 class Serve(Section):
     """Settings of a model served on this machine."""
 
-    gpu_layers: int = setting(-1, "Layers kept on the GPU; -1 means all", unit="layers", ge=-1)
-    host_port: str = setting("127.0.0.1:8000", "HOST:PORT to serve at")
-    max_ctx_size: int = setting(4096, "Longest conversation", unit="tokens", ge=1)
-    model_path: str = setting("models/granite-7b-lab", "Model to serve", path="or name")
+    gpu_layers: int = setting(
+        -1,
+        "Layers kept on the GPU; -1 means all",
+        acts="llama-server --n-gpu-layers; with 0 no server sees a GPU",
+        unit="layers",
+        ge=-1,
+    )
+    host_port: str = setting("127.0.0.1:8000", "HOST:PORT to serve at", acts="--host and --port of the server")
+    max_ctx_size: int = setting(
+        4096, "Longest conversation", acts="llama-server --ctx-size, vllm --max-model-len", unit="tokens", ge=1
+    )
+    model_path: str = setting(
+        "models/granite-7b-lab", "Model to serve", acts="the model that the server loads", path="or name"
+    )
 
 
 class Config(Section):
@@ -44,6 +67,8 @@ class Config(Section):
     chat: Chat = section(Chat, "Chat with a model")
     general: General = section(General, "The program itself")
     profile: str | dict[str, Any] = setting(
-        catalog.DEFAULT, "Name or path of a profile, or its settings, which may extend one (`extends: single_gpu`)"
+        catalog.DEFAULT,
+        "Name or path of a profile, or its settings, which may extend one (`extends: single_gpu`)",
+        acts="the settings in force of every command",
     )
     serve: Serve = section(Serve, "Serve a model")

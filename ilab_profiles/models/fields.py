@@ -37,6 +37,7 @@ __all__ = [
     "Packing",
     "Section",
     "StrList",
+    "acts_of",
     "affects_result",
     "aliases_of",
     "as_tuple",
@@ -115,6 +116,7 @@ def setting(
     default: Any,
     description: str,
     *,
+    acts: str = "",
     unit: str | None = None,
     expertise: Literal["basic", "advanced", "expert"] = "basic",
     aliases: Iterable[str] = (),
@@ -128,6 +130,7 @@ def setting(
     Args:
         default: its value where nobody gives one.
         description: one line, without a full stop at its end being required by any tool.
+        acts: where it acts: what that runs is another with another value, shown by its case in ``tests/alive``.
         unit: what the number counts, for example ``"tokens"``.
         expertise: the level of ``--help`` from which on its flag is shown.
         aliases: other spellings that files and flags may use.
@@ -148,7 +151,9 @@ def setting(
         extra["x-path"] = path
     if not affects_result:
         extra["x-affects-result"] = False
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+    declared: FieldInfo = Field(default, description=description, json_schema_extra=extra, **bounds)
+    declared.metadata.append(_Acts(acts))
+    return declared
 
 
 def section(kind: type[Section], description: str, *, aliases: Iterable[str] = (), affects_result: bool = True) -> Any:
@@ -157,6 +162,18 @@ def section(kind: type[Section], description: str, *, aliases: Iterable[str] = (
     if not affects_result:
         extra["x-affects-result"] = False
     return Field(default_factory=cache(kind), description=description, json_schema_extra=extra)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acts:
+    """Where a setting acts; kept beside its type, out of the schema, which no editor would show it from."""
+
+    words: str
+
+
+def acts_of(field: FieldInfo) -> str:
+    """Where a setting acts, in words; the reference shows it."""
+    return next((item.words for item in field.metadata if isinstance(item, _Acts)), "")
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

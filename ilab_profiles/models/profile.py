@@ -22,9 +22,17 @@ class Hardware(Section):
     exactly that number; and one that says nothing, for any machine.
     """
 
-    gpu: str | None = setting(None, "Model of the GPUs, for example L40S")
-    count: int = setting(0, "Number of GPUs", unit="GPUs", ge=0)
-    memory: int | None = setting(None, "Memory of each GPU", unit="GiB", ge=1)
+    gpu: str | None = setting(
+        None, "Model of the GPUs, for example L40S", acts="which profile is offered for this machine"
+    )
+    count: int = setting(0, "Number of GPUs", acts="which profile is offered for this machine", unit="GPUs", ge=0)
+    memory: int | None = setting(
+        None,
+        "Memory of each GPU",
+        acts="which profile is offered for this machine, and the room in the estimate of memory",
+        unit="GiB",
+        ge=1,
+    )
 
 
 class Profile(Section):
@@ -37,8 +45,12 @@ class Profile(Section):
 
     place = ""
 
-    description: str = setting("", "What the profile is for, in one line")
-    expertise: Literal["basic", "advanced", "expert"] = setting("basic", "How much `--help` shows")
+    description: str = setting(
+        "", "What the profile is for, in one line", acts="what `profile list` and `config init` say of the profile"
+    )
+    expertise: Literal["basic", "advanced", "expert"] = setting(
+        "basic", "How much `--help` shows", acts="which flags `--help` shows"
+    )
     hardware: Hardware = section(Hardware, "The machine that the profile is meant for")
     generate: Generate = section(Generate, "Data generation")
     train: Train = section(Train, "Training")

@@ -201,6 +201,29 @@ RULES: tuple[Rule, ...] = (
         for name in ("lora_rank", "lora_alpha", "lora_dropout", "target_modules")
     ),
     Rule(
+        "nvme-path-needs-nvme",
+        when=(_DEEPSPEED.nvme_path.is_set(),),
+        require=_DEEPSPEED.ds_offload_strat.is_("nvme"),
+        why="nothing is written there",
+        fix={"train.deepspeed.ds_offload_strat": "nvme"},
+        severity="warning",
+    ),
+    Rule(
+        "resharding-needs-fsdp",
+        when=(_FSDP.reshard_after_forward.is_(False),),
+        require=_FSDP.enabled.is_(True),
+        why="only FSDP gathers parameters, and keeps or frees them",
+        fix={"train.fsdp.enabled": True},
+        severity="warning",
+    ),
+    Rule(
+        "rdzv-id-needs-an-endpoint",
+        when=(F.train.torchrun.rdzv_id.is_set(),),
+        require=F.train.torchrun.rdzv_endpoint.is_set(),
+        why="the name of a job is asked for at its rendezvous endpoint alone",
+        severity="warning",
+    ),
+    Rule(
         "learning-rate-is-high",
         when=(),
         require=F.train.learning_rate.at_most(1e-2),
@@ -267,6 +290,19 @@ RULES: tuple[Rule, ...] = (
         when=(F.evaluate.between_phases.is_(True),),
         require=F.evaluate.benchmarks.is_set(),
         why="checkpoints are compared by benchmarks",
+    ),
+    *(
+        Rule(
+            f"between-phases-{name.replace('_', '-')}-has-no-endpoint",
+            when=(F.evaluate.between_phases.is_(True), F.evaluate.benchmarks.has(name)),
+            require=~endpoint.is_set(),
+            why="it serves one model, which is none of the checkpoints",
+        )
+        for name, endpoint in (
+            ("mmlu", F.evaluate.mmlu.endpoint),
+            ("mt_bench", F.evaluate.mt.endpoint),
+            ("mt_bench_branch", F.evaluate.mt.endpoint),
+        )
     ),
     *(
         Rule(

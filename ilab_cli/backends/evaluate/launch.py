@@ -24,7 +24,7 @@ from ilab_cli.backends.evaluate.model import Model
 from ilab_cli.backends.evaluate.prune import disposable
 from ilab_cli.backends.evaluate.results import COMPARISON, FILE
 from ilab_cli.backends.evaluate.subject import in_words, subject, wanted
-from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
+from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu, visible
 from ilab_cli.backends.model_folder import is_model, weight_files
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.extras import missing_extra
@@ -169,13 +169,10 @@ def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
     from ilab_cli.backends.evaluate.branch import preflight as branch
     from ilab_cli.backends.evaluate.mt_bench import preflight as mt_bench
 
-    findings: list[Finding] = []
-    if _asks(evaluate, "mmlu"):
-        findings += (missing := missing_extra("evaluate", "ilab model evaluate"))
-        if not missing:
-            findings += _check_tasks(evaluate)
-        if not missing and not evaluate.mmlu.endpoint:
-            findings += device_findings("evaluate", evaluate.device, evaluate.gpus)
+    missing = missing_extra("evaluate", "ilab model evaluate")
+    findings = (missing or _check_tasks(evaluate)) if _asks(evaluate, "mmlu") else []
+    if not missing and _loads_a_model(evaluate):
+        findings += device_findings("evaluate", evaluate.device, evaluate.gpus)
     if _asks(evaluate, "mt_bench"):
         findings += [finding for finding in mt_bench.of_benchmark(evaluate) if finding not in findings]
     return findings + branch.of_questions(evaluate)
@@ -184,6 +181,12 @@ def benchmark_findings(evaluate: Evaluate) -> list[Finding]:
 def _asks(evaluate: Evaluate, benchmark: str) -> bool:
     """Whether a benchmark or that of its kind for branches is to be run."""
     return not {benchmark, f"{benchmark}_branch"}.isdisjoint(evaluate.benchmarks)
+
+
+def _loads_a_model(evaluate: Evaluate) -> bool:
+    """Whether a model is loaded or served here: not every benchmark asks an endpoint."""
+    endpoints = {"mmlu": evaluate.mmlu.endpoint, "mt_bench": evaluate.mt.endpoint}
+    return any(_asks(evaluate, name) and not endpoint for name, endpoint in endpoints.items())
 
 
 def command(evaluate: Evaluate) -> list[str]:
@@ -196,7 +199,7 @@ def environment(evaluate: Evaluate) -> dict[str, str]:
     variables = {"TOKENIZERS_PARALLELISM": "false"}
     variables |= {"TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}  # there is one bar, which is ours
     if evaluate.gpus is not None or evaluate.device == "cpu":
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, evaluate.gpus or ()))
+        variables |= visible(() if evaluate.device == "cpu" else evaluate.gpus or ())
     if hub.is_offline() if hub.needed(evaluate) else _is_local(evaluate):
         variables |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     return variables

@@ -22,7 +22,7 @@ def subject(evaluate: Evaluate) -> Model | list[Checkpoint]:
     Raises:
         InputError: if there is neither, with everything that is wrong with the model.
     """
-    named = evaluate.mmlu.model or evaluate.model
+    named = evaluate.mmlu.model or evaluate.model or _served_model(evaluate)
     folder = Path(evaluate.input_dir or "")
     asked = evaluate.checkpoints is not None or evaluate.prune
     if named or not evaluate.input_dir:
@@ -39,6 +39,12 @@ def subject(evaluate: Evaluate) -> Model | list[Checkpoint]:
         hint = "name the run folder of a training, or its checkpoints"
         raise InputError(Finding("no-checkpoints", f"there are no checkpoints in {folder}", _SETTING, hint=hint))
     return find_model(evaluate)
+
+
+def _served_model(evaluate: Evaluate) -> str | None:
+    """The model that ``mt.model`` names, where MT-Bench is run and has no endpoint: it is no checkpoint either."""
+    served = not {"mt_bench", "mt_bench_branch"}.isdisjoint(evaluate.benchmarks) and not evaluate.mt.endpoint
+    return evaluate.mt.model if served else None
 
 
 def wanted(evaluate: Evaluate, found: list[Checkpoint]) -> list[Checkpoint]:

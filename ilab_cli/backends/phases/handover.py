@@ -116,8 +116,8 @@ def _of(phase: Train, evaluate: Evaluate) -> Evaluate:
     """The settings of the evaluation after a phase."""
     where = {"input_dir": phase.output_dir, "output_dir": str(Path(phase.output_dir) / _EVALUATION)}
     which = {"checkpoints": evaluate.checkpoints or "all", "model": None}
-    mmlu = evaluate.mmlu.model_copy(update={"model": None})
-    return evaluate.model_copy(update={**where, **which, "mmlu": mmlu})
+    parts = {name: getattr(evaluate, name).model_copy(update={"model": None}) for name in ("mmlu", "mt")}
+    return evaluate.model_copy(update={**where, **which, **parts})
 
 
 def _model_of(phase: Train, found: Path, put: Path) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ilab_cli.backends.base import start, stop, stoppable
+from ilab_cli.backends.hardware import visible
 from ilab_cli.backends.serve import address, keeper, ready, servers
 from ilab_cli.backends.serve.servers import LIMITS, available, choose
 from ilab_profiles import Finding, Generate, InputError
@@ -63,13 +64,14 @@ def preflight(serve: Serve, generate: Generate | None = None) -> list[Finding]:
     return preflight(serve, _gpus(generate))
 
 
-def command(serve: Serve, generate: Generate | None = None) -> list[str]:
+def command(serve: Serve, generate: Generate | None = None, *, trust_remote_code: bool = False) -> list[str]:
     """The command of the server; typed by hand, with :func:`environment`, it serves the same.
 
     Raises:
         InputError: if no server is there for this model, or the address is none.
     """
-    return servers.command(choose(serve, _gpus(generate)), serve, _gpus(generate))
+    gpus = _gpus(generate)
+    return servers.command(choose(serve, gpus), serve, gpus, trust_remote_code=trust_remote_code)
 
 
 def environment(serve: Serve, generate: Generate | None = None) -> dict[str, str]:
@@ -77,9 +79,9 @@ def environment(serve: Serve, generate: Generate | None = None) -> dict[str, str
     variables = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
     gpus = _gpus(generate)
     if servers.on_cpu(serve, gpus):
-        variables["CUDA_VISIBLE_DEVICES"] = ""
+        variables |= visible(())
     elif gpus is not None:
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        variables |= visible(gpus)
     if (path := servers.model_path(serve)).is_dir():
         # transformers serve lists the models of the hub's cache, which it refuses to serve, and fails without a cache
         variables["HF_HUB_CACHE"] = str(path)
@@ -115,7 +117,13 @@ def run(serve: Serve, generate: Generate | None = None, *, timeout: float = STAR
 
 
 @contextmanager
-def running(serve: Serve, generate: Generate | None = None, *, timeout: float = START_TIMEOUT) -> Iterator[str]:
+def running(
+    serve: Serve,
+    generate: Generate | None = None,
+    *,
+    timeout: float = START_TIMEOUT,
+    trust_remote_code: bool = False,
+) -> Iterator[str]:
     """Serve for the length of a block, which gets the endpoint's base URL (``http://HOST:PORT/v1``).
 
     The server ends with the block, and with this process even if that is killed. Warnings are told by
@@ -125,7 +133,7 @@ def running(serve: Serve, generate: Generate | None = None, *, timeout: float = 
         InputError: if it cannot be started as the settings say; then nothing was started.
         ServerFailed: if it does not answer within ``timeout`` seconds, or ended and with it what the block did.
     """
-    with _serving(serve, generate, timeout) as server:
+    with _serving(serve, generate, timeout, trust_remote_code=trust_remote_code) as server:
         try:
             yield address.parse(serve.host_port).endpoint
         except Exception as error:
@@ -135,14 +143,17 @@ def running(serve: Serve, generate: Generate | None = None, *, timeout: float = 
 
 
 @contextmanager
-def _serving(serve: Serve, generate: Generate | None, timeout: float) -> Iterator[_Server]:
+def _serving(
+    serve: Serve, generate: Generate | None, timeout: float, *, trust_remote_code: bool = False
+) -> Iterator[_Server]:
     if errors := [finding for finding in preflight(serve, generate) if finding.severity == "error"]:
         raise InputError(errors)
     choice = choose(serve, _gpus(generate))
     _say(f"starting {choice.name} ({choice.why}) for {servers.model_path(serve)}")
     if limits := LIMITS[choice.name]:
         _say(f"note: {limits}")
-    with _started(command(serve, generate), environment(serve, generate)) as server:
+    typed = command(serve, generate, trust_remote_code=trust_remote_code)
+    with _started(typed, environment(serve, generate)) as server:
         if not ready.wait(f"{address.parse(serve.host_port).root}/health", server.alive, timeout):
             late = f"the server did not answer within {timeout:g} seconds"
             raise server.failure(late if server.alive() else "the server ended before it answered")

@@ -107,8 +107,14 @@ def on_cpu(serve: Serve, gpus: Gpus = None) -> bool:
     return serve.gpu_layers == 0 or gpus == ()
 
 
-def command(choice: Choice, serve: Serve, gpus: Gpus = None) -> list[str]:
+def command(choice: Choice, serve: Serve, gpus: Gpus = None, *, trust_remote_code: bool = False) -> list[str]:
     """The server's command line, complete in itself.
+
+    Args:
+        choice: the server.
+        serve: what it serves and where.
+        gpus: the GPUs that it uses.
+        trust_remote_code: whether it may run code that comes with the model.
 
     Raises:
         InputError: if ``serve.host_port`` is no address.
@@ -120,10 +126,11 @@ def command(choice: Choice, serve: Serve, gpus: Gpus = None) -> list[str]:
         layers = 0 if on_cpu(serve, gpus) else _ALL_LAYERS if serve.gpu_layers < 0 else serve.gpu_layers
         options = ["--ctx-size", str(serve.max_ctx_size), "--n-gpu-layers", str(layers)]
         return [_program("llama-server") or "llama-server", "--model", model, *place, *options]
+    trust = ["--trust-remote-code"] if trust_remote_code else []
     if choice.name == "vLLM":
         options = ["--max-model-len", str(serve.max_ctx_size)]
         if gpus and len(gpus) > 1:
             options += ["--tensor-parallel-size", str(len(gpus))]
-        return [_program("vllm") or "vllm", "serve", model, *place, *options]
+        return [_program("vllm") or "vllm", "serve", model, *place, *options, *trust]
     options = ["--device", "cpu"] if on_cpu(serve, gpus) else []
-    return [sys.executable, "-m", "transformers.cli.transformers", "serve", model, *place, *options]
+    return [sys.executable, "-m", "transformers.cli.transformers", "serve", model, *place, *options, *trust]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
-from ilab_cli.backends.hardware import on_cpu
+from ilab_cli.backends.hardware import on_cpu, visible
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.backends.train import network
 from ilab_cli.backends.train.checkpoint import BEST
@@ -207,8 +207,7 @@ def environment(train: Train) -> dict[str, str]:
     elif "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
         variables["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"  # else batches of many shapes break memory up
     if train.device == "cpu" or train.gpus is not None:
-        gpus = () if train.device == "cpu" else train.gpus or ()
-        variables["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))
+        variables |= visible(() if train.device == "cpu" else train.gpus or ())
     if train.torchrun.nnodes > 1:
         reached = network.variables(train.torchrun)
         variables |= {name: value for name, value in reached.items() if name not in os.environ}

@@ -26,6 +26,13 @@ class Endpoint:
         models: names that it serves; none if it does not say.
         key: key that it wants.
         seconds: how long an answer takes.
+
+    Attributes:
+        asked: bodies of the calls that were answered.
+        refused: bodies of those that were refused.
+        begun: how often each body came.
+        keys: what came as authorization.
+        most: most calls that were under way at the same time.
     """
 
     def __init__(self, says: Says, models: tuple[str, ...] = ("m",), key: str = "", seconds: float = 0.0) -> None:
@@ -33,7 +40,8 @@ class Endpoint:
         self.asked: list[Body] = []
         self.refused: list[Body] = []
         self.begun: Counter[bytes] = Counter()
-        self.port = 0
+        self.keys: set[str] = set()
+        self.port = self.most = self._under_way = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -73,8 +81,12 @@ class Endpoint:
         if self._refuses_key(request):
             return web.json_response({"error": {"message": "wrong key"}}, status=401)
         self.begun[await request.read()] += 1
+        self.keys.add(request.headers.get("Authorization", ""))
         body = await request.json()
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
         await asyncio.sleep(self.seconds)
+        self._under_way -= 1
         said = self.says(body)
         if isinstance(said, tuple):
             self.refused.append(body)

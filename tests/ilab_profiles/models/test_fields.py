@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from ilab_profiles import Profile, Train
 from ilab_profiles.gpus import format_gpus, parse_gpus
 from ilab_profiles.models.fields import Expertise, expertise_of
 from ilab_profiles.models.paths import fields
+from ilab_profiles.models.train import DeepSpeed, Fsdp
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,21 @@ def test_a_profile_is_immutable_hashable_and_picklable() -> None:
         profile.train = Train()
     assert hash(profile) == hash(Profile(train=Train(num_epochs=3)))
     assert pickle.loads(pickle.dumps(profile)) == profile
+
+
+@pytest.mark.parametrize(
+    ("said", "deepspeed", "fsdp"),
+    [
+        ({"accelerator": "deepspeed"}, True, False),
+        ({"accelerator": "fsdp", "deepspeed": DeepSpeed(zero_stage=3)}, False, True),
+        ({"accelerator": "deepspeed", "deepspeed": {"zero_stage": 3}, "fsdp": Fsdp()}, True, False),
+        ({"accelerator": "fsdp", "fsdp": Fsdp(enabled=False)}, False, False),
+    ],
+)
+def test_the_shorthand_for_an_engine_holds_in_python_too(said: dict[str, Any], deepspeed: bool, fsdp: bool) -> None:
+    train = Train(**said)
+    assert (train.deepspeed.enabled, train.fsdp.enabled) == (deepspeed, fsdp)
+    assert train.deepspeed.zero_stage == (3 if "deepspeed" in said else 2)
 
 
 def test_types_are_not_guessed() -> None:

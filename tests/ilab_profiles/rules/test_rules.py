@@ -24,6 +24,11 @@ MT_BRANCH: Case = {
     "evaluate.mt.data_dir": "mt",
     "evaluate.base_model": "m",
 }
+JUDGED: Case = {
+    "evaluate.between_phases": True,
+    "evaluate.mt.data_dir": "mt",
+    "evaluate.mt.judge_endpoint": "127.0.0.1:8",
+}
 CASES: dict[str, tuple[Case, Case]] = {
     "endpoint-has-no-template": (
         {"evaluate.mmlu.endpoint": "localhost:1", "evaluate.mmlu.apply_chat_template": True},
@@ -210,6 +215,24 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.lora.target_modules": ["q_proj"]},
         {"train.lora.target_modules": ["q_proj"], "train.lora.enabled": True},
     ),
+    "nvme-path-needs-nvme": (
+        {"train.deepspeed.nvme_path": "/fast"},
+        {
+            "train.deepspeed.enabled": True,
+            "train.deepspeed.ds_offload_strat": "nvme",
+            "train.deepspeed.nvme_path": "/fast",
+            "train.deepspeed.cpu_offload_optimizer": True,
+            "train.deepspeed.zero_stage": 3,
+        },
+    ),
+    "resharding-needs-fsdp": (
+        {"train.fsdp.reshard_after_forward": False},
+        {"train.fsdp.reshard_after_forward": False, "train.fsdp.enabled": True},
+    ),
+    "rdzv-id-needs-an-endpoint": (
+        {"train.torchrun.rdzv_id": "job"},
+        {"train.torchrun.rdzv_id": "job", "train.torchrun.rdzv_endpoint": "a:1"},
+    ),
     "learning-rate-is-high": ({"train.learning_rate": 1.0}, {"train.learning_rate": 1e-2}),
     "learning-rate-is-low": ({"train.learning_rate": 1e-9}, {"train.learning_rate": 1e-8}),
     "train-on-cpu-has-no-gpus": (
@@ -245,6 +268,23 @@ CASES: dict[str, tuple[Case, Case]] = {
     "between-phases-needs-a-benchmark": (
         {"evaluate.between_phases": True},
         {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},
+    ),
+    "between-phases-mmlu-has-no-endpoint": (
+        {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.endpoint": "127.0.0.1:9"},
+        {"evaluate.between_phases": True, "evaluate.benchmarks": ["mmlu"]},
+    ),
+    "between-phases-mt-bench-has-no-endpoint": (
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench"], "evaluate.mt.endpoint": "127.0.0.1:9"},
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench"]},
+    ),
+    "between-phases-mt-bench-branch-has-no-endpoint": (
+        {
+            **JUDGED,
+            "evaluate.benchmarks": ["mt_bench_branch"],
+            "evaluate.base_model": "m",
+            "evaluate.mt.endpoint": "127.0.0.1:9",
+        },
+        {**JUDGED, "evaluate.benchmarks": ["mt_bench_branch"], "evaluate.base_model": "m"},
     ),
     "mmlu-needs-tasks": (
         {"evaluate.benchmarks": ["mmlu"], "evaluate.mmlu.tasks": []},

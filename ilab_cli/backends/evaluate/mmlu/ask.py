@@ -130,10 +130,12 @@ def _load(evaluate: Evaluate, model: Model) -> Any:
     from ilab_cli.backends.evaluate.mmlu.lm import SharingLM
     from ilab_cli.backends.evaluate.mmlu.sharing import fits_one_gpu
 
-    if refused := list(device_findings("evaluate", evaluate.device, evaluate.gpus)):
+    several = len(evaluate.gpus or ())
+    seen = evaluate.gpus and tuple(range(several))  # this process sees those alone, counted from 0
+    if refused := list(device_findings("evaluate", evaluate.device, seen)):
         raise InputError(refused)
     cuda = not on_cpu(evaluate.device, evaluate.gpus)
-    several = len(evaluate.gpus or ()) if cuda else 0
+    several = several if cuda else 0
     copies = several > 1 and fits_one_gpu(model.base, trust_remote_code=evaluate.trust_remote_code)
     batch = evaluate.mmlu.batch_size
     return SharingLM(

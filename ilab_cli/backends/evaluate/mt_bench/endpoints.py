@@ -85,7 +85,7 @@ def served(evaluate: Evaluate, model: Model) -> Iterator[EndpointSettings]:
     model = own_model(evaluate) or model
     serve, gpus = to_serve(evaluate, model)
     try:
-        with launch.running(serve, gpus) as endpoint:
+        with launch.running(serve, gpus, trust_remote_code=evaluate.trust_remote_code) as endpoint:
             settings = model_at_endpoint(evaluate)
             name = "" if ready.names_models(endpoint) else str(servers.model_path(serve))
             yield replace(settings, address=endpoint, model=name, key="")
@@ -110,13 +110,13 @@ def check_subject(evaluate: Evaluate) -> None:
 
 
 def own_model(evaluate: Evaluate) -> Model | None:
-    """The model that ``mt.model`` names for this benchmark alone; none if it names none.
+    """The model of this benchmark alone, where it or MMLU has one of its own; none if both are about the same.
 
     Raises:
         InputError: with everything that is wrong with it.
     """
     alone = evaluate.model_copy(update={"benchmarks": ("mt_bench",)})
-    return find_model(alone) if evaluate.mt.model else None
+    return find_model(alone) if evaluate.mt.model or evaluate.mmlu.model else None
 
 
 def fingerprint(model: Model) -> str:
@@ -142,7 +142,7 @@ def to_serve(evaluate: Evaluate, model: Model, setting: str = "evaluate.model") 
         what = "an adapter" if model.adapter else "a model on a hub"
         hint = "name a folder with a whole model in it, or the endpoint of one that is served: --mt-endpoint"
         raise InputError(Finding("cannot-be-served", f"{model.name} is {what}", setting, hint=hint))
-    gpus = () if evaluate.device == "cpu" else evaluate.gpus
+    gpus = () if evaluate.device == "cpu" else evaluate.gpus and tuple(range(len(evaluate.gpus)))  # as the worker sees
     serve = Serve(model_path=str(Path(model.base).absolute()), host_port=f"127.0.0.1:{_free_port()}")
     return serve, Generate().model_copy(update={"gpus": gpus})
 

@@ -33,6 +33,7 @@ class Teacher:
         keys: what came with them as authorization.
         delay: seconds that each answer takes.
         status: what every call gets in place of an answer, if it is not 0.
+        most: most calls that were under way at the same time.
     """
 
     url: str = ""
@@ -40,6 +41,8 @@ class Teacher:
     keys: list[str] = field(default_factory=list)
     delay: float = 0.0
     status: int = 0
+    most: int = 0
+    _under_way: int = 0
 
     @property
     def prompts(self) -> list[str]:
@@ -57,7 +60,10 @@ class Teacher:
             if request.method == "POST":
                 self.asked.append(await request.json())
                 self.keys.append(request.headers.get("Authorization", ""))
+                self._under_way += 1
+                self.most = max(self.most, self._under_way)
                 await asyncio.sleep(self.delay)
+                self._under_way -= 1
             if self.status:
                 return web.json_response({"error": {"message": "no"}}, status=self.status)
             return await handler(request)
