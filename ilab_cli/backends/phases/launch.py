@@ -30,6 +30,7 @@ __all__ = [
     "folder",
     "machine",
     "outcome",
+    "predicted_and_measured",
     "preflight",
     "results",
     "run",
@@ -73,6 +74,11 @@ def continues(changes: Mapping[str, tuple[Any, Any]], settings: Phased) -> tuple
 def where(settings: Phased) -> str:
     """The hardware of the training."""
     return training.where(settings.train)
+
+
+def predicted_and_measured(settings: Phased) -> dict[str, dict[str, Any]]:
+    """As of the training."""
+    return training.predicted_and_measured(settings.train)
 
 
 def environment(settings: Phased) -> dict[str, str]:
