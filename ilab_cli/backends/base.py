@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,7 @@ __all__ = [
     "start",
     "stop",
     "stoppable",
+    "time_in_words",
     "wait",
 ]
 
@@ -180,6 +182,11 @@ def memory_in_words(size: float) -> str:
 def size_in_words(size: float) -> str:
     """Bytes on a disk, which is sold in powers of ten."""
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def time_in_words(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds; a short time in seconds."""
+    return str(timedelta(seconds=round(seconds))) if seconds >= 60 else f"{seconds:,.1f} s"
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.command_line import dashed
 from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
@@ -74,6 +75,9 @@ class Keeper(Protocol):
 @runtime_checkable
 class Forecaster(Protocol):
     """A back end that foretells what a run takes."""
+
+    def foretold(self, settings: Any, /) -> Outcome:
+        """What a run will come to, as far as it is known before it is launched."""
 
     def predicted_and_measured(self, settings: Any, /) -> Mapping[str, Mapping[str, Any]]:
         """What was foretold of the run in the folder, and what came so far; empty if none has begun."""

@@ -28,6 +28,7 @@ __all__ = [
     "continues",
     "environment",
     "folder",
+    "foretold",
     "machine",
     "outcome",
     "predicted_and_measured",
@@ -74,6 +75,11 @@ def continues(changes: Mapping[str, tuple[Any, Any]], settings: Phased) -> tuple
 def where(settings: Phased) -> str:
     """The hardware of the training."""
     return training.where(settings.train)
+
+
+def foretold(settings: Phased) -> Outcome:
+    """As of the training."""
+    return training.foretold(settings.train)
 
 
 def predicted_and_measured(settings: Phased) -> dict[str, dict[str, Any]]:

@@ -155,19 +155,17 @@ def findings(train: Train, plans: Sequence[BatchPlan]) -> Iterator[Finding]:
     """
     if all(finished(Path(plan.train.output_dir), plan.steps) for plan in plans):
         return
-    try:
-        parameters, tokenizer = weights(train), tokenizersize_in_words(train)
-    except Exception:  # whatever is wrong with the model is told elsewhere; without numbers nothing is refused
+    if not (rooms := room_of(train, plans)):
         return
     folder = Path(train.output_dir)
     free = shutil.disk_usage(existing_part(folder)).free + written(folder)
     if (needed := at_most(rooms)) <= free:
         return
     last = rooms[-1]
+    needs, has, each, state = map(size_in_words, (needed, free, last.checkpoint, last.optimizer))
     message = (
-        f"the run needs about {size_in_words(needed)} there, {size_in_words(free)} are free: {counted(last.kept, 'checkpoints')} of "
-        f"{size_in_words(last.checkpoint)} each, {size_in_words(last.optimizer)} of optimizer state, which a new checkpoint has "
-        "before the old one goes"
+        f"the run needs about {needs} there, {has} are free: {counted(last.kept, 'checkpoints')} of {each} each, "
+        f"{state} of optimizer state, which a new checkpoint has before the old one goes"
     )
     fewer = ((keep, [replace(room, keep=keep) for room in rooms]) for keep in range(last.kept - 1, 0, -1))
     fits = (keep for keep, some in fewer if at_most(some) <= free)

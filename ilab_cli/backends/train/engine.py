@@ -149,7 +149,9 @@ def memory_now() -> str:
         return f"{held['memory']} of this process at most, {memory_in_words(free())} of main memory are free now"
     left, total = map(memory_in_words, torch.cuda.mem_get_info())
     reserved = memory_in_words(torch.cuda.max_memory_reserved())
-    return f"{held['memory']} of tensors at most, {reserved} reserved for them; of {total} on the GPU {left} are free now"
+    return (
+        f"{held['memory']} of tensors at most, {reserved} reserved for them; of {total} on the GPU {left} are free now"
+    )
 
 
 def whole_weights(accelerator: Any, network: Any) -> dict[str, Any] | None:

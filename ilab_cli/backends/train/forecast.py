@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.base import memory_in_words, size_in_words
+from ilab_cli.backends.base import memory_in_words, size_in_words, time_in_words
 from ilab_cli.backends.train.files import replace_file, written
 from ilab_profiles import Train
 
@@ -23,7 +22,7 @@ __all__ = ["FILE", "begin", "end", "in_words", "read", "rows", "side_by_side"]
 FILE = "forecast.json"
 """File in the run folder that holds what is foretold."""
 _STEPS = 20
-"""Steps after which the time that is left counts as foretold; half of them in a training of fewer than twice as many."""
+"""Steps after which the time that is left counts as foretold; in a short training half of its steps."""
 _NOT_OURS = ("evaluation", "best", "train.log", "run.yaml")
 """What lies in a run folder beside what the training itself writes."""
 
@@ -68,9 +67,9 @@ def side_by_side(train: Train) -> dict[str, dict[str, Any]]:
     """What was foretold and what was measured so far, all phases together.
 
     Returns:
-        for ``memory`` (the most bytes that one process held), ``time`` (seconds, from ``after_step`` steps of each phase
-        on) and ``disk`` (bytes that the training left) a mapping with ``predicted`` and ``measured``, each ``None`` where
-        it is not known. Nothing if no training has begun.
+        for ``memory`` (the most bytes that one process held), ``time`` (seconds, from ``after_step`` steps of each
+        phase on) and ``disk`` (bytes that the training left) a mapping with ``predicted`` and ``measured``, each
+        ``None`` where it is not known. Nothing if no training has begun.
     """
     phases = [(Path(run.output_dir), read(Path(run.output_dir))) for run in train.runs()]
     if not any(kept for _, kept in phases):
@@ -113,14 +112,10 @@ def _sum(values: Iterable[Any]) -> Any:
 
 def in_words(compared: Mapping[str, Mapping[str, Any]]) -> str:
     """What :func:`side_by_side` found, in a line; empty if there is nothing to compare."""
-    ways = {"memory": memory_in_words, "time": _clock, "disk": size_in_words}
+    ways = {"memory": memory_in_words, "time": time_in_words, "disk": size_in_words}
     said = [
         f"{name} {way(each['measured'])} ({way(each['predicted'])})"
         for name, way in ways.items()
         if None not in ((each := compared.get(name, {})).get("measured"), each.get("predicted"))
     ]
     return f"measured (predicted): {', '.join(said)}" if said else ""
-
-
-def _clock(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))

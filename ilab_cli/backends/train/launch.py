@@ -35,6 +35,7 @@ __all__ = [
     "environment",
     "failure",
     "folder",
+    "foretold",
     "last_model",
     "machine",
     "metrics",
@@ -148,6 +149,13 @@ def outcome(train: Train) -> Outcome:
     if (best_checkpoint := last / "checkpoints" / BEST).exists():
         made["best checkpoint"] = str(best_checkpoint)
     return Outcome(made, figures, lines, command)
+
+
+def foretold(train: Train) -> Outcome:
+    """Steps and tokens, memory and disk, as they are known before the launch."""
+    from ilab_cli.backends.train.planned import foretold
+
+    return foretold(train)
 
 
 def predicted_and_measured(train: Train) -> dict[str, dict[str, Any]]:

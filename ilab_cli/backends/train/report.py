@@ -110,7 +110,7 @@ class Watch:
         self._remaining.saved(self._lap())
 
     def row(self, step: int) -> dict[str, float | None]:
-        """What a row of metrics has of it: seconds since the last row, with what was done after that; and what is left."""
+        """What a row of metrics has of it: seconds since the last row, and those that are left."""
         seconds, left = self.since_row(), self._remaining.after(step)
         self._row = time.perf_counter()
         return {"seconds": round(seconds, 6), "remaining_seconds": None if left is None else round(left, 3)}
@@ -159,11 +159,11 @@ class Progress:
             or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES
         ):
             self._last = time.monotonic()
-            left = _left(row)
+            left = f"  {left} left" if (left := _left(row)) else ""
             valid = f"  validation loss {row['valid_loss']:.4f}" if row.get("valid_loss") is not None else ""
             _say(
                 f"step {row['step']}/{self._bar.total}  epoch {row['epoch']}  loss {row['loss']:.4f}{valid}  "
-                f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s{left and f'  {left} left'}"
+                f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s{left}"
             )
 
 

@@ -75,7 +75,8 @@ def train_model(train: Train, stop: Stop) -> bool:
         report.rewind(run / "metrics.jsonl", done.step)
         rooms = disk.room_of(train, [plan])
         takes = memory.estimate(train)
-        forecast.begin(run, takes and memory.as_data(takes), sum(room.at_end for room in rooms) or None)
+        left = sum(room.at_end for room in rooms) or None
+        forecast.begin(run, memory.as_data(takes) if takes else None, left)
         report.begin(len(samples), samples.left_out, samples.truncated, plan, done.step)
 
     model = build(plan.train, accelerator.device, resumed)

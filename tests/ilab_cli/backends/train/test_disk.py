@@ -63,7 +63,7 @@ ENGINES = [
 
 @pytest.mark.parametrize("engine", ENGINES, ids=["full", "lora", "lora on some layers", "deepspeed"])
 def test_it_takes_what_was_estimated(settings: Settings, large_model: Path, engine: dict[str, Any]) -> None:
-    from ilab_cli.backends.train.disk import written
+    from ilab_cli.backends.train.files import written
 
     train = settings(model_path=str(large_model), **{"save_samples": 8, "keep_checkpoints": 2, **engine})
     told = estimate(train)
