@@ -16,6 +16,7 @@ from ilab_profiles.yaml.write import scalar
 
 if TYPE_CHECKING:
     from ilab_profiles.estimate.fit import Fit
+    from ilab_profiles.hardware.machine import Machine
 
 __all__ = ["as_data", "compared", "estimate", "findings"]
 
@@ -25,34 +26,33 @@ _TOLD = 3
 _LEAST = "lower train.max_batch_len, or set train.gradient_checkpointing or train.lora.enabled"
 
 
-def estimate(train: Train) -> Fit | None:
-    """The estimate for this machine; ``None`` where the model is not known, which is told elsewhere."""
+def estimate(train: Train, machine: Machine | None = None) -> Fit | None:
+    """The estimate for a machine, by default this one; ``None`` where the model cannot be read."""
     from ilab_profiles.estimate.fit import fit
     from ilab_profiles.hardware.machine import here
 
     try:
-        return fit(Profile(train=train), hardware=here())
+        return fit(Profile(train=train), hardware=machine or here())
     except InputError:
         return None
 
 
 def findings(train: Train) -> Iterator[Finding]:
     """A warning about a training that will not fit, or may not, into the memory that is free on this machine."""
-    found = estimate(train)
+    from ilab_profiles.hardware.machine import here
+
+    machine = here()
+    found = estimate(train, machine)
     if found is None or found.fits is not False:
         return
-    from ilab_profiles.hardware.memory import free
-
-    said, machine = as_data(found), free()
+    said = as_data(found)
     settings = (said["change"] or {}).get("settings", {})
     if found.room is not None and found.high > found.room:
         takes = "takes" if found.peak > found.room else "may take"
         message = f"a process {takes} {_figures(said)} of memory; {memory_in_words(found.room)} are free {_place(said)}"
-    elif found.main_memory > machine:
-        message = (
-            f"all processes take about {memory_in_words(found.main_memory)} of main memory; "
-            f"{memory_in_words(machine)} are free"
-        )
+    elif found.main_memory > machine.free_memory:
+        takes, free = memory_in_words(found.main_memory), memory_in_words(machine.free_memory)
+        message = f"all processes take about {takes} of main memory; {free} are free"
     else:
         return  # there are fewer GPUs than processes, which is told elsewhere
     yield Finding(

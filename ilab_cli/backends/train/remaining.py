@@ -29,9 +29,9 @@ _DISK = 5e8
 """Bytes a second that a disk is taken to write before one has been seen to write: those of an SSD on SATA."""
 _LARGE = 10**8
 """Bytes of a checkpoint from which on the time that it takes tells of the disk."""
-_FILES = 0.1
+_FILES = 0.03
 """Seconds that a save takes beside its bytes: small files, and the disk asked to hold them, until one is measured."""
-_LOADING = 0.3
+_LOADING = 0.2
 """Seconds that the first save and the first validation take beside: they load modules."""
 _FORWARD = 1 / 3
 """What validation costs of a step on as many tokens: the backward pass does twice the work of the forward pass (Kaplan
