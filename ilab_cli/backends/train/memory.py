@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ilab_cli.backends.base import memory_in_words
 from ilab_cli.backends.train import forecast
-from ilab_profiles import Finding, InputError, Profile, Train
+from ilab_profiles import Finding, Profile, Train
 from ilab_profiles.yaml.write import scalar
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ _LEAST = "lower train.max_batch_len, or set train.gradient_checkpointing or trai
 
 
 def estimate(train: Train, machine: Machine | None = None) -> Fit | None:
-    """The estimate for a machine, by default this one; ``None`` where the model cannot be read."""
+    """The estimate for a machine, by default this one; ``None`` where there is none."""
     from ilab_profiles.estimate.fit import fit
     from ilab_profiles.hardware.machine import here
 
     try:
         return fit(Profile(train=train), hardware=machine or here())
-    except InputError:
+    except Exception:  # a training must not fail for its estimate; what is wrong with the model is told elsewhere
         return None
 
 

@@ -123,9 +123,9 @@ class Training:
         memory = engine.memory()
         about = [float(self.stop.asked), *map(float, memory.values())]
         gathered = self.accelerator.gather(torch.stack([loss, *map(loss.new_tensor, about)]))
-        losses, asked, *held = gathered.view(-1, 1 + len(about)).T
-        self.stop.agreed = bool(asked.any())
-        return float(losses.sum()), {name: int(each.max()) for name, each in zip(memory, held, strict=True)}
+        losses, asked, *held = zip(*gathered.view(-1, 1 + len(about)).tolist(), strict=True)
+        self.stop.agreed = any(asked)
+        return sum(losses), {name: int(max(each)) for name, each in zip(memory, held, strict=True)}
 
     def save(self, steps: int, valid_loss: float | None) -> None:
         """Write a checkpoint after the first ``steps`` steps, with the validation loss if there is one."""

@@ -60,7 +60,7 @@ class Machine:
                 self.remaining.validated(takes["validation"])
                 rest += takes["validation"] if step >= begin + steps else 0
             if step == begin + steps - 1:
-                told = self.remaining.after(step)
+                told = self.remaining.after(step) or 0.0
             if step in self.saves:
                 self.remaining.saved(takes["save"])
                 rest += takes["save"] if step >= begin + steps - 1 else 0
@@ -113,7 +113,7 @@ def test_before_some_steps_it_is_not_known() -> None:
         remaining.stepped(step, 1.0)
         told.append(remaining.after(step))
     assert told[:4] == [None] * 4
-    assert all(seconds > 0 for seconds in told[4:])
+    assert all(seconds and seconds > 0 for seconds in told[4:])
 
 
 def test_a_machine_that_becomes_slower_is_believed() -> None:
