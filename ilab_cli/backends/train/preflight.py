@@ -36,7 +36,8 @@ def preflight(train: Train) -> list[Finding]:
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
     model = [*_model(train), *_memory(train)]
-    fits = [] if missing or model else list(memory.findings(train))
+    stopped = missing or model or any(finding.severity == "error" for finding in settings)
+    fits = [] if stopped else list(memory.findings(train))
     plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
