@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -35,11 +36,14 @@ __all__ = [
     "interrupted",
     "is_full",
     "main",
+    "memory_in_words",
     "output_folder",
     "read_settings",
+    "size_in_words",
     "start",
     "stop",
     "stoppable",
+    "time_in_words",
     "wait",
 ]
 
@@ -168,6 +172,21 @@ def stop(process: subprocess.Popen[bytes], patience: float | None = None, by: in
 def gpus_in_words(gpus: tuple[int, ...] | None, count: int) -> str:
     """Chosen GPUs as a person would name them, else how many are used."""
     return f"GPU {format_gpus(gpus)}" if gpus else counted(count, "GPUs")
+
+
+def memory_in_words(size: float) -> str:
+    """Bytes of memory, which is made in powers of two."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+
+
+def size_in_words(size: float) -> str:
+    """Bytes on a disk, which is sold in powers of ten."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+
+def time_in_words(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds; a short time in seconds."""
+    return str(timedelta(seconds=round(seconds))) if seconds >= 60 else f"{seconds:,.1f} s"
 
 
 # --- folders ----------------------------------------------------------------------------------------------------------

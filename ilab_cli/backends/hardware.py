@@ -9,13 +9,24 @@ import gc
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ilab_profiles import Finding
 
-__all__ = ["device_findings", "free_memory", "memory_findings", "on_cpu", "usable_gpus", "visible"]
+__all__ = [
+    "device_findings",
+    "free_memory",
+    "memory_findings",
+    "most_memory",
+    "on_cpu",
+    "usable_gpus",
+    "visible",
+]
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+_STATUS = Path("/proc/self/status")
+_MOST = "VmHWM:"
 
 
 def usable_gpus() -> int:
@@ -88,6 +99,26 @@ def memory_findings(files: Iterable[Path], setting: str) -> Iterator[Finding]:
     if size > memory:
         message = f"the weights take {size / 1e9:,.1f} GB, there are {memory / 1e9:,.1f} GB of main memory here"
         yield Finding("memory", message, setting, hint="use a smaller model, or a larger machine")
+
+
+def most_memory() -> int:
+    """The most main memory that this process held so far, in bytes.
+
+    Linux tells it in kB (``proc_pid_status(5)``); what ``getrusage`` tells there is that of the process before ``exec``
+    too, which may have held more. macOS has only that, in bytes.
+    """
+    with suppress(OSError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith(_MOST):
+                return int(line.split()[1]) * 1024
+    import psutil
+
+    now = int(psutil.Process().memory_info().rss)
+    if sys.platform == "win32":
+        return now
+    import resource
+
+    return max(now, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def free_memory() -> None:

@@ -18,8 +18,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from ilab_cli.backends.outcome import Outcome
 from ilab_cli.command_line import dashed
 from ilab_cli.extras import versions
 from ilab_cli.flags.table import table
@@ -34,7 +35,7 @@ from ilab_profiles.yaml.files import COLLISIONS, write_atomically
 from ilab_profiles.yaml.read import read
 from ilab_profiles.yaml.write import dump, scalar, to_data
 
-__all__ = ["Changes", "Keeper", "Run"]
+__all__ = ["Changes", "Forecaster", "Keeper", "Run"]
 
 MANIFEST = "run.yaml"
 _STATUS = {OK: "complete"} | dict.fromkeys((INTERRUPTED, TERMINATED, UNFINISHED), "interrupted")
@@ -69,6 +70,17 @@ class Keeper(Protocol):
         Returns:
             ``None`` if it does, ``warning`` if it makes them again, ``error`` if it does not; and a hint.
         """
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """A back end that foretells what a run takes."""
+
+    def foretold(self, settings: Any, /) -> Outcome:
+        """What a run will come to, as far as it is known before it is launched."""
+
+    def predicted_and_measured(self, settings: Any, /) -> Mapping[str, Mapping[str, Any]]:
+        """What was foretold of the run in the folder, and what came so far; empty if none has begun."""
 
 
 class Run:
@@ -283,6 +295,8 @@ class Run:
             "versions": {"python": platform.python_version(), **installed},
             "hardware": {"machine": platform.machine(), "system": platform.system(), "cores": os.cpu_count()},
         }
+        if isinstance(self.backend, Forecaster) and (compared := self.backend.predicted_and_measured(self.given)):
+            data["predicted_and_measured"] = compared
         try:
             write_atomically(self.manifest, dump(data))
         except InputError as error:

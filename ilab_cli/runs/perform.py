@@ -13,7 +13,7 @@ import typer
 from ilab_cli import output
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.runs.job import Backend, Failed, Job
-from ilab_cli.runs.manifest import Keeper
+from ilab_cli.runs.manifest import Forecaster, Keeper
 from ilab_cli.runs.outcome import outputs_aside, tell
 from ilab_cli.session import chosen, in_words, origin_of
 from ilab_profiles import Effective
@@ -73,14 +73,19 @@ def perform(
     if how.dry_run and not how.as_json:
         print(_settings(effective, section), end="")
         print(_derived(effective, section), end="")
-        print(f"\n{_typed(backend, settings)}")
     job = Job(backend, effective, section, settings, resume=resume, overwrite=how.overwrite, beside=beside)
     findings = job.findings()
+    sound = not any(finding.severity == "error" for finding in findings)
+    foretold = backend.foretold(settings) if how.dry_run and sound and isinstance(backend, Forecaster) else Outcome()
+    if how.dry_run and not how.as_json:
+        print(_foretold(foretold), end="")
+        print(f"\n{_typed(backend, settings)}")
     output.judge(findings)
     warnings = [finding.to_dict() for finding in (*effective.warnings, *findings)]
     if how.dry_run:
         if how.as_json:
-            output.print_json(_planned(backend, effective, section, settings) | {"findings": warnings})
+            known = {"forecast": foretold.figures} if foretold.figures else {}
+            output.print_json(_planned(backend, effective, section, settings) | known | {"findings": warnings})
         return
     output.say(f"{_profile(how.profile)}; {backend.where(settings)}")
     output.detail(f"running {_typed(backend, settings)}")
@@ -153,6 +158,11 @@ def _settings(effective: Effective, section: str) -> str:
         text += f"{' ' * indent}{scalar(name)}:\n"
         data, indent = data[name], indent + 2
     return text + dump(data, lambda path: origin_of(effective, path), prefix=f"{section}.", indent=indent)
+
+
+def _foretold(outcome: Outcome) -> str:
+    """What a run will come to, as comments of YAML; empty if nothing is known."""
+    return "".join(["\n# which takes:\n", *(f"# {line}\n" for line in outcome.lines)]) if outcome.lines else ""
 
 
 def _derived(effective: Effective, section: str) -> str:

@@ -301,7 +301,14 @@ ENGINE = [
     Case("train.fsdp.enabled", True, started(network), "DistributedDataParallel", "FSDPLearner", STUDENT),
     Case("train.fsdp.reshard_after_forward", False, started(gathered_after_forward), False, True, FSDP),
     Case("train.fsdp.fsdp_cpu_offload", True, started(offload), "OffloadPolicy", "CPUOffloadPolicy", FSDP),
-    Case("train.deepspeed.enabled", True, started(network, "deepspeed"), "DistributedDataParallel", "DeepSpeedEngine", STUDENT),
+    Case(
+        "train.deepspeed.enabled",
+        True,
+        started(network, "deepspeed"),
+        "DistributedDataParallel",
+        "DeepSpeedEngine",
+        STUDENT,
+    ),
 ]
 
 CASES = [*MODEL, *ADAPTERS, *ENGINE]

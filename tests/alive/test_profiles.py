@@ -24,6 +24,7 @@ NAMES = list(built_in_files())
 def project(shared: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a taxonomy, and data as a generation leaves them."""
     from examples.demo import make_taxonomy
+
     folder = tmp_path_factory.mktemp("project")
     row = {"messages": [{"role": "user", "content": "count"}, {"role": "assistant", "content": "one two"}]}
     mixed = folder / "generated" / "mixed"

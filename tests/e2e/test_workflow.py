@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -135,6 +136,7 @@ def test_what_a_dry_run_prints_does_the_same_run(work: Path, ilab: Ilab) -> None
     shown = ilab(*TRAIN, "--lora", "--output-dir", "dry", "--dry-run")
     assert shown.returncode == 0, shown.stderr
     assert not (work / "dry").exists()
+    assert re.search(r"\n# which takes:\n# [\d,]+ conversations in \d+ steps, [\d,]+ tokens\n# memory: ", shown.stdout)
     command = shown.stdout.strip().splitlines()[-1]
     subprocess.run(command, shell=True, cwd=work, check=True, capture_output=True, timeout=300)
     done = ilab(*TRAIN, "--lora", "--output-dir", "real")

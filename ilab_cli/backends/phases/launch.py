@@ -28,8 +28,10 @@ __all__ = [
     "continues",
     "environment",
     "folder",
+    "foretold",
     "machine",
     "outcome",
+    "predicted_and_measured",
     "preflight",
     "results",
     "run",
@@ -73,6 +75,16 @@ def continues(changes: Mapping[str, tuple[Any, Any]], settings: Phased) -> tuple
 def where(settings: Phased) -> str:
     """The hardware of the training."""
     return training.where(settings.train)
+
+
+def foretold(settings: Phased) -> Outcome:
+    """As of the training."""
+    return training.foretold(settings.train)
+
+
+def predicted_and_measured(settings: Phased) -> dict[str, dict[str, Any]]:
+    """As of the training."""
+    return training.predicted_and_measured(settings.train)
 
 
 def environment(settings: Phased) -> dict[str, str]:

@@ -18,7 +18,7 @@ _ABOUT = {
     "learning_rate": "What each step was taken with.",
     "grad_norm": "Before it is clipped; a rise of it often comes before one of the loss.",
     "tokens_per_second": "How fast each step went, all processes together.",
-    "memory": "Held at each step.",
+    "memory": "The most that a process held until then.",
 }
 
 

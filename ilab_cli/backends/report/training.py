@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ilab_cli.backends.base import memory_in_words, size_in_words, time_in_words
 from ilab_cli.backends.report.checkpoints import Checkpoint, checkpoints_in
 from ilab_cli.backends.report.curves import Curve, thin
 from ilab_cli.backends.report.folders import RunFolder
-from ilab_cli.backends.report.rows import number, rows_of, short, text
+from ilab_cli.backends.report.rows import mapping, number, rows_of, short, text
 from ilab_profiles.models.train import phase_name
 
 __all__ = ["METRICS", "Summary", "Training", "read_training"]
@@ -52,6 +53,7 @@ class Training:
         checkpoints: the checkpoints, by age.
         handovers: what each phase handed over to the next, a sentence each.
         failure: why it failed, if it left a word about that.
+        compared: what was foretold and what came of it, a row each: what, predicted, measured, and the difference.
     """
 
     run: RunFolder
@@ -62,6 +64,7 @@ class Training:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     handovers: list[str] = field(default_factory=list)
     failure: str = ""
+    compared: list[tuple[str, str, str, str]] = field(default_factory=list)
 
 
 def read_training(run: RunFolder) -> Training:
@@ -86,6 +89,7 @@ def read_training(run: RunFolder) -> Training:
         found.checkpoints += checkpoints_in(run, phase, folder)
         found.failure = found.failure or _failure(folder)
         before = last
+    found.compared = [*_compared(run)]
     found.handovers = [*_handovers(run)]
     for name, (x, y) in points.items():
         if x:
@@ -119,6 +123,24 @@ def _handovers(run: RunFolder) -> Iterator[str]:
         figure = "" if score is None else f" ({score:g}{'' if stderr is None else f' ± {stderr:g}'})"
         what = text(row.get("best")) or "its last checkpoint"
         yield f"{text(row.get('phase'))} handed over {what}{figure}: {text(row.get('why'))}"
+
+
+def _compared(run: RunFolder) -> Iterator[tuple[str, str, str, str]]:
+    """What ``run.yaml`` says of memory, time and disk, in words."""
+    told = mapping(run.data.get("predicted_and_measured"))
+    time = mapping(told.get("time"))
+    kinds = {
+        "memory": ("memory of a process, at most", memory_in_words),
+        "time": (f"time after step {text(time.get('after_step'))}", time_in_words),
+        "disk": ("left on the disk", size_in_words),
+    }
+    for kind, (name, way) in kinds.items():
+        about = mapping(told.get(kind))
+        predicted, measured = number(about.get("predicted"), 12), number(about.get("measured"), 12)
+        if measured is None:
+            continue
+        off = f"{100 * (measured / predicted - 1):+.0f}%".replace("-", "\N{MINUS SIGN}") if predicted else ""
+        yield name, "" if predicted is None else way(predicted), way(measured), off
 
 
 def _failure(folder: Path) -> str:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.hardware import on_cpu
+from ilab_cli.backends.base import memory_in_words
+from ilab_cli.backends.hardware import most_memory, on_cpu
 from ilab_cli.backends.train import fsdp, optimizers
 from ilab_cli.backends.train.loss import learner
 from ilab_cli.backends.train.model import layers
@@ -22,6 +23,7 @@ __all__ = [
     "clip",
     "load_optimizer",
     "memory",
+    "memory_now",
     "microbatch",
     "prepare",
     "save_optimizer",
@@ -121,14 +123,35 @@ def clip(accelerator: Any, network: Any, norm: float) -> float:
     return float(accelerator.clip_grad_norm_(network.parameters(), norm))
 
 
-def memory() -> int:
-    """Memory of this process in bytes: the most that CUDA held so far, or on the CPU what is resident now."""
-    import psutil
+def memory() -> dict[str, int]:
+    """The most memory in bytes that this process held so far, by the name that it has in a row of metrics.
+
+    ``memory`` is that of tensors on the GPU, or on the CPU what was resident. ``gpu_memory`` is what was in use of the
+    GPU, with what the allocator keeps, CUDA itself, and whatever else is on it.
+    """
     import torch
 
-    if torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_allocated())
-    return int(psutil.Process().memory_info().rss)
+    if not torch.cuda.is_initialized():
+        return {"memory": most_memory()}
+    free, total = torch.cuda.mem_get_info()
+    given_back = torch.cuda.max_memory_reserved() - torch.cuda.memory_reserved()
+    return {"memory": torch.cuda.max_memory_allocated(), "gpu_memory": total - free + given_back}
+
+
+def memory_now() -> str:
+    """The memory that this process held at most, and what there is of it now, in words."""
+    import torch
+
+    from ilab_profiles.hardware.memory import free
+
+    held = {name: memory_in_words(size) for name, size in memory().items()}
+    if not torch.cuda.is_initialized():
+        return f"{held['memory']} of this process at most, {memory_in_words(free())} of main memory are free now"
+    left, total = map(memory_in_words, torch.cuda.mem_get_info())
+    reserved = memory_in_words(torch.cuda.max_memory_reserved())
+    return (
+        f"{held['memory']} of tensors at most, {reserved} reserved for them; of {total} on the GPU {left} are free now"
+    )
 
 
 def whole_weights(accelerator: Any, network: Any) -> dict[str, Any] | None:

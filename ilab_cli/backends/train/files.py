@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ilab_profiles.yaml.files import sync
 
-__all__ = ["link_or_copy", "remove_leftovers", "replace_file", "replace_folder", "temporary_name"]
+__all__ = ["link_or_copy", "remove_leftovers", "replace_file", "replace_folder", "temporary_name", "written"]
 
 _PREFIX, _SUFFIX = ".writing-", ".tmp"
 
@@ -66,3 +66,17 @@ def replace_folder(temporary: Path, path: Path) -> None:
     else:
         temporary.rename(path)
     sync(path.parent)
+
+
+def written(folder: Path, without: Container[str] = ()) -> int:
+    """Bytes of what is in a folder; files with several names count once.
+
+    Args:
+        folder: the folder, which need not be there.
+        without: names in it that do not count.
+    """
+    found: dict[int, int] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in without:
+            found |= {(stat := file.lstat()).st_ino: stat.st_size for file in (path, *path.rglob("*"))}
+    return sum(found.values())

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
 from ilab_cli.backends.hardware import on_cpu, visible
 from ilab_cli.backends.outcome import Outcome
-from ilab_cli.backends.train import network
+from ilab_cli.backends.train import forecast, network
 from ilab_cli.backends.train.checkpoint import BEST
 from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
@@ -35,11 +35,13 @@ __all__ = [
     "environment",
     "failure",
     "folder",
+    "foretold",
     "last_model",
     "machine",
     "metrics",
     "on_these_machines",
     "outcome",
+    "predicted_and_measured",
     "preflight",
     "results",
     "run",
@@ -51,6 +53,9 @@ FAILURE = "failure.txt"
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
 _LOG = "train.log"
+_END_OF_LOG = 20_000  # bytes, more than torchrun's account of how its processes ended
+_KILLED = r"exitcode\s*:\s*-9\b|Signal 9 \(SIGKILL\)"
+"""How torchrun says that a process was killed."""
 _PATIENCE = 40  # seconds; torchrun itself gives its workers 30
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
@@ -136,11 +141,26 @@ def outcome(train: Train) -> Outcome:
         }
         best = f", the lowest {lowest['valid_loss']:.4f} at step {lowest['step']:,}" if lowest != held[-1] else ""
         lines += (f"validation loss {held[0]['valid_loss']:.4f} -> {held[-1]['valid_loss']:.4f}{best}",)
+    if compared := predicted_and_measured(train):
+        figures["predicted_and_measured"] = compared
+        lines += tuple(filter(None, [forecast.in_words(compared)]))
     command = ("ilab", "model", "evaluate", "--benchmarks", "mmlu", "--model", train.trained_model)
     made = {"model": train.trained_model}
     if (best_checkpoint := last / "checkpoints" / BEST).exists():
         made["best checkpoint"] = str(best_checkpoint)
     return Outcome(made, figures, lines, command)
+
+
+def foretold(train: Train) -> Outcome:
+    """Steps and tokens, memory and disk, as they are known before the launch."""
+    from ilab_cli.backends.train.planned import foretold
+
+    return foretold(train)
+
+
+def predicted_and_measured(train: Train) -> dict[str, dict[str, Any]]:
+    """Memory, time and disk as they were foretold and as they came, for ``run.yaml``."""
+    return forecast.side_by_side(train)
 
 
 def _losses(train: Train) -> Iterator[str]:
@@ -158,9 +178,7 @@ def _speed(rows: list[dict[str, Any]]) -> float:
 
 def metrics(train: Train) -> list[dict[str, Any]]:
     """The rows that a training has written so far, those of its phases one after another."""
-    files = [Path(run.output_dir) / "metrics.jsonl" for run in train.runs()]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return [json.loads(line) for text in texts for line in text.split("\n") if line]
+    return [row for run in train.runs() for row in forecast.rows(Path(run.output_dir))]
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -292,7 +310,21 @@ def failure(train: Train) -> str:
         return told.read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
     if is_full(folders[0]):
         return f"no space is left in {folders[0]}"
-    return "a process ended without an error message, maybe killed for lack of memory"
+    return _silent_end(folders)
+
+
+def _silent_end(folders: Sequence[Path]) -> str:
+    """Why a process ended that left no word: a process that the system kills for its memory has no time for one."""
+    folder = next((each for each in reversed(folders) if (each / _LOG).is_file()), folders[0])
+    try:
+        end = (folder / _LOG).read_bytes()[-_END_OF_LOG:].decode(errors="replace")
+    except OSError:
+        end = ""
+    if not re.search(_KILLED, end):
+        return "a process ended without an error message, maybe killed for lack of memory"
+    from ilab_cli.backends.train.memory import compared
+
+    return f"a process was killed (signal 9), as the system does where memory runs out{compared(folder)}"
 
 
 if __name__ == "__main__":

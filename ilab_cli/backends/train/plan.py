@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ilab_cli.backends.train.packing import Rows, fill_rows, microbatches
+from ilab_cli.backends.train.packing import Rows, costs, fill_rows, microbatches
 from ilab_profiles import Train
 
 __all__ = ["BatchPlan", "padded"]
@@ -52,6 +52,12 @@ class BatchPlan:
         return np.add.reduceat(self.lengths[rows.samples], rows.offsets[:-1])
 
     @cached_property
+    def _costs(self) -> NDArray[np.float64]:
+        """What every row costs, as packing weighs it; attention looks at the samples of a row each by itself."""
+        rows = self._rows
+        return np.add.reduceat(costs(self.lengths, self.hidden)[rows.samples], rows.offsets[:-1])
+
+    @cached_property
     def _rows_per_step(self) -> int:
         """Rows of a step: as many as hold ``effective_batch_size`` samples on average."""
         return max(1, round(self.train.effective_batch_size * len(self._tokens) / len(self.lengths)))
@@ -68,15 +74,19 @@ class BatchPlan:
 
     def samples_seen(self, steps: int) -> int:
         """Samples trained on in the first ``steps`` steps, repetitions counted."""
-        return self._seen(steps, len(self.lengths), lambda epoch: epoch.samples)
+        return int(self._seen(steps, len(self.lengths), lambda epoch: epoch.samples))
 
     def tokens_seen(self, steps: int) -> int:
         """Tokens of those samples, padding not counted."""
-        return self._seen(steps, int(self._tokens.sum()), lambda epoch: epoch.tokens)
+        return int(self._seen(steps, int(self._tokens.sum()), lambda epoch: epoch.tokens))
 
-    def _seen(self, steps: int, all_of_them: int, sums: Callable[[_Epoch], NDArray[np.int64]]) -> int:
+    def cost_seen(self, steps: int) -> float:
+        """What those samples cost, in tokens, see :func:`~ilab_cli.backends.train.packing.costs`."""
+        return float(self._seen(steps, float(self._costs.sum()), lambda epoch: epoch.costs))
+
+    def _seen(self, steps: int, all_of_them: float, sums: Callable[[_Epoch], NDArray[Any]]) -> Any:
         epochs, rest = divmod(steps, self.steps_per_epoch)
-        begun = int(sums(self._epoch(epochs))[rest * self._rows_per_step - 1]) if rest else 0
+        begun = sums(self._epoch(epochs))[rest * self._rows_per_step - 1] if rest else 0
         return epochs * all_of_them + begun
 
     @lru_cache(maxsize=2)  # noqa: B019
@@ -84,7 +94,8 @@ class BatchPlan:
         """The order of an epoch, drawn anew for each from ``(seed, epoch)``."""
         order = np.random.default_rng([self.train.seed, number]).permutation(len(self._tokens))
         samples = np.diff(self._rows.offsets)
-        return _Epoch(order, np.cumsum(samples[order]), np.cumsum(self._tokens[order]))
+        sums = (np.cumsum(each[order]) for each in (samples, self._tokens, self._costs))
+        return _Epoch(order, *sums)
 
     def _batch_rows(self, step: int) -> NDArray[np.int64]:
         epoch, index = divmod(step, self.steps_per_epoch)
@@ -142,11 +153,12 @@ class BatchPlan:
 
 
 class _Epoch(NamedTuple):
-    """The rows of an epoch in their order, and the samples and tokens of the first of them, summed up."""
+    """The rows of an epoch in their order, and samples, tokens and cost of the first of them, summed up."""
 
     order: NDArray[np.int64]
     samples: NDArray[np.int64]
     tokens: NDArray[np.int64]
+    costs: NDArray[np.float64]
 
 
 def padded(batch: Iterable[int], lengths: NDArray[np.int64], world_size: int, max_tokens: int) -> list[list[list[int]]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ilab_cli.backends.base import output_folder
 from ilab_cli.backends.hardware import device_findings, memory_findings, on_cpu
 from ilab_cli.backends.model_folder import ADVICE, problems, weight_files
-from ilab_cli.backends.train import adapters, validation
+from ilab_cli.backends.train import adapters, memory, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, mixes_samples
 from ilab_cli.backends.train.checkpoint import newest
 from ilab_cli.backends.train.data import conversations
@@ -36,6 +36,8 @@ def preflight(train: Train) -> list[Finding]:
     missing = _missing_extras(train)
     settings = list(_settings(train, with_torch=not missing))
     model = [*_model(train), *_memory(train)]
+    stopped = missing or model or any(finding.severity == "error" for finding in settings)
+    fits = [] if stopped else list(memory.findings(train))
     plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
@@ -48,7 +50,7 @@ def preflight(train: Train) -> list[Finding]:
         model += adapters.findings(train)
     space = _space(train, plans) if sound else ()
     trackers = [finding for name in train.trackers for finding in missing_extra(name, "train.trackers")]
-    return list(dict.fromkeys([*missing, *trackers, *settings, *model, *data, *space]))
+    return list(dict.fromkeys([*missing, *trackers, *settings, *model, *fits, *data, *space]))
 
 
 def _in_phase(train: Train, number: int, finding: Finding) -> Finding:

@@ -7,17 +7,24 @@ import math
 import os
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from ilab_cli.backends.train.files import replace_file
 from ilab_cli.backends.train.launch import LAUNCHED
 from ilab_cli.output import level, lively
 
-__all__ = ["Progress", "append", "begin", "rewind", "unpacked"]
+if TYPE_CHECKING:
+    from ilab_cli.backends.train.plan import BatchPlan
+    from ilab_cli.backends.train.remaining import Remaining
+
+__all__ = ["Progress", "Watch", "append", "begin", "rewind", "unpacked"]
 
 _SECONDS_BETWEEN_LINES = 10.0
+_BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<%s, {rate_fmt}{postfix}]"
+"""tqdm's own bar, with our remaining time in place of its own."""
 
 
 def _stream() -> TextIO:
@@ -33,10 +40,10 @@ def _say(text: str) -> None:
         print(text, file=_stream(), flush=True)
 
 
-def begin(samples: int, left_out: int, truncated: int, steps: int, done: int) -> None:
+def begin(samples: int, left_out: int, truncated: int, plan: BatchPlan, done: int) -> None:
     """Tell what is about to be trained."""
     resumed = f", going on after step {done}" if done else ""
-    _say(f"training on {samples} conversations in {steps} steps{resumed}")
+    _say(f"training on {samples} conversations in {plan.steps} steps, {plan.tokens_seen(plan.steps):,} tokens{resumed}")
     if left_out:
         _say(f"left out {left_out} conversations longer than train.max_seq_len")
     if truncated:
@@ -75,6 +82,44 @@ def _step(line: str) -> float:
         return math.inf
 
 
+class Watch:
+    """Takes the time of a training, between whose steps checkpoints are written and the loss is validated.
+
+    Args:
+        remaining: told of it, and asked how long the rest takes.
+    """
+
+    def __init__(self, remaining: Remaining) -> None:
+        self._remaining = remaining
+        self._row = self._last = time.perf_counter()
+
+    def _lap(self) -> float:
+        before, self._last = self._last, time.perf_counter()
+        return self._last - before
+
+    def stepped(self, step: int) -> None:
+        """A step (from 0) is done."""
+        self._remaining.stepped(step, self._lap())
+
+    def validated(self) -> None:
+        """A validation is done."""
+        self._remaining.validated(self._lap())
+
+    def saved(self) -> None:
+        """A checkpoint is written."""
+        self._remaining.saved(self._lap())
+
+    def row(self, step: int) -> dict[str, float | None]:
+        """What a row of metrics has of it: seconds since the last row, and those that are left."""
+        seconds, left = self.since_row(), self._remaining.after(step)
+        self._row = time.perf_counter()
+        return {"seconds": round(seconds, 6), "remaining_seconds": None if left is None else round(left, 3)}
+
+    def since_row(self) -> float:
+        """Seconds since the last row of metrics, or since the beginning."""
+        return time.perf_counter() - self._row
+
+
 class Progress:
     """The progress of a run: a bar on a terminal, otherwise a line now and then.
 
@@ -106,6 +151,7 @@ class Progress:
         if not self._bar.disable:
             self._held |= {"valid": f"{row['valid_loss']:.4f}"} if row.get("valid_loss") is not None else {}
             self._bar.set_postfix(loss=f"{row['loss']:.4f}", **self._held, refresh=False)
+            self._bar.bar_format = _BAR % (_left(row) or "?")
             self._bar.update()
         elif self._shown and (
             row["step"] == self._bar.total
@@ -113,8 +159,15 @@ class Progress:
             or time.monotonic() - self._last >= _SECONDS_BETWEEN_LINES
         ):
             self._last = time.monotonic()
+            left = f"  {left} left" if (left := _left(row)) else ""
             valid = f"  validation loss {row['valid_loss']:.4f}" if row.get("valid_loss") is not None else ""
             _say(
                 f"step {row['step']}/{self._bar.total}  epoch {row['epoch']}  loss {row['loss']:.4f}{valid}  "
-                f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s"
+                f"learning rate {row['learning_rate']:.3g}  {row['tokens_per_second']:.0f} tokens/s{left}"
             )
+
+
+def _left(row: dict[str, Any]) -> str:
+    """The time that is left after a row of metrics; empty where it is not known yet, or there is hardly any."""
+    seconds = round(row["remaining_seconds"] or 0)
+    return str(timedelta(seconds=seconds)) if seconds else ""

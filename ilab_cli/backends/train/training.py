@@ -67,7 +67,7 @@ class Training:
         rate = self.plan.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss = self._backward(step)
+        loss, held = self._backward(step)
         norm = engine.clip(self.accelerator, self.network, self.train.max_grad_norm)
         if not math.isfinite(loss) or not (math.isfinite(norm) or self.train.precision == "fp16"):
             raise ArithmeticError(f"at step {step + 1} the loss is {loss} and the norm of its gradient {norm}")
@@ -84,7 +84,7 @@ class Training:
             "grad_norm": norm if math.isfinite(norm) else None,
             "tokens_per_second": (self.plan.tokens_seen(step + 1) - self.plan.tokens_seen(step))
             / (time.perf_counter() - began),
-            "memory": engine.memory(),
+            **{name: max(most, held[name]) for name, most in engine.memory().items()},
         }
 
     def validate(self) -> float | None:
@@ -96,11 +96,12 @@ class Training:
         batch = collate(samples, numbers, self.accelerator.device, _limits(samples, self.plan.train))
         return self.network(batch.inputs, batch.positions, batch.targets)
 
-    def _backward(self, step: int) -> float:
+    def _backward(self, step: int) -> tuple[float, dict[str, int]]:
         """Gather the gradients of a global batch.
 
         Returns:
-            the loss: the mean over all learned tokens of the global batch, the same for every number of processes.
+            the loss: the mean over all learned tokens of the global batch, the same for every number of processes; and
+            the most memory that one of them held so far.
         """
         import torch
 
@@ -115,13 +116,16 @@ class Training:
             loss += part.detach()
         return self._agree(loss)
 
-    def _agree(self, loss: Any) -> float:
-        """The sum of the losses of all processes; whether one of them was asked to stop travels along."""
+    def _agree(self, loss: Any) -> tuple[float, dict[str, int]]:
+        """The sum of the losses of all processes, and the most memory of one; whether one was to stop goes along."""
         import torch
 
-        total, asked = self.accelerator.reduce(torch.stack([loss, loss.new_tensor(float(self.stop.asked))])).tolist()
-        self.stop.agreed = asked > 0
-        return float(total)
+        memory = engine.memory()
+        about = [float(self.stop.asked), *map(float, memory.values())]
+        gathered = self.accelerator.gather(torch.stack([loss, *map(loss.new_tensor, about)]))
+        losses, asked, *held = zip(*gathered.view(-1, 1 + len(about)).tolist(), strict=True)
+        self.stop.agreed = any(asked)
+        return sum(losses), {name: int(max(each)) for name, each in zip(memory, held, strict=True)}
 
     def save(self, steps: int, valid_loss: float | None) -> None:
         """Write a checkpoint after the first ``steps`` steps, with the validation loss if there is one."""

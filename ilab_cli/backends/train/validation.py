@@ -119,6 +119,12 @@ class Validation:
         """Whether to validate after a step (from 0): for every checkpoint that is saved, and as often as was asked."""
         return bool(self.sets) and (saved or self.plan.due(step, self.plan.train.validate_samples or 0))
 
+    @property
+    def cost(self) -> float:
+        """What one validation costs, in tokens, as packing weighs them."""
+        plans = (replace(self.plan, lengths=samples.lengths) for samples in self.sets)
+        return sum(plan.cost_seen(plan.steps_per_epoch) for plan in plans)
+
     def loss(self, accelerator: Any, network: Any, token_loss: Callable[[Samples, Sequence[int]], Any]) -> float | None:
         """The mean over all learned tokens of the data, the same for every number of processes.
 

@@ -7,6 +7,7 @@ How each piece works is told in its own file; here stands only in what order the
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ilab_cli.backends.base import end_with_parent, is_full, read_settings
-from ilab_cli.backends.train import checkpoint, engine, report, trackers, validation
+from ilab_cli.backends.train import checkpoint, disk, engine, forecast, memory, report, trackers, validation
 from ilab_cli.backends.train.architecture import configuration, fitted, unpacked
 from ilab_cli.backends.train.data import dataset
 from ilab_cli.backends.train.data.tokens import load_tokenizer
@@ -25,12 +26,17 @@ from ilab_cli.backends.train.loss import keeps_apart
 from ilab_cli.backends.train.model import build
 from ilab_cli.backends.train.plan import BatchPlan
 from ilab_cli.backends.train.preflight import check_settings
+from ilab_cli.backends.train.remaining import Remaining, beside
 from ilab_cli.backends.train.stop import Stop, note, read_note
 from ilab_cli.backends.train.training import Training
 from ilab_cli.output import UNFINISHED
 from ilab_profiles import InputError, Train
 
 __all__ = ["main", "train_model"]
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Cannot allocate memory", "ALLOC_FAILED")
+"""What torch, CUDA, its libraries and the system say when there is no memory left."""
 
 
 def train_model(train: Train, stop: Stop) -> bool:
@@ -67,7 +73,11 @@ def train_model(train: Train, stop: Stop) -> bool:
     if accelerator.is_main_process:
         checkpoint.clean(run)
         report.rewind(run / "metrics.jsonl", done.step)
-        report.begin(len(samples), samples.left_out, samples.truncated, plan.steps, done.step)
+        rooms = disk.room_of(train, [plan])
+        takes = memory.estimate(train)
+        left = sum(room.at_end for room in rooms) or None
+        forecast.begin(run, memory.as_data(takes) if takes else None, left)
+        report.begin(len(samples), samples.left_out, samples.truncated, plan, done.step)
 
     model = build(plan.train, accelerator.device, resumed)
     network, optimizer = engine.prepare(train, accelerator, model)
@@ -81,25 +91,32 @@ def train_model(train: Train, stop: Stop) -> bool:
     training = Training(train, accelerator, model, network, optimizer, load_tokenizer(train), samples, plan, held, stop)
 
     trackers.start(train, accelerator, done.step)
+    watch = report.Watch(Remaining(plan, beside(plan, held, disk.room_of(train, [plan]))))
     stopped = False
     with report.Progress(plan.steps, done.step, shown=accelerator.is_main_process) as progress:
         for step in range(done.step, plan.steps):
             row = training.step(step)
+            watch.stepped(step)
             last = step + 1 == plan.steps
             stopped = stop.agreed and not last
             saved = last or plan.due(step, train.save_samples)
             if held.due(step, saved=saved):  # not before a stop, for which there may be little time
                 row["valid_loss"] = training.validate()
+                watch.validated()
+            row |= watch.row(step)
             accelerator.log(trackers.values(row), step=row["step"])
             if accelerator.is_main_process:
                 report.append(run / "metrics.jsonl", row)
                 progress.show(row)
             if saved or stopped:
                 training.save(step + 1, row.get("valid_loss"))
+                watch.saved()
             if stopped:
                 break
     if not stopped:
         training.export()
+        if accelerator.is_main_process:
+            forecast.end(run, watch.since_row())
     elif accelerator.is_local_main_process:
         note(run, f"step {row['step']} of {plan.steps}")
     accelerator.end_training()
@@ -133,11 +150,11 @@ def main() -> None:
 def _explain(error: Exception, folder: Path) -> str:
     if is_full(folder) or "No space left" in str(error):
         return f"no space is left in {folder}; the same command continues from the last checkpoint"
-    if isinstance(error, OSError) and error.filename:
+    if isinstance(error, OSError) and error.filename and error.errno != errno.ENOMEM:
         return f"{error.filename}: {error.strerror}"
-    text = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}"
-    if "out of memory" in text or isinstance(error, MemoryError):
-        text += "\n    fix: lower train.max_batch_len, or set train.gradient_checkpointing or train.lora.enabled"
+    text = f"{type(error).__name__}: {str(error).strip().partition(os.linesep)[0]}".removesuffix(": ")
+    if any(sign in text for sign in _NO_MEMORY) or isinstance(error, MemoryError):
+        text += memory.compared(folder, engine.memory_now())
     if isinstance(error, ArithmeticError):
         text += "\n    fix: lower train.learning_rate, or raise train.warmup_steps"
     return text

@@ -63,6 +63,17 @@ def test_every_kind_of_run_has_its_place(folders: list[Path]) -> None:
     assert len(document.xpath("//article")) == 6
 
 
+def test_what_was_predicted_stands_beside_what_was_measured(tmp_path: Path) -> None:
+    run = made.training(tmp_path / "run")
+    assert "Predicted and measured" not in text_of(run)
+    with (run / "run.yaml").open("a") as file:
+        file.write("predicted_and_measured:\n  memory: {predicted: 2147483648, measured: 1073741824}\n")
+    (row,) = shown(run).xpath("//table[caption='Predicted and measured']/tbody/tr")
+    assert [cell.text_content() for cell in row] == [
+        *("A memory of a process, at most", "2.0 GiB", "1.0 GiB", "\N{MINUS SIGN}50%")
+    ]
+
+
 def test_a_page_holds_what_it_shows_and_asks_for_nothing(folders: list[Path]) -> None:
     document = shown(*folders)
     assert not document.xpath("//link | //img | //iframe | //script[@src] | //@onclick | //@onerror")

@@ -51,6 +51,23 @@ def test_phases_follow_one_another(tmp_path: Path) -> None:
     assert [item.phase for item in training.checkpoints] == ["first", "phase01"]
 
 
+def test_what_was_predicted_and_what_was_measured(tmp_path: Path) -> None:
+    run = made.training(tmp_path / "run", steps=40)
+    assert read_training(*read(run)).compared == []
+    told = """predicted_and_measured:
+  memory: {predicted: 2147483648, low: 1, high: 3, measured: 1073741824}
+  time: {after_step: 20, predicted: 100.0, measured: 125}
+  disk: {predicted: null, measured: 12000000}
+"""
+    with (run / "run.yaml").open("a") as file:
+        file.write(told)
+    assert read_training(*read(run)).compared == [
+        ("memory of a process, at most", "2.0 GiB", "1.0 GiB", "\N{MINUS SIGN}50%"),
+        ("time after step 20", "0:01:40", "0:02:05", "+25%"),
+        ("left on the disk", "", "12.0 MB", ""),
+    ]
+
+
 def test_what_phases_handed_over_and_which_checkpoints_were_deleted(tmp_path: Path) -> None:
     run = made.manifest(tmp_path / "run", "train", phases=[{"name": "first"}])
     made.training(run / "first", steps=60)

@@ -53,6 +53,11 @@ def estimate(train: Train) -> Any:
 ENGINES = [
     {},
     {"lora": WIDE},
+    {"master_weights": "bf16", "precision": "bf16"},
+    pytest.param(
+        {"optimizer": "adamw_8bit"},
+        marks=pytest.mark.skipif(not importlib.util.find_spec("bitsandbytes"), reason="needs the quantize extra"),
+    ),
     {"lora": WIDE | {"target_modules": ["q_proj", "down_proj"]}, "keep_checkpoints": None},
     pytest.param(
         {"deepspeed": {"enabled": True}},
@@ -61,9 +66,9 @@ ENGINES = [
 ]
 
 
-@pytest.mark.parametrize("engine", ENGINES, ids=["full", "lora", "lora on some layers", "deepspeed"])
+@pytest.mark.parametrize("engine", ENGINES, ids=["full", "lora", "bf16", "8-bit", "lora on some layers", "deepspeed"])
 def test_it_takes_what_was_estimated(settings: Settings, large_model: Path, engine: dict[str, Any]) -> None:
-    from ilab_cli.backends.train.disk import written
+    from ilab_cli.backends.train.files import written
 
     train = settings(model_path=str(large_model), **{"save_samples": 8, "keep_checkpoints": 2, **engine})
     told = estimate(train)
@@ -88,6 +93,29 @@ def test_checkpoints_of_adapters_hold_adapters_only(settings: Settings) -> None:
     assert weights == ["adapter_model.safetensors"]
     with safe_open(checkpoint / "adapter_model.safetensors", "np") as file:
         assert {name.split(".lora_")[-1] for name in file.keys()} == {"A.weight", "B.weight"}  # noqa: SIM118
+
+
+def test_sizes_are_told_without_data_and_without_a_model(tmp_path: Path) -> None:
+    """Qwen 2.5 0.5B has 494,032,768 parameters, its head tied; the figures are those of Llama's layers by hand."""
+    from ilab_profiles.estimate.architecture import read
+    from ilab_profiles.estimate.disk import Weights, disk, weights
+
+    about = {"model_type": "qwen2", "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24}
+    about |= {"num_attention_heads": 14, "num_key_value_heads": 2, "vocab_size": 151936, "tie_word_embeddings": True}
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    whole = Weights(494032768, 494032768)
+    assert weights(Train(), read(tmp_path)) == whole
+    full = disk(Train(), whole)
+    assert (full.checkpoint, full.optimizer, full.model) == pytest.approx(
+        (4 * whole.trained, 8 * whole.trained, 0), rel=1e-3
+    )
+    eight = disk(Train.model_validate({"optimizer": "adamw_8bit"}), whole)
+    assert eight.optimizer == pytest.approx(2 * whole.trained, rel=0.1)
+    lora = Train.model_validate({"lora": {"enabled": True, "target_modules": ["q_proj"], "lora_rank": 4}})
+    few = weights(lora, read(tmp_path))
+    assert few == (494032768, 24 * 4 * 2 * 896)
+    assert disk(lora, few).model == pytest.approx(4 * 494032768, rel=1e-3)
+    assert disk(lora, few, tokenizer=10**6).checkpoint == disk(lora, few).checkpoint + 10**6
 
 
 def test_the_sizes_of_a_known_model(settings: Settings, model_dir: Path, tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_the_example_trains(settings: Settings, capfd: pytest.CaptureFixture[str
     assert (told["status"], told["command"]) == ("complete", "ilab_cli.train(...)")
     assert told["settings"]["learning_rate"] == train.learning_rate
     assert told["origins"]["train.learning_rate"] == "Python"
+    compared = told["predicted_and_measured"]
+    assert compared["memory"]["measured"] == max(row["memory"] for row in trained.metrics)
+    assert compared["memory"]["low"] < compared["memory"]["predicted"] < compared["memory"]["high"]
+    assert (compared["time"]["after_step"], compared["time"]["predicted"]) == (3, None)
+    assert compared["time"]["measured"] > sum(row["seconds"] for row in trained.metrics[3:])
+    assert compared["disk"]["predicted"] == pytest.approx(compared["disk"]["measured"], rel=0.3)
     assert ilab_cli.train(train) == trained, "nothing is left to do"
 
 

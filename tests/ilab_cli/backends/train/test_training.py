@@ -59,10 +59,11 @@ def test_one_process_started_by_hand(settings: Settings) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "training on 22 conversations in 6 steps\n" in done.stderr
+    assert "training on 22 conversations in 6 steps, 860 tokens\n" in done.stderr
     assert losses(train) == pytest.approx(plain_loop(train), rel=1e-4)
     assert losses(train)[-1] < losses(train)[0] - 0.5
     rows = metrics(train)
+    assert rows[-1]["tokens"] == 860
     assert [row["samples"] for row in rows] == [8, 16, 22, 30, 38, 44]
     assert [row["epoch"] for row in rows] == [1, 1, 1, 2, 2, 2]
     assert all(row["tokens_per_second"] > 0 and row["memory"] > 2**20 and row["grad_norm"] > 0 for row in rows)
