@@ -38,7 +38,7 @@ def estimate(train: Train, machine: Machine | None = None) -> Fit | None:
 
 
 def findings(train: Train) -> Iterator[Finding]:
-    """A warning about a training that will not fit, or may not, into the memory that is free on this machine."""
+    """A warning about a training that will not fit, or may not, into the memory of this machine."""
     from ilab_profiles.hardware.machine import here
 
     machine = here()
@@ -49,10 +49,10 @@ def findings(train: Train) -> Iterator[Finding]:
     settings = (said["change"] or {}).get("settings", {})
     if found.room is not None and found.high > found.room:
         takes = "takes" if found.peak > found.room else "may take"
-        message = f"a process {takes} {_figures(said)} of memory; {memory_in_words(found.room)} are free {_place(said)}"
-    elif found.main_memory > machine.free_memory:
-        takes, free = memory_in_words(found.main_memory), memory_in_words(machine.free_memory)
-        message = f"all processes take about {takes} of main memory; {free} are free"
+        message = f"a process {takes} {_figures(said)} of memory; {_room(found.device, found.room)}"
+    elif found.main_memory > machine.memory:
+        takes, there = memory_in_words(found.main_memory), memory_in_words(machine.memory)
+        message = f"all processes take about {takes} of main memory; this machine has {there}"
     else:
         return  # there are fewer GPUs than processes, which is told elsewhere
     yield Finding(
@@ -118,5 +118,6 @@ def _change(said: Mapping[str, Any]) -> str:
     return f"{settings} takes {memory_in_words(change['peak'])}: {'; '.join(change['price'])}"
 
 
-def _place(said: Mapping[str, Any]) -> str:
-    return "for it on this machine" if said["device"] == "CPU" else f"on the GPU ({said['device']})"
+def _room(device: str, room: int) -> str:
+    there = memory_in_words(room)
+    return f"this machine has {there} for it" if device == "CPU" else f"{there} are free on the GPU ({device})"

@@ -29,11 +29,11 @@ def about_memory(train: Train) -> list[Finding]:
 
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Lets this machine have so many bytes of main memory free, and no GPU."""
+    """Lets this machine have so many bytes of main memory, and no GPU."""
     from ilab_profiles.hardware import machine
 
     found = replace(machine.here(), gpus=())
-    return lambda size: monkeypatch.setattr(machine, "here", lambda: replace(found, free_memory=int(size)))
+    return lambda size: monkeypatch.setattr(machine, "here", lambda: replace(found, memory=int(size)))
 
 
 def test_a_training_that_will_not_fit_is_warned_of_with_what_fits(
@@ -50,7 +50,7 @@ def test_a_training_that_will_not_fit_is_warned_of_with_what_fits(
     (finding,) = about_memory(train)
     assert (finding.severity, finding.path) == ("warning", finding.fix[0][0])
     assert "a process takes about" in finding.message
-    assert f"{takes.peak * 0.8 / 2**30:.1f} GiB are free" in finding.message
+    assert f"this machine has {takes.peak * 0.8 / 2**30:.1f} GiB for it" in finding.message
     assert "activations" in finding.why
     mended = Profile(train=train).replace(dict(finding.fix)).train
     assert about_memory(mended) == []
