@@ -93,7 +93,10 @@ def around(model: Architecture, parts: Sequence[Part], setup: Setup) -> Iterator
             spread=(0.0, 1.6),
         )
         yield part(
-            "Python and its libraries", "measured: torch, transformers, accelerate", bytes=600 * _MIB, spread=(0.8, 1.4)
+            "Python and its libraries",
+            "measured: torch, transformers, accelerate",
+            bytes=(600 if setup.rank else 510) * _MIB,
+            spread=(0.85, 1.4),
         )
         return
     yield part(
