@@ -128,5 +128,5 @@ def _in_main_memory(model: Architecture, setup: Setup) -> Iterator[Part]:
 def _heap(setup: Setup) -> float:
     """What the heap of the C library loses where tensors come in many sizes: measured on tiny models."""
     if setup.recompute or setup.live or setup.arithmetic < FP32:
-        return 0.4
-    return 0.25 if setup.weights_shared else 0.12
+        return 0.45
+    return 0.25 if setup.weights_shared else 0.15

@@ -244,7 +244,7 @@ def test_our_own_trainings_on_the_cpu(settings: dict[str, Any], measured: int, t
     parts = memory(model, setup_of(Train.model_validate({**batch, **settings}), cuda=False))
     likely, high = (sum(getattr(part, side) for part in parts) / 2**20 for side in ("bytes", "high"))
     assert measured <= 1.05 * high
-    assert -0.15 <= likely / measured - 1 <= 0.25
+    assert -0.05 <= likely / measured - 1 <= 0.12
 
 
 def _model(config: dict[str, Any], folder: Path) -> Architecture:
