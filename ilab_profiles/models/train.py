@@ -551,9 +551,10 @@ class Train(Section):
     @classmethod
     def _expand(cls, data: Any) -> Any:
         """Let ``accelerator`` switch its section on and the other one off, unless they say so themselves."""
-        if not isinstance(data, Mapping) or data.get("accelerator") not in _ACCELERATORS:
+        chosen = data.get("accelerator") if isinstance(data, Mapping) else None
+        if not isinstance(chosen, str) or chosen not in _ACCELERATORS:
             return data
-        switched = {name: _switched(data.get(name, {}), data["accelerator"] == name) for name in _ACCELERATORS}
+        switched = {name: _switched(data.get(name, {}), chosen == name) for name in _ACCELERATORS}
         return {**data, **switched, "accelerator": None}
 
     @property

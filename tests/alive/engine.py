@@ -78,8 +78,8 @@ def attention(model: Any) -> str:
     return str(model.config._attn_implementation)
 
 
-def kept_for_backward(profile: Profile, workshop: Workshop) -> bool:
-    """Whether the layers themselves keep more than two tensors each, their inputs, for the backward pass."""
+def kept_for_backward(profile: Profile, workshop: Workshop) -> int:
+    """How many tensors are kept for the backward pass, where they are: neither made again nor moved elsewhere."""
     import torch
 
     from ilab_cli.backends.train.loss import learner
@@ -87,10 +87,23 @@ def kept_for_backward(profile: Profile, workshop: Workshop) -> bool:
 
     train = profile.train
     network = learner(build(train, torch.device("cpu"), None), offload=train.offload_activations)
-    packed: list[Any] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: packed.append(1) or tensor, lambda tensor: tensor):
+    kept: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss_of(network)
-    return len(packed)
+    return len(kept)
+
+
+def many(tensors: int) -> bool:
+    return tensors > 50
+
+
+def few(tensors: int) -> bool:
+    return tensors < 20
 
 
 def loss_of(network: Any) -> Any:
@@ -146,10 +159,8 @@ MODEL = [
     ),
     Case("train.packing", "none", built(attention), "packed", "sdpa", STUDENT),
     Case("train.compile", True, built(compiled), False, True, STUDENT),
-    Case(
-        "train.gradient_checkpointing", True, kept_for_backward, lambda kept: kept > 50, lambda kept: kept < 50, STUDENT
-    ),
-    Case("train.offload_activations", True, kept_for_backward, lambda kept: kept > 50, lambda kept: kept < 50, STUDENT),
+    Case("train.gradient_checkpointing", True, kept_for_backward, many, few, STUDENT),
+    Case("train.offload_activations", True, kept_for_backward, many, few, STUDENT),
     Case(
         "train.lora.enabled",
         True,

@@ -97,7 +97,7 @@ def due(plan: Any) -> list[int]:
 
 
 RATE = SMALL | {"train.learning_rate": 0.1, "train.warmup_steps": 0}
-PHASES = {"train.phases": [{}, {}]}
+PHASES: dict[str, Any] = {"train.phases": [{}, {}]}
 
 PLAN = [
     Case("train.num_epochs", 3, planned(lambda plan: plan.steps), 6, 18, SMALL),
@@ -222,7 +222,7 @@ def tokens_lie_in(profile: Profile, workshop: Workshop) -> str:
     return found
 
 
-def finds(rule: str, prepare: Callable[[Train], None] = lambda _: None) -> Look:
+def finds(rule: str, prepare: Callable[[Train], object] = lambda _: None) -> Look:
     """Whether a training is refused by a finding."""
 
     def look(profile: Profile, workshop: Workshop) -> bool:
