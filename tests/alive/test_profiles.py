@@ -1,6 +1,7 @@
 """Every shipped profile works as it stands: each dry run says what it would run, without a warning, and it fits.
 
-This machine has no GPU, so torch is made to say that it sees as many as the profile is for; all else is as it is here.
+The machine is one that the profile is for: torch is made to say that it sees its GPUs, and what reads the hardware is
+made to find them and main memory enough. All else is as it is here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pytest
 from ilab_cli.session import Typed
 from ilab_profiles import fit, load
 from ilab_profiles.catalog import built_in_files
+from ilab_profiles.hardware.gpu import Gpu
+from ilab_profiles.hardware.machine import Machine
 from tests.alive.workshop import Workshop
 from tests.programs import example
 
@@ -55,7 +58,11 @@ def dry_run(
     monkeypatch.chdir(project)
     for name in [name for name in os.environ if name.startswith("ILAB_")]:
         monkeypatch.delenv(name)
-    count = load(profile).hardware.count
+    hardware = load(profile).hardware
+    count, memory = hardware.count, (hardware.memory or 0) << 30
+    gpus = tuple(Gpu(hardware.gpu or "GPU", memory, memory, "nvidia", number) for number in range(count))
+    machine = Machine(gpus, "", 64, 1 << 40, 1 << 40, "Linux")
+    monkeypatch.setattr("ilab_profiles.hardware.machine.here", lambda: machine)
 
     def run(command: Callable[..., None], section: str, values: dict[str, Any]) -> str:
         command(Typed(values, {}, section), profile=profile, dry_run=True)
