@@ -18,7 +18,7 @@ from ilab_cli.backends.train.preflight import preflight_elsewhere
 from ilab_cli.runs.job import placed
 from ilab_cli.runs.manifest import Run
 from ilab_profiles import Effective, Finding, Train
-from ilab_profiles.models.train import Torchrun
+from ilab_profiles.models.engines import Torchrun
 
 __all__ = ["Launcher", "hand_over", "text"]
 

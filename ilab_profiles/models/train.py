@@ -3,235 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
 
-from ilab_profiles.models.fields import (
-    GpuSelection,
-    MayBe,
-    Packing,
-    Section,
-    StrList,
-    as_tuple,
-    section,
-    setting,
-    split_names,
-)
+from ilab_profiles.models.engines import DeepSpeed, Fsdp, Lora, Torchrun
+from ilab_profiles.models.fields import GpuSelection, Packing, Section, as_tuple, section, setting, split_names
+from ilab_profiles.models.phase import Phase, phase_name
 
-__all__ = ["DeepSpeed", "Fsdp", "Lora", "Phase", "Torchrun", "Train", "phase_name"]
-
-
-class DeepSpeed(Section):
-    """DeepSpeed: ZeRO sharding, offload, and the precision that the base model is kept in."""
-
-    place = "train.deepspeed"
-
-    enabled: bool = setting(False, "Train with DeepSpeed", acts="DeepSpeedPlugin of accelerate", expertise="advanced")
-    deepspeed_config: str | None = setting(
-        None,
-        "DeepSpeed JSON file, used as it is",
-        acts="the whole configuration of DeepSpeed",
-        expertise="expert",
-        path=True,
-    )
-    zero_stage: int = setting(
-        2,
-        "ZeRO stage: 1 shards the optimizer, 2 also gradients, 3 also parameters",
-        acts="DeepSpeed: zero_optimization.stage",
-        expertise="expert",
-        ge=0,
-        le=3,
-    )
-    ds_offload_strat: Literal["cpu", "nvme"] | None = setting(
-        None,
-        "Where to offload: main memory (cpu) or a disk (nvme)",
-        acts="DeepSpeed: device of offload_optimizer and offload_param",
-        expertise="expert",
-        mistaken=["deepspeed_offload", "offload"],
-    )
-    cpu_offload_optimizer: bool = setting(
-        False,
-        "Keep the optimizer state in main memory",
-        acts="DeepSpeed: zero_optimization.offload_optimizer",
-        expertise="expert",
-    )
-    cpu_offload_params: bool = setting(
-        False,
-        "Keep the parameters in main memory (ZeRO 3)",
-        acts="DeepSpeed: zero_optimization.offload_param",
-        expertise="expert",
-    )
-    nvme_path: str | None = setting(
-        None,
-        "Folder on a fast disk for nvme offload",
-        acts="DeepSpeed: nvme_path of what is offloaded",
-        expertise="expert",
-        path=True,
-    )
-    quantize_dtype: Literal["nf4", "fp8"] | None = setting(
-        None,
-        "Quantize the frozen base model to this type (QLoRA)",
-        acts="quantization_config with which the base model is loaded",
-        expertise="advanced",
-    )
-
-
-class Lora(Section):
-    """LoRA: train small adapters and leave the base model as it is."""
-
-    place = "train.lora"
-
-    enabled: bool = setting(
-        False,
-        "Train LoRA adapters instead of the whole model",
-        acts="which weights are trained: adapters of peft, or all",
-    )
-    lora_rank: int = setting(
-        8, "Rank of each adapter", acts="r of LoraConfig", expertise="advanced", mistaken=["lora_r", "r", "rank"], ge=1
-    )
-    lora_alpha: float = setting(
-        32.0,
-        "Scale of the adapters; they are multiplied by alpha / rank",
-        acts="lora_alpha of LoraConfig",
-        expertise="advanced",
-        mistaken=["alpha"],
-        gt=0,
-    )
-    lora_dropout: float = setting(
-        0.1,
-        "Dropout of the adapters' inputs",
-        acts="lora_dropout of LoraConfig",
-        expertise="advanced",
-        mistaken=["dropout"],
-        ge=0,
-        lt=1,
-    )
-    target_modules: StrList | None = setting(
-        None,
-        "Layers that get adapters; unset: all linear layers except the head",
-        acts="target_modules of LoraConfig",
-        expertise="expert",
-    )
-
-
-class Fsdp(Section):
-    """FSDP: PyTorch's own sharding of parameters, gradients and optimizer state over GPUs."""
-
-    place = "train.fsdp"
-
-    enabled: bool = setting(False, "Train with FSDP", acts="fully_shard of torch, for each layer", expertise="advanced")
-    fsdp_cpu_offload: bool = setting(
-        False,
-        "Keep parameters and optimizer state in main memory",
-        acts="fully_shard: offload_policy",
-        expertise="expert",
-    )
-    reshard_after_forward: bool = setting(
-        True,
-        "Free gathered parameters between forward and backward: less memory, more traffic",
-        acts="fully_shard: reshard_after_forward",
-        expertise="expert",
-    )
-
-
-class Torchrun(Section):
-    """How the worker processes find each other when training spans several machines."""
-
-    place = "train.torchrun"
-
-    nnodes: int = setting(1, "Number of machines", acts="torchrun --nnodes", unit="machines", expertise="expert", ge=1)
-    node_rank: int = setting(0, "Number of this machine, from 0", acts="torchrun --node-rank", expertise="expert", ge=0)
-    rdzv_id: str | None = setting(
-        None, "Name of the job, the same on every machine", acts="torchrun --rdzv-id", expertise="expert"
-    )
-    rdzv_endpoint: str | None = setting(
-        None, "HOST:PORT at which the machines meet", acts="torchrun --rdzv-endpoint", expertise="expert"
-    )
-    master_addr: str | None = setting(
-        None,
-        "Address of machine 0, instead of a rendezvous endpoint",
-        acts="torchrun --master-addr",
-        expertise="expert",
-    )
-    master_port: int | None = setting(
-        None,
-        "Port of machine 0, instead of a rendezvous endpoint",
-        acts="torchrun --master-port",
-        expertise="expert",
-        ge=1,
-        le=65535,
-    )
-
-
-_NAME = r"^[^/\\.\x00-\x1f][^/\\\x00-\x1f]{0,99}$"
-_RUN_USES = ("checkpoints", "evaluation", "handovers.jsonl", "metrics.jsonl", "model", "run.yaml", "train.log")
-"""What is in the folder of a run already."""
-
-
-def _phase_name(name: str | None) -> str | None:
-    if name in _RUN_USES:
-        raise PydanticCustomError("phase_name", "must not be a name that the folder of the run uses itself")
-    if name is not None and not re.fullmatch(_NAME, name):
-        raise PydanticCustomError("phase_name", "must be the name of a folder, of at most 100 characters")
-    return name
-
-
-PhaseName = Annotated[
-    str | None,
-    AfterValidator(_phase_name),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "pattern": _NAME, "not": {"enum": list(_RUN_USES)}}, {"type": "null"}]}
-    ),
-    MayBe(f"a name without slashes and without a dot in front, none of {', '.join(_RUN_USES)}"),
-]
-"""Name of a phase, and of its folder in that of the run."""
-
-
-def phase_name(given: str | None, number: int) -> str:
-    """The name of a phase: its own, else one by its number, counted from 0. Its folder is called so."""
-    return given or f"phase{number:02d}"
-
-
-class Phase(Section):
-    """One phase of a training in several phases; what it leaves unset is taken from ``train``."""
-
-    name: PhaseName = setting(
-        None, "Name of the phase's folder; unset: phase00, phase01, …", acts="the folder of the phase"
-    )
-    data_path: str | None = setting(None, "Data of this phase", acts="the samples of the phase", path=True)
-    num_epochs: int | None = setting(
-        None, "Passes over this phase's data", acts="the number of steps of the phase", unit="epochs", ge=1
-    )
-    effective_batch_size: int | None = setting(
-        None, "Samples in one optimizer step", acts="the samples of each step of the phase", unit="samples", ge=1
-    )
-    learning_rate: float | None = setting(
-        None, "Peak learning rate of this phase", acts="the learning rate of each step of the phase", gt=0
-    )
-    warmup_steps: int | None = setting(
-        None,
-        "Steps over which the learning rate rises",
-        acts="the learning rate of the first steps of the phase",
-        unit="steps",
-        ge=0,
-    )
-    save_samples: int | None = setting(
-        None,
-        "Samples between checkpoints; 0 saves only at the end",
-        acts="the steps of the phase that end with a checkpoint",
-        unit="samples",
-        ge=0,
-    )
-
-    @property
-    def own(self) -> dict[str, Any]:
-        """The settings of a training that the phase has a value of its own for, by name."""
-        return {name: value for name, value in self if value is not None and name != "name"}
-
+__all__ = ["Train"]
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 _ONE = f"({'|'.join(get_args(Tracker))})"
@@ -249,7 +30,6 @@ Trackers = Annotated[
     ),
 ]
 """Names of trackers; one name, or several with commas between them, may stand for the list."""
-
 
 _ACCELERATORS = ("deepspeed", "fsdp")
 
@@ -551,9 +331,10 @@ class Train(Section):
     @classmethod
     def _expand(cls, data: Any) -> Any:
         """Let ``accelerator`` switch its section on and the other one off, unless they say so themselves."""
-        if not isinstance(data, Mapping) or data.get("accelerator") not in _ACCELERATORS:
+        chosen = data.get("accelerator") if isinstance(data, Mapping) else None
+        if not isinstance(chosen, str) or chosen not in _ACCELERATORS:
             return data
-        switched = {name: _switched(data.get(name, {}), data["accelerator"] == name) for name in _ACCELERATORS}
+        switched = {name: _switched(data.get(name, {}), chosen == name) for name in _ACCELERATORS}
         return {**data, **switched, "accelerator": None}
 
     @property

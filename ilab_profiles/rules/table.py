@@ -217,13 +217,6 @@ RULES: tuple[Rule, ...] = (
         severity="warning",
     ),
     Rule(
-        "rdzv-id-needs-an-endpoint",
-        when=(F.train.torchrun.rdzv_id.is_set(),),
-        require=F.train.torchrun.rdzv_endpoint.is_set(),
-        why="the name of a job is asked for at its rendezvous endpoint alone",
-        severity="warning",
-    ),
-    Rule(
         "learning-rate-is-high",
         when=(),
         require=F.train.learning_rate.at_most(1e-2),

@@ -14,8 +14,8 @@ from ilab_profiles.loading.merge import Effective
 from ilab_profiles.loading.sources import Subject, effective_of
 from ilab_profiles.models.fields import aliases_of, unit_of
 from ilab_profiles.models.paths import bounds_of, field_at, fields, find_field, is_secret, not_a_setting
+from ilab_profiles.models.phase import Phase
 from ilab_profiles.models.profile import Profile
-from ilab_profiles.models.train import Phase
 from ilab_profiles.views.derived import Derived, derived
 from ilab_profiles.yaml.write import scalar, to_data, value_in
 

@@ -15,7 +15,7 @@ def configured(*keys: str) -> Callable[[Profile, Workshop], Any]:
     """Something of DeepSpeed's configuration."""
 
     def look(profile: Profile, workshop: Workshop) -> Any:
-        from ilab_cli.backends.train.zero import configuration
+        from ilab_profiles.zero import configuration
 
         found: Any = configuration(profile.train)
         for key in keys:

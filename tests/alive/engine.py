@@ -78,19 +78,12 @@ def attention(model: Any) -> str:
     return str(model.config._attn_implementation)
 
 
-def kept_for_backward(profile: Profile, workshop: Workshop) -> bool:
-    """Whether the layers themselves keep more than two tensors each, their inputs, for the backward pass."""
-    import torch
+def many(tensors: int) -> bool:
+    return tensors > 50
 
-    from ilab_cli.backends.train.loss import learner
-    from ilab_cli.backends.train.model import build
 
-    train = profile.train
-    network = learner(build(train, torch.device("cpu"), None), offload=train.offload_activations)
-    packed: list[Any] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: packed.append(1) or tensor, lambda tensor: tensor):
-        loss_of(network)
-    return len(packed)
+def few(tensors: int) -> bool:
+    return tensors < 20
 
 
 def loss_of(network: Any) -> Any:
@@ -146,10 +139,6 @@ MODEL = [
     ),
     Case("train.packing", "none", built(attention), "packed", "sdpa", STUDENT),
     Case("train.compile", True, built(compiled), False, True, STUDENT),
-    Case(
-        "train.gradient_checkpointing", True, kept_for_backward, lambda kept: kept > 50, lambda kept: kept < 50, STUDENT
-    ),
-    Case("train.offload_activations", True, kept_for_backward, lambda kept: kept > 50, lambda kept: kept < 50, STUDENT),
     Case(
         "train.lora.enabled",
         True,
@@ -212,6 +201,21 @@ def network(train: Train, accelerator: Any, model: Any, network: Any, optimizer:
     return type(network).__name__
 
 
+def kept(train: Train, accelerator: Any, model: Any, network: Any, optimizer: Any) -> int:
+    """How many tensors are kept for the backward pass, where they are: neither made again nor moved elsewhere."""
+    import torch
+
+    tensors: list[torch.Tensor] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        tensors.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss_of(network)
+    return len(tensors)
+
+
 def arithmetic(train: Train, accelerator: Any, model: Any, network: Any, optimizer: Any) -> str:
     """The type in which a layer multiplies."""
     import torch
@@ -231,15 +235,6 @@ def optimizer(train: Train, accelerator: Any, model: Any, network: Any, optimize
 
 def decay(train: Train, accelerator: Any, model: Any, network: Any, optimizer: Any) -> float:
     return float(optimizer.param_groups[0]["weight_decay"])
-
-
-def norm_of_step(train: Train, accelerator: Any, model: Any, network: Any, optimizer: Any) -> float:
-    """The norm of the gradient with which the optimizer does its step."""
-    from ilab_cli.backends.train import engine
-
-    engine.backward(accelerator, network, loss_of(network))
-    engine.clip(accelerator, network, train.max_grad_norm)
-    return round(float(sum(weight.grad.pow(2).sum() for weight in network.parameters()) ** 0.5), 3)
 
 
 def gathered_after_forward(train: Train, accelerator: Any, model: Any, network: Any, optimizer: Any) -> bool:
@@ -292,11 +287,12 @@ def tracked(profile: Profile, workshop: Workshop) -> list[dict[str, float]]:
 
 
 ENGINE = [
+    Case("train.gradient_checkpointing", True, started(kept), many, few, STUDENT),
+    Case("train.offload_activations", True, started(kept), many, few, STUDENT),
     Case("train.trackers", "tensorboard", tracked, [], [{"loss": 2.0}], STUDENT),
     Case("train.precision", "bf16", started(arithmetic), "torch.float32", "torch.bfloat16", STUDENT),
     Case("train.optimizer", "adafactor", started(optimizer), "AdamW", "Adafactor", STUDENT),
     Case("train.weight_decay", 0.1, started(decay), 0.0, 0.1, STUDENT),
-    Case("train.max_grad_norm", 0.5, started(norm_of_step), 1.0, 0.5, STUDENT),
     Case("train.accelerator", "fsdp", started(network), "DistributedDataParallel", "FSDPLearner", STUDENT),
     Case("train.fsdp.enabled", True, started(network), "DistributedDataParallel", "FSDPLearner", STUDENT),
     Case("train.fsdp.reshard_after_forward", False, started(gathered_after_forward), False, True, FSDP),
@@ -311,4 +307,66 @@ ENGINE = [
     ),
 ]
 
-CASES = [*MODEL, *ADAPTERS, *ENGINE]
+# --- a whole training -------------------------------------------------------------------------------------------------
+
+
+def done(profile: Profile, workshop: Workshop) -> Path:
+    """The folder of a training that was done from its first to its last step."""
+    from ilab_cli.backends.train.stop import Stop
+    from ilab_cli.backends.train.worker import train_model
+
+    folder = Path(profile.train.output_dir)
+    shutil.rmtree(folder, ignore_errors=True)
+    with alone():
+        assert train_model(profile.train, Stop(None))
+    return folder
+
+
+def checkpoints(profile: Profile, workshop: Workshop) -> list[int]:
+    """The checkpoints that are there at its end, by the samples before them."""
+    found = done(profile, workshop).glob("checkpoints/samples_*")
+    return sorted(int(folder.name.removeprefix("samples_")) for folder in found)
+
+
+def steps_validated(profile: Profile, workshop: Workshop) -> list[int]:
+    """The steps after which there was a validation."""
+    rows = map(json.loads, (done(profile, workshop) / "metrics.jsonl").read_text().splitlines())
+    return [row["step"] for row in rows if "valid_loss" in row]
+
+
+def norm(profile: Profile, workshop: Workshop) -> float:
+    """The norm of the gradient with which the optimizer did its last step."""
+    from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+    norms: list[float] = []
+
+    def hear(optimizer: Any, *_: Any) -> None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        norms.append(float(sum(weight.grad.pow(2).sum() for weight in weights if weight.grad is not None) ** 0.5))
+
+    hook = register_optimizer_step_pre_hook(hear)
+    try:
+        done(profile, workshop)
+    finally:
+        hook.remove()
+    return round(norms[-1], 3)
+
+
+RUN = STUDENT | {
+    "train.data_path": lambda at: at.conversations("data.jsonl", *[3] * 12),
+    "train.effective_batch_size": 4,
+    "train.max_seq_len": 64,
+    "train.max_batch_len": 64,
+    "train.save_samples": 0,
+}
+SAVED = RUN | {"train.save_samples": 4}
+HELD_OUT = RUN | {"train.valid_path": lambda at: at.conversations("held_out.jsonl", 3, 4)}
+
+WHOLE = [
+    Case("train.save_samples", 4, checkpoints, [12], [4, 8, 12], RUN),
+    Case("train.keep_checkpoints", 1, checkpoints, [4, 8, 12], [12], SAVED),
+    Case("train.validate_samples", 4, steps_validated, [3], [1, 2, 3], HELD_OUT),
+    Case("train.max_grad_norm", 0.5, norm, 1.0, 0.5, RUN),
+]
+
+CASES = [*MODEL, *ADAPTERS, *ENGINE, *WHOLE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -47,3 +48,14 @@ class Workshop:
     def student(self) -> str:
         """Folder of the tiny student: model and tokenizer, which many cases read and none may change."""
         return str(self.make_student())
+
+    def conversations(self, name: str, *words: int) -> str:
+        """A file of conversations in the folder, each with an answer of so many words; its path."""
+        path = self.folder / name
+        answers = (" ".join(["cat"] * count) for count in words)
+        rows = [
+            {"messages": [{"role": "user", "content": "count"}, {"role": "assistant", "content": text}]}
+            for text in answers
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return str(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 from ilab_cli.reference import reference
 from ilab_profiles.models.config import Config
 from ilab_profiles.models.paths import fields
-from ilab_profiles.models.train import Phase
+from ilab_profiles.models.phase import Phase
 from ilab_profiles.rules.table import RULES
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 import ilab_profiles
-import ilab_profiles.models.train
+import ilab_profiles.models.phase
 from ilab_profiles import InputError, Profile, check, diff, explain, load, names, resolve
 from ilab_profiles.models.paths import fields, is_secret
 from ilab_profiles.yaml.document import masked
@@ -59,7 +59,7 @@ def test_every_profile_may_be_replaced_and_keeps_its_values(name: str) -> None:
 
 
 def test_replace_takes_what_python_has_for_a_value() -> None:
-    phases: list[object] = [{"name": "a", "num-epochs": 2.0}, ilab_profiles.models.train.Phase(name="b")]
+    phases: list[object] = [{"name": "a", "num-epochs": 2.0}, ilab_profiles.models.phase.Phase(name="b")]
     for value in (phases, tuple(phases)):
         changed = load("cpu_only").replace(**{"train.phases": value, "train.output_dir": Path("runs/x")}).train
         assert [(phase.name, phase.num_epochs) for phase in changed.phases] == [("a", 2), ("b", None)]

@@ -12,7 +12,7 @@ from ilab_cli.backends.evaluate.model import Model, model_in
 from ilab_cli.backends.train.checkpoint import progress_of
 from ilab_profiles import Finding, InputError
 from ilab_profiles.diagnostics import Severity
-from ilab_profiles.models.train import phase_name
+from ilab_profiles.models.phase import phase_name
 from ilab_profiles.yaml.read import read
 
 __all__ = ["Checkpoint", "chosen", "find", "is_over", "refusals"]

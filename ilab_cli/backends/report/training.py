@@ -12,7 +12,7 @@ from ilab_cli.backends.report.checkpoints import Checkpoint, checkpoints_in
 from ilab_cli.backends.report.curves import Curve, thin
 from ilab_cli.backends.report.folders import RunFolder
 from ilab_cli.backends.report.rows import mapping, number, rows_of, short, text
-from ilab_profiles.models.train import phase_name
+from ilab_profiles.models.phase import phase_name
 
 __all__ = ["METRICS", "Summary", "Training", "read_training"]
 

@@ -25,7 +25,7 @@ from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
 from ilab_profiles.hardware.cores import cores
-from ilab_profiles.models.train import Torchrun
+from ilab_profiles.models.engines import Torchrun
 
 __all__ = [
     "FAILURE",

@@ -10,7 +10,7 @@ import ipaddress
 import socket
 from contextlib import suppress
 
-from ilab_profiles.models.train import Torchrun
+from ilab_profiles.models.engines import Torchrun
 
 __all__ = ["variables"]
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ValidationError
 
 from ilab_profiles import Profile, Train
 from ilab_profiles.gpus import format_gpus, parse_gpus
+from ilab_profiles.models.engines import DeepSpeed, Fsdp
 from ilab_profiles.models.fields import Expertise, expertise_of
 from ilab_profiles.models.paths import fields
-from ilab_profiles.models.train import DeepSpeed, Fsdp
 
 
 @pytest.mark.parametrize(

@@ -229,10 +229,6 @@ CASES: dict[str, tuple[Case, Case]] = {
         {"train.fsdp.reshard_after_forward": False},
         {"train.fsdp.reshard_after_forward": False, "train.fsdp.enabled": True},
     ),
-    "rdzv-id-needs-an-endpoint": (
-        {"train.torchrun.rdzv_id": "job"},
-        {"train.torchrun.rdzv_id": "job", "train.torchrun.rdzv_endpoint": "a:1"},
-    ),
     "learning-rate-is-high": ({"train.learning_rate": 1.0}, {"train.learning_rate": 1e-2}),
     "learning-rate-is-low": ({"train.learning_rate": 1e-9}, {"train.learning_rate": 1e-8}),
     "train-on-cpu-has-no-gpus": (

@@ -8,9 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from ilab_profiles import InputError, Profile, Train, load
+from ilab_profiles.models.engines import DeepSpeed, Lora, Torchrun
 from ilab_profiles.models.fields import Section
 from ilab_profiles.models.paths import section_of
-from ilab_profiles.models.train import DeepSpeed, Lora, Phase, Torchrun
+from ilab_profiles.models.phase import Phase
 from ilab_profiles.rules.checks import CHECKS
 from ilab_profiles.rules.table import RULES
 from tests.ilab_profiles.rules.test_rules import CASES, nested

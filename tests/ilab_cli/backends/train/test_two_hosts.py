@@ -17,7 +17,7 @@ from ilab_cli.backends.base import as_arguments
 from ilab_cli.backends.train.launch import on_these_machines
 from ilab_cli.backends.train.network import variables
 from ilab_profiles import Train
-from ilab_profiles.models.train import Torchrun
+from ilab_profiles.models.engines import Torchrun
 from ilab_profiles.yaml.read import read
 from tests.ilab_cli.backends.train.conftest import ROOT, losses, python
 from tests.ilab_cli.backends.train.test_training import plain_loop
