@@ -10,17 +10,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ilab_profiles.estimate.anatomy.shapes import Architecture
+from ilab_profiles.estimate.setup import FP32, states
 from ilab_profiles.models.train import Train
 
 __all__ = ["Disk", "Weights", "disk", "weights"]
 
-_FP32 = 4
-_BF16 = 2
-_STATE = {"adamw": 2, "adamw_fused": 2, "adamw_8bit": 0.52, "adafactor": 0.1, "muon": 2}
-"""Numbers that an optimizer keeps beside each trained one. AdamW keeps two running means (Kingma & Ba 2015, algorithm
-1), in 8 bits with two scales for 256 of them (Dettmers et al. 2022); Adafactor only sums of rows and columns (Shazeer &
-Stern 2018); Muon one mean of each matrix, and AdamW's of all else."""
-_ZERO = 3 * _FP32 + _FP32
+_ZERO = 3 * FP32 + FP32
 """DeepSpeed writes its fp32 copy of the parameters beside the two means, and once more the parameters themselves, in
 at most 4 bytes (Rajbhandari et al. 2020, section 3.1, and ``DeepSpeedEngine.save_checkpoint``)."""
 _SMALL_FILES = 40_000
@@ -66,6 +61,8 @@ def disk(train: Train, parameters: Weights, tokenizer: int = 0) -> Disk:
         tokenizer: bytes of the tokenizer, which every checkpoint holds, and the model.
     """
     files = tokenizer + _SMALL_FILES
-    trained = (_FP32 if train.master_weights == "fp32" else _BF16) * parameters.trained
-    state = _ZERO * parameters.trained if train.deepspeed.enabled else int(_STATE[train.optimizer] * trained)
-    return Disk(trained + files, state, _FP32 * parameters.whole + files if train.lora.enabled else 0)
+    trained = (FP32 if train.master_weights == "fp32" else FP32 // 2) * parameters.trained
+    state = _ZERO if train.deepspeed.enabled else max(states(train))
+    return Disk(
+        trained + files, round(state * parameters.trained), FP32 * parameters.whole + files if train.lora.enabled else 0
+    )

@@ -13,7 +13,7 @@ from typing import Any
 from ilab_profiles.models.train import Train
 from ilab_profiles.zero import configuration
 
-__all__ = ["FP32", "Setup", "setup_of"]
+__all__ = ["FP32", "Setup", "setup_of", "states"]
 
 FP32 = 4
 _HALF = 2
@@ -173,15 +173,23 @@ def _types(train: Train, half: bool) -> dict[str, Any]:
     }
 
 
+def states(train: Train) -> tuple[float, float]:
+    """Bytes of the optimizer's state for a trained weight, and for one of embeddings or head."""
+    if train.master_weights == "bf16":
+        return 2 * _HALF, 2 * _HALF
+    state = _STATES[train.optimizer]
+    return state, _STATES["adamw"] if train.optimizer == "muon" else state
+
+
 def _optimizer(train: Train, cuda: bool) -> dict[str, Any]:
     """What the optimizer keeps, and needs for a step: torch's AdamW takes a copy of all weights at once on a GPU."""
+    state, end_state = states(train)
     if train.master_weights == "bf16":
-        return {"state": 2 * _HALF, "end_state": 2 * _HALF, "largest": 24}
-    state = _STATES[train.optimizer]
+        return {"state": state, "end_state": end_state, "largest": 24}
     many = train.optimizer == "adamw" and cuda
     return {
         "state": state,
-        "end_state": 8 if train.optimizer == "muon" else state,
+        "end_state": end_state,
         "step": FP32 if many else 0,
         "largest": 0 if many or train.optimizer in ("adamw_fused", "adamw_8bit") else 3 * FP32,
     }
