@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import signal
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, is_full, main, start, stoppable, wait
+from ilab_cli.backends.base import as_arguments, gpus_in_words, interrupted, main, start, stoppable, wait
 from ilab_cli.backends.hardware import on_cpu, visible
 from ilab_cli.backends.outcome import Outcome
 from ilab_cli.backends.train import forecast, network
-from ilab_cli.backends.train.checkpoint import BEST
+from ilab_cli.backends.train.ended import FAILURE, LOG, failure, metrics, outcome
 from ilab_cli.backends.train.stop import StopOfAll, deaf, read_note
 from ilab_profiles import Finding, Train
 from ilab_profiles.diagnostics import Severity, counted
@@ -48,14 +46,8 @@ __all__ = [
     "where",
 ]
 
-FAILURE = "failure.txt"
-"""File in the run folder in which the process that failed first leaves the reason."""
 LAUNCHED = "ILAB_LAUNCHED"
 """Environment variable that tells workers that a launcher started them: it reads their stdout and holds their stdin."""
-_LOG = "train.log"
-_END_OF_LOG = 20_000  # bytes, more than torchrun's account of how its processes ended
-_KILLED = r"exitcode\s*:\s*-9\b|Signal 9 \(SIGKILL\)"
-"""How torchrun says that a process was killed."""
 _PATIENCE = 40  # seconds; torchrun itself gives its workers 30
 _KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 """On the CPU glibc hands each large tensor back to the system and has its pages cleared anew for the next one: with a
@@ -123,34 +115,6 @@ def where(train: Train) -> str:
     return f"on {gpus_in_words(train.gpus, train.num_processes)}"
 
 
-def outcome(train: Train) -> Outcome:
-    """The model, what the loss came down from, and how fast it went."""
-    rows = metrics(train)
-    figures: dict[str, Any] = {}
-    lines = tuple(_losses(train))
-    if rows:
-        figures = {"steps": len(rows), "first_loss": rows[0]["loss"], "last_loss": rows[-1]["loss"]}
-        figures["tokens_per_second"] = _speed(rows)
-    last = Path(train.runs()[-1].output_dir)
-    if held := [row for row in metrics(train.runs()[-1]) if row.get("valid_loss") is not None]:
-        lowest = min(held, key=lambda row: row["valid_loss"])
-        figures |= {
-            "last_valid_loss": held[-1]["valid_loss"],
-            "best_valid_loss": lowest["valid_loss"],
-            "best_step": lowest["step"],
-        }
-        best = f", the lowest {lowest['valid_loss']:.4f} at step {lowest['step']:,}" if lowest != held[-1] else ""
-        lines += (f"validation loss {held[0]['valid_loss']:.4f} -> {held[-1]['valid_loss']:.4f}{best}",)
-    if compared := predicted_and_measured(train):
-        figures["predicted_and_measured"] = compared
-        lines += tuple(filter(None, [forecast.in_words(compared)]))
-    command = ("ilab", "model", "evaluate", "--benchmarks", "mmlu", "--model", train.trained_model)
-    made = {"model": train.trained_model}
-    if (best_checkpoint := last / "checkpoints" / BEST).exists():
-        made["best checkpoint"] = str(best_checkpoint)
-    return Outcome(made, figures, lines, command)
-
-
 def foretold(train: Train) -> Outcome:
     """Steps and tokens, memory and disk, as they are known before the launch."""
     from ilab_cli.backends.train.planned import foretold
@@ -161,24 +125,6 @@ def foretold(train: Train) -> Outcome:
 def predicted_and_measured(train: Train) -> dict[str, dict[str, Any]]:
     """Memory, time and disk as they were foretold and as they came, for ``run.yaml``."""
     return forecast.side_by_side(train)
-
-
-def _losses(train: Train) -> Iterator[str]:
-    """What the loss came down from in the training, or in each of its phases, and how fast that went."""
-    for name, run in zip(train.phase_names or [""], train.runs(), strict=True):
-        if rows := metrics(run):
-            steps = counted(f"{len(rows):,}", "steps")
-            loss = f"loss {rows[0]['loss']:.4f} -> {rows[-1]['loss']:.4f}"
-            yield f"{name and f'{name}: '}{loss} in {steps}, {_speed(rows):,.0f} tokens/s"
-
-
-def _speed(rows: list[dict[str, Any]]) -> float:
-    return float(statistics.median(row["tokens_per_second"] for row in rows))
-
-
-def metrics(train: Train) -> list[dict[str, Any]]:
-    """The rows that a training has written so far, those of its phases one after another."""
-    return [row for run in train.runs() for row in forecast.rows(Path(run.output_dir))]
 
 
 def preflight(train: Train) -> list[Finding]:
@@ -288,7 +234,7 @@ def _launch(train: Train, stop: StopOfAll) -> int:
     (folder / FAILURE).unlink(missing_ok=True)
     read_note(folder)
     variables = environment(train) | {LAUNCHED: "1"}
-    with (folder / _LOG).open("ab") as log, deaf():
+    with (folder / LOG).open("ab") as log, deaf():
         process = start(command(train), variables, stdin=subprocess.PIPE, stdout=2, stderr=log)
     with process, stop.passed_on(process):  # then the pipe to the workers is closed, and ends those torchrun left
         code = wait(process, _PATIENCE, signal.SIGHUP)
@@ -298,33 +244,8 @@ def _launch(train: Train, stop: StopOfAll) -> int:
         return stop.code
     if code == 0:
         return 0
-    print(f"training failed: {failure(train)}\n    more in {folder / _LOG}", file=sys.stderr)
+    print(f"training failed: {failure(train)}\n    more in {folder / LOG}", file=sys.stderr)
     return 1
-
-
-def failure(train: Train) -> str:
-    """Why a training failed that ended with 1."""
-    folders = [Path(phase.output_dir) for phase in train.runs()]
-    told = next((folder / FAILURE for folder in folders if (folder / FAILURE).is_file()), None)
-    if told:
-        return told.read_text(encoding="utf-8") or "the reason could not be written: the disk is full"
-    if is_full(folders[0]):
-        return f"no space is left in {folders[0]}"
-    return _silent_end(folders)
-
-
-def _silent_end(folders: Sequence[Path]) -> str:
-    """Why a process ended that left no word: a process that the system kills for its memory has no time for one."""
-    folder = next((each for each in reversed(folders) if (each / _LOG).is_file()), folders[0])
-    try:
-        end = (folder / _LOG).read_bytes()[-_END_OF_LOG:].decode(errors="replace")
-    except OSError:
-        end = ""
-    if not re.search(_KILLED, end):
-        return "a process ended without an error message, maybe killed for lack of memory"
-    from ilab_cli.backends.train.memory import compared
-
-    return f"a process was killed (signal 9), as the system does where memory runs out{compared(folder)}"
 
 
 if __name__ == "__main__":
