@@ -36,6 +36,9 @@ from ilab_cli.backends.base import start, stop  # noqa: E402
 from ilab_cli.backends.train.data.dataset import load, prepare  # noqa: E402
 from ilab_cli.backends.train.launch import command, environment  # noqa: E402
 from ilab_profiles import Train  # noqa: E402
+from ilab_profiles.estimate.architecture import read  # noqa: E402
+from ilab_profiles.estimate.memory import memory  # noqa: E402
+from ilab_profiles.estimate.setup import setup_of  # noqa: E402
 
 PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 """Dense bf16 operations a second, from the makers' data sheets."""
@@ -293,6 +296,13 @@ def same_as_on_the_cpu(folder: Path) -> dict[str, Any]:
     return losses
 
 
+def estimated(train: Train) -> float:
+    """The bytes of tensors that are estimated, beside what CUDA and its allocator take."""
+    around = ("allocator", "CUDA")
+    parts = memory(read(str(train.model_path)), setup_of(train, cuda=True))
+    return sum(part.bytes for part in parts if part.where == "gpu" and not any(word in part.name for word in around))
+
+
 def case(
     folder: Path, title: str, size: str, parameters: int, changes: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
@@ -318,6 +328,7 @@ def case(
     way = title.rpartition(", ")[2].lower()
     found = apart(way, train, seconds) if way in ("trl", "profile") else run(train, STEPS, seconds)
     shutil.rmtree(train.output_dir, ignore_errors=True)
+    found["estimated_gb"] = estimated(train) / 1e9
     name = torch.cuda.get_device_name()
     peak = next((value for gpu, value in PEAK.items() if gpu in name), None)
     if peak and "tokens_per_second" in found:
