@@ -59,7 +59,7 @@ def list_(as_json: Json = False) -> None:
         for row in rows
     ]
     head = ("NAME", "EXTENDS", "HARDWARE", "HERE", "ON", "DESCRIPTION")
-    print(output.columns(head, cells, spare=("EXTENDS", "ON")))
+    print(output.columns(head, cells, spare=("EXTENDS", "ON", "HERE")))
 
 
 def _row(name: str, machine: Machine) -> dict[str, Any]:

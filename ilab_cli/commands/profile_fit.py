@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ def fit(
         ),
     ] = "",
     memory: Annotated[
-        int | None, typer.Option("--memory", help="The same, by the memory of each GPU", metavar="GIB", min=1)
+        float | None, typer.Option("--memory", help="The same, by the memory of each GPU", metavar="GIB", min=1)
     ] = None,
     apply: Annotated[
         bool, typer.Option("--apply", help="Set what makes it fit, in your own profile or in config.yaml")
@@ -73,6 +74,8 @@ def fit(
 
     if gpu and memory is not None:
         raise _both()
+    if memory is not None and not math.isfinite(memory):
+        raise typer.BadParameter("must be a number of GiB", param_hint="--memory")
     profile = ilab_profiles.load(name) if name else in_force().profile
     model = os.path.expanduser(model) or profile.train.model_path or profile.train.model_repo
     found = ilab_profiles.fit(profile, model, gpu or memory)

@@ -29,6 +29,7 @@ class Change:
         peak: what a process then most likely takes, in bytes.
         low: what it takes at least.
         high: what it takes at most.
+        main_memory: what all processes of a machine then take of main memory.
     """
 
     settings: dict[str, Any]
@@ -36,6 +37,7 @@ class Change:
     peak: int
     low: int
     high: int
+    main_memory: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +57,7 @@ class _Step:
     useful: Callable[[Train], bool] = lambda train: True
 
 
-_DEEPSPEED, _OFFLOAD = "train.deepspeed.", {"train.deepspeed.ds_offload_strat": "cpu"}
+_DEEPSPEED = "train.deepspeed."
 _STEPS = (
     _Step(
         1,
@@ -82,7 +84,7 @@ _STEPS = (
     _Step(
         6,
         "slower steps: the optimizer works in main memory",
-        {**_OFFLOAD, f"{_DEEPSPEED}cpu_offload_optimizer": True},
+        {f"{_DEEPSPEED}cpu_offload_optimizer": True},
         lambda train: train.deepspeed.enabled and not train.deepspeed.deepspeed_config,
     ),
     _Step(
@@ -105,12 +107,12 @@ _STEPS = (
     _Step(
         9,
         "much slower: weights wait in main memory too",
-        {**_OFFLOAD, f"{_DEEPSPEED}cpu_offload_optimizer": True, f"{_DEEPSPEED}cpu_offload_params": True},
+        {f"{_DEEPSPEED}cpu_offload_params": True},
         lambda train: train.deepspeed.enabled and not train.deepspeed.deepspeed_config,
     ),
     _Step(
         10,
-        "trained weights are kept in bf16, rounded at random",
+        "arithmetic is rounded to bf16, and trained weights, kept so, at random",
         {"train.master_weights": "bf16", "train.precision": "bf16"},
         lambda train: not train.lora.enabled,
     ),
@@ -166,7 +168,8 @@ def smallest(profile: Profile, needed: Callable[[Profile], Need], fits: Callable
             continue
         settings = _settled(candidate, lambda tried: fitting(_key(tried)) is not None)
         if (found := fitting(_key(settings))) and _is_accepted(profile, settings):
-            return Change(_news(settings, profile), candidate.price, found.peak, found.low, found.high)
+            new = {path: value for path, value in settings.items() if value_at(profile, path) != value}
+            return Change(new, candidate.price, found.peak, found.low, found.high, found.main_memory)
     return None
 
 
@@ -249,8 +252,3 @@ def _lengths(train: Train) -> list[int]:
 def _most(sizes: range, fits: Callable[[int], bool]) -> int:
     """The largest size that fits, the smallest if none does: what is larger needs more."""
     return sizes[max(bisect_left(sizes, True, key=lambda size: not fits(size)) - 1, 0)]
-
-
-def _news(settings: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
-    """The settings that a profile does not have already."""
-    return {path: value for path, value in settings.items() if value_at(profile, path) != value}

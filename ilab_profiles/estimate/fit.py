@@ -94,9 +94,12 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
 
     Raises:
         InputError: if the profile or the model cannot be read, or no such GPU is known.
+        TypeError: if an argument is none of these.
     """
     profile = profile if isinstance(profile, Profile) else load(profile)
     train = profile.train
+    if model is not None and not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model is a folder, a config.json or a name, not {model!r}")
     source = model or train.model_path or train.model_repo
     architecture = read(source, trust_remote_code=train.trust_remote_code)
     place = room(profile, hardware)
@@ -144,6 +147,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 def _change(change: Change) -> dict[str, Any]:
     sizes = {"peak_gib": change.peak, "low_gib": change.low, "high_gib": change.high}
+    sizes["main_memory_gib"] = change.main_memory
     return {
         "settings": change.settings,
         "price": list(change.price),

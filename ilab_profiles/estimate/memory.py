@@ -22,6 +22,6 @@ def memory(model: Architecture, setup: Setup) -> tuple[Part, ...]:
         the parts, on the GPU and in main memory, the largest first; their sum is the estimate.
     """
     always = [*weights(model, setup), *state(model, setup)]
-    most = max(([*always, *moment] for moment in moments(model, setup)), key=lambda parts: peak(parts, setup))
-    parts = [*most, *around(model, most, setup)]
+    most = max(moments(model, setup), key=lambda parts: peak(parts, setup))
+    parts = [*always, *most, *around(model, peak(always, setup), peak(most, setup), setup)]
     return tuple(sorted((part for part in parts if part.bytes), key=lambda part: -part.bytes))

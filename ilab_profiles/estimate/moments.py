@@ -44,16 +44,22 @@ def _stored(model: Architecture, setup: Setup) -> Iterator[Part]:
         each = [activations.passed_on(model, setup) for _ in model.layers]
     mean = sum(each) / len(each)
     yield part(
-        "activations", _PACKED, spread=(0.97, 1.03), away=away,
+        "activations", _PACKED, spread=_spread(setup), away=away,
         tokens=setup.tokens, layers=len(each), bytes_each=mean,
     )  # fmt: skip
     if not setup.recompute:
         yield _copies(model, setup)
 
 
+def _spread(setup: Setup) -> tuple[float, float]:
+    """How far off activations may be: what is kept differs little, how many tokens there are may differ much."""
+    return 0.97 * setup.filled, 1.03
+
+
 def _before_head(model: Architecture, setup: Setup) -> Part:
     ends = activations.at_end(model, setup)
-    return Maker(setup)("activations before the head", _PACKED, tokens=setup.tokens, bytes_each=ends)
+    part = Maker(setup)
+    return part("activations before the head", _PACKED, tokens=setup.tokens, bytes_each=ends, spread=_spread(setup))
 
 
 def _copies(model: Architecture, setup: Setup) -> Part:
@@ -106,12 +112,14 @@ def _layer_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
     if setup.recompute:
         kept = activations.kept(model, layer, setup) - activations.passed_on(model, setup)  # what went in is there
         yield part(
-            "activations of a layer, made anew", _PACKED, tokens=setup.tokens, bytes_each=kept, spread=(0.97, 1.03)
+            "activations of a layer, made anew", _PACKED, tokens=setup.tokens, bytes_each=kept, spread=_spread(setup)
         )
         matrices = sum(matrix.parameters for matrix in layer.matrices) if _are_copied(setup) else 0
         yield part("copies of a layer's weights", "torch.autocast", parameters=matrices, bytes_each=setup.arithmetic)
     work = activations.at_work(model, layer, setup)
-    yield part("gradients of activations", _PACKED, tokens=setup.tokens, bytes_each=work, spread=(0.9, 1.1))
+    yield part(
+        "gradients of activations", _PACKED, tokens=setup.tokens, bytes_each=work, spread=(0.9 * setup.filled, 1.1)
+    )
     if setup.base < setup.arithmetic and setup.rank:
         largest = max(matrix.parameters // matrix.count for matrix in layer.matrices)
         yield part("a matrix of the base, unpacked", "bitsandbytes", parameters=largest, bytes_each=setup.arithmetic)
@@ -122,7 +130,7 @@ def _last_layer(model: Architecture, setup: Setup) -> Iterator[Part]:
     """What is stored when the backward pass comes to its last layer."""
     part = Maker(setup)
     each = activations.passed_on(model, setup) if setup.recompute else activations.kept(model, model.layers[0], setup)
-    yield part("activations of a layer", _PACKED, tokens=setup.tokens, bytes_each=each)
+    yield part("activations of a layer", _PACKED, tokens=setup.tokens, bytes_each=each, spread=_spread(setup))
 
 
 def _gathered(model: Architecture, setup: Setup, layers: int) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from ilab_profiles.estimate.memory import memory
 from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Room
 from ilab_profiles.estimate.setup import setup_of
+from ilab_profiles.estimate.standing import LIBRARIES, READING
 from ilab_profiles.models.profile import Profile
 
 __all__ = ["Need", "need"]
@@ -58,8 +59,10 @@ class Need:
 
     @property
     def main_memory(self) -> int:
-        """What all processes of a machine take of main memory."""
-        return round(self.processes * sum(part.bytes for part in self.parts if part.where == "main"))
+        """What all processes of a machine take of main memory: what stays there, or the models while they are read."""
+        main = {part.name: part.bytes for part in self.parts if part.where == "main"}
+        reading = main.pop(READING, 0)
+        return round(self.processes * max(sum(main.values()), main.get(LIBRARIES, 0) + reading))
 
     def fits(self, room: Room) -> bool | None:
         """Whether even the high end has room; ``None`` if the room is not known."""

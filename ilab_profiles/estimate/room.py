@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,7 +14,7 @@ from ilab_profiles.models.train import Train
 
 __all__ = ["Place", "Room", "room"]
 
-Place: TypeAlias = Machine | Hardware | str | int | None
+Place: TypeAlias = Machine | Hardware | str | float | None
 """A machine, a profile's hardware, a model of GPU by name, or GiB of memory; ``None`` for what the profile names."""
 
 
@@ -52,6 +53,7 @@ def room(profile: Profile, place: Place) -> Room:
 
     Raises:
         InputError: if there is no such model of GPU.
+        TypeError: if the place is none of these.
     """
     train = profile.train
     if train.device == "cpu" or train.gpus == ():
@@ -64,11 +66,12 @@ def room(profile: Profile, place: Place) -> Room:
         case str():
             model = named(place)
             return Room(str(model), True, model.memory)
-        case int():
-            return Room(f"GPU of {place} GiB", True, place * 2**30)
+        case int() | float() if not isinstance(place, bool) and 0 < place < math.inf:
+            return Room(f"GPU of {place:g} GiB", True, round(place * 2**30))
         case Machine():
             usable = replace(place, gpus=tuple(gpu for gpu in place.gpus if gpu.kind != "apple"))
             return _on_gpus(train, usable) if usable.gpus or train.device == "cuda" else _main_memory(train, usable)
+    raise TypeError(f"hardware is a Machine, a profile's hardware, the name of a GPU or GiB above 0, not {place!r}")
 
 
 def _meant(hardware: Hardware) -> Room:

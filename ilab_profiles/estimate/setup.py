@@ -69,6 +69,7 @@ class Setup:
         kernel: whether one kernel does the attention of all samples of a microbatch.
         tokens: of a microbatch.
         longest: tokens of the longest sample.
+        filled: the least share of those tokens that the largest microbatch may have.
         state_offloaded: whether the state (and kept weights beside a working copy) is in main memory.
         weights_offloaded: whether weights are.
         activations_offloaded: whether activations are.
@@ -78,6 +79,7 @@ class Setup:
 
     tokens: int
     longest: int
+    filled: float = 1
     processes: int = 1
     cuda: bool = True
     trained: float = FP32
@@ -136,6 +138,7 @@ def setup_of(train: Train, *, cuda: bool) -> Setup:
         **_optimizer(train, cuda),
         "tokens": tokens,
         "longest": min(train.max_seq_len, tokens),
+        "filled": 0.8 if samples * train.max_seq_len > tokens else 0.1,
         "processes": train.world_size,
         "cuda": cuda,
         "gradients_stay": samples * train.max_seq_len > tokens or train.world_size > 1,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ilab_profiles.estimate.anatomy.shapes import Architecture
-from ilab_profiles.estimate.parts import Maker, Part, peak
+from ilab_profiles.estimate.parts import Maker, Part
 from ilab_profiles.estimate.setup import FP32, Setup
 
-__all__ = ["ZERO", "around", "learned", "portion", "state", "weights"]
+__all__ = ["LIBRARIES", "READING", "ZERO", "around", "learned", "portion", "state", "weights"]
 
 _MIB = 2**20
+LIBRARIES, READING = "Python, CUDA and their libraries", "model, while it is read"
+"""Parts in main memory of a process on a GPU; the second one is gone when others come."""
 ZERO = "Rajbhandari et al. 2020, section 3"
 
 
@@ -80,32 +82,23 @@ def state(model: Architecture, setup: Setup) -> Iterator[Part]:
         yield part("buffer for gradients that travel", "DeepSpeed: reduce_bucket_size", bytes=used)
 
 
-def around(model: Architecture, parts: Sequence[Part], setup: Setup) -> Iterator[Part]:
-    """What the allocator cannot use, and what the libraries take for themselves."""
-    part = Maker(setup)
-    held = peak(parts, setup)
+def around(model: Architecture, stays: float, moves: float, setup: Setup) -> Iterator[Part]:
+    """What the allocator cannot use, and what the libraries take for themselves.
+
+    Args:
+        model: the model.
+        stays: bytes that are held all the time.
+        moves: bytes that come and go.
+        setup: what the process does.
+    """
+    part, unused = Maker(setup), "what the allocator cannot use"
     if not setup.cuda:
-        yield part(
-            "what the allocator cannot use",
-            "glibc keeps what is freed; measured",
-            bytes=held,
-            share=_heap(setup),
-            spread=(0.0, 1.6),
-        )
-        yield part(
-            "Python and its libraries",
-            "measured: torch, transformers, accelerate",
-            bytes=(600 if setup.rank else 510) * _MIB,
-            spread=(0.85, 1.4),
-        )
+        yield part(unused, "glibc keeps what is freed; measured", bytes=moves, share=_heap(setup), spread=(0.0, 1.6))
+        libraries = (560 if setup.rank else 450) * _MIB
+        yield part("Python and its libraries", "measured: torch, transformers", bytes=libraries, spread=(0.95, 1.4))
         return
-    yield part(
-        "what the allocator cannot use",
-        "expandable segments; measured",
-        bytes=held,
-        share=setup.slack,
-        spread=(0.0, 2.0),
-    )
+    held = stays + moves
+    yield part(unused, "expandable segments; measured", bytes=held, share=setup.slack, spread=(0.0, 2.0))
     yield part("CUDA and its libraries", "measured: context, kernels, workspaces", bytes=600 * _MIB, spread=(0.7, 1.5))
     yield from _in_main_memory(model, setup)
     if setup.processes > 1:
@@ -113,20 +106,18 @@ def around(model: Architecture, parts: Sequence[Part], setup: Setup) -> Iterator
 
 
 def _in_main_memory(model: Architecture, setup: Setup) -> Iterator[Part]:
-    """What a process on a GPU has in main memory: its libraries, and at its start the model, unless more comes."""
+    """What a process on a GPU has in main memory: its libraries, and at its start the model that it reads."""
     part = Maker(setup)
-    yield part("Python, CUDA and their libraries", "measured", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
-    if setup.state_offloaded or setup.weights_offloaded:
-        return
+    yield part(LIBRARIES, "measured", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
     size = setup.other if setup.rank else min(setup.trained, setup.working or setup.trained)
     source = "transformers reads it before it goes to the GPU"
-    yield part(
-        "model, while it is read", source, parameters=model.parameters, bytes_each=size, spread=(0, 1), away=True
-    )
+    yield part(READING, source, parameters=model.parameters, bytes_each=size, spread=(0, 1), away=True)
 
 
 def _heap(setup: Setup) -> float:
     """What the heap of the C library loses where tensors come in many sizes: measured on tiny models."""
-    if setup.recompute or setup.live or setup.arithmetic < FP32:
-        return 0.45
-    return 0.25 if setup.weights_shared else 0.15
+    if setup.recompute:
+        return 0.82
+    if setup.live or setup.arithmetic < FP32:
+        return 0.55
+    return 0.35 if setup.weights_shared else 0.22

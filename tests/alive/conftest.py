@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -27,6 +28,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
     with ExitStack() as exits:
         yield Workshop(tmp_path_factory.getbasetemp(), student, Once(tmp_path_factory.mktemp("once"), exits))
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_is_left() -> Iterator[None]:
+    """A process has one accelerator: that of a training within a test is forgotten."""
+    yield
+    if state := sys.modules.get("accelerate.state"):
+        state.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture

@@ -113,8 +113,9 @@ def _sum(values: Iterable[Any]) -> Any:
 def in_words(compared: Mapping[str, Mapping[str, Any]]) -> str:
     """What :func:`side_by_side` found, in a line; empty if there is nothing to compare."""
     ways = {"memory": memory_in_words, "time": time_in_words, "disk": size_in_words}
+    since = {"time": f"time from step {compared.get('time', {}).get('after_step')} on"}
     said = [
-        f"{name} {way(each['measured'])} ({way(each['predicted'])})"
+        f"{since.get(name, name)} {way(each['measured'])} ({way(each['predicted'])})"
         for name, way in ways.items()
         if None not in ((each := compared.get(name, {})).get("measured"), each.get("predicted"))
     ]

@@ -6,6 +6,7 @@ The estimate is the library's; here it is asked for this machine, and put into w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,23 +27,45 @@ _TOLD = 3
 _LEAST = "lower train.max_batch_len, or set train.gradient_checkpointing or train.lora.enabled"
 
 
-def estimate(train: Train, machine: Machine | None = None) -> Fit | None:
-    """The estimate for a machine, by default this one; ``None`` where there is none."""
+def estimate(train: Train, longest: int = 0, machine: Machine | None = None) -> Fit | None:
+    """The estimate for a machine; ``None`` where there is none.
+
+    Args:
+        train: the settings.
+        longest: tokens of the longest sample, where the data are known; 0 where they are not.
+        machine: where it runs; by default this machine.
+    """
     from ilab_profiles.estimate.fit import fit
     from ilab_profiles.hardware.machine import here
 
     try:
-        return fit(Profile(train=train), hardware=machine or here())
+        machine, shorter = machine or here(), _of_length(train, longest)
+        found = fit(Profile(train=shorter), hardware=machine)
+        if found.change and shorter is not train:  # which is to hold for the settings as they are
+            return replace(found, change=fit(Profile(train=train), hardware=machine).change)
+        return found
     except Exception:  # a training must not fail for its estimate; what is wrong with the model is told elsewhere
         return None
 
 
-def findings(train: Train) -> Iterator[Finding]:
-    """A warning about a training that will not fit, or may not, into the memory of this machine."""
+def _of_length(train: Train, longest: int) -> Train:
+    """The settings, the longest sample no longer than it is: batches of few samples then hold fewer tokens."""
+    if not longest or longest >= train.max_seq_len or train.packing == "full":
+        return train
+    return train.model_copy(update={"max_seq_len": longest})
+
+
+def findings(train: Train, longest: int = 0) -> Iterator[Finding]:
+    """A warning about a training that will not fit, or may not, into the memory of this machine.
+
+    Args:
+        train: the settings.
+        longest: tokens of the longest sample, where the data are known.
+    """
     from ilab_profiles.hardware.machine import here
 
     machine = here()
-    found = estimate(train, machine)
+    found = estimate(train, longest, machine)
     if found is None or found.fits is not False:
         return
     said = as_data(found)

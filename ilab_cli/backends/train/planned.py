@@ -29,7 +29,7 @@ def foretold(train: Train) -> Outcome:
     phases = [dict(_steps(name, plan)) for name, plan in zip(train.phase_names or [""], plans, strict=True)]
     lines = [_line(**each) for each in phases]
     figures: dict[str, Any] = {"phases": phases, "memory": None, "disk": None}
-    if takes := memory.estimate(train):
+    if takes := memory.estimate(train, max(int(plan.lengths.max()) for plan in plans)):
         figures["memory"] = {"predicted": takes.peak, "low": takes.low, "high": takes.high, "room": takes.room}
         low, high = memory_in_words(takes.low), memory_in_words(takes.high)
         lines.append(f"memory: about {memory_in_words(takes.peak)} of each process ({low} to {high})")

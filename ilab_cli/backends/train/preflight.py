@@ -37,7 +37,6 @@ def preflight(train: Train) -> list[Finding]:
     settings = list(_settings(train, with_torch=not missing))
     model = [*_model(train), *_memory(train)]
     stopped = missing or model or any(finding.severity == "error" for finding in settings)
-    fits = [] if stopped else list(memory.findings(train))
     plans: list[BatchPlan] = []
     runs = [run.model_copy(update={"model_path": train.model_path}) for run in train.runs()]
     data = [
@@ -45,6 +44,8 @@ def preflight(train: Train) -> list[Finding]:
         for number, run in enumerate(runs)
         for finding in (_lines(run) if missing or model else _samples(run, plans))
     ]
+    longest = max((int(plan.lengths.max()) for plan in plans), default=0)
+    fits = [] if stopped else list(memory.findings(train, longest))
     sound = len(plans) == len(runs) and not any(finding.severity == "error" for finding in data)
     if not (missing or model) and (sound or train.model_path):
         model += adapters.findings(train)

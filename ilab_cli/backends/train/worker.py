@@ -74,7 +74,7 @@ def train_model(train: Train, stop: Stop) -> bool:
         checkpoint.clean(run)
         report.rewind(run / "metrics.jsonl", done.step)
         rooms = disk.room_of(train, [plan])
-        takes = memory.estimate(train)
+        takes = memory.estimate(train, int(samples.lengths.max()))
         left = sum(room.at_end for room in rooms) or None
         forecast.begin(run, memory.as_data(takes) if takes else None, left)
         report.begin(len(samples), samples.left_out, samples.truncated, plan, done.step)

@@ -88,7 +88,7 @@ class Settings:
     def name(self, name: str, default: str = "") -> str:
         """A name; a finding if it is none, or lacks without a default."""
         value = self.get(name, default)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not value.isprintable():
             self.refuse(f"{name} must be a name, not {_shown(value)}", name)
         elif not value:
             self.refuse(f"lacks {name}", hint=ADVICE)

@@ -87,7 +87,7 @@ def test_what_is_shown_is_commented_and_can_be_loaded(
         ("train.lora.lora-rank", "16\n", 16),
         ("train.output_dir", "runs/train\n", "runs/train"),
         ("evaluate.benchmarks", "[mmlu]\n", ["mmlu"]),
-        ("hardware", "gpu: null  # Model", {"gpu": None, "count": 1, "memory": None}),
+        ("hardware", "gpu: null  # Model", {"gpu": None, "count": 1, "memory": 16}),
     ],
 )
 def test_one_setting_or_section_can_be_shown(ilab: Ilab, key: str, shown: str, data: object) -> None:
@@ -330,10 +330,10 @@ def test_diff_is_a_table_with_units_and_derived_values(ilab: Ilab) -> None:
     done = ilab("profile", "diff", "single_gpu", "single-gpu/l4")
     assert done.returncode == 0
     rows = {row.split()[0]: row.split()[1:] for row in done.stdout.splitlines()}
-    assert rows["train.max_batch_len"] == ["8192", "6000", "tokens"]
-    assert rows["train.gradient_accumulation"] == ["(derived)", "16", "32", "microbatches"]
+    assert rows["train.max_batch_len"] == ["8192", "16384", "tokens"]
+    assert rows["train.gradient_accumulation"] == ["(derived)", "16", "8", "microbatches"]
     found = json.loads(ilab("profile", "diff", "single_gpu", "single_gpu/l4", "--json").stdout)
-    assert {item["path"]: item["right"] for item in found}["train.max_batch_len"] == 6000
+    assert {item["path"]: item["right"] for item in found}["train.max_batch_len"] == 16384
     assert max(map(len, ilab("profile", "diff", "cpu_only", "multi_gpu", COLUMNS="140").stdout.splitlines())) <= 140
 
 

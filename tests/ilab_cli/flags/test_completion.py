@@ -187,7 +187,7 @@ def test_dotted_keys(shell: Shell) -> None:
         ("profile set general.", ["general.log_level"]),
         ("profile set train.lor", [flag.path for flag in make_flags("train") if ".lora." in flag.path]),
         ("profile set expertise ", ["advanced", "basic", "expert"]),
-        ("profile set extends multi_gpu/l", ["multi_gpu/l40s_x4", "multi_gpu/l4_x8"]),
+        ("profile set extends multi_gpu/l", ["multi_gpu/l40s_x4", "multi_gpu/l40s_x8", "multi_gpu/l4_x8"]),
         ("profile set general.log_level W", ["WARNING"]),
         ("profile set train.lr-schedule co", ["constant", "cosine"]),
         ("profile set --profile mine train.lora.enabled ", ["false", "true"]),
@@ -234,7 +234,7 @@ def test_files_where_a_path_is_wanted(shell: Shell) -> None:
 
 
 def test_tab_completes_what_is_not_in_doubt(bash: Shell) -> None:
-    keys = f"ilab mod{TAB}tr{TAB}--num-e{TAB}3 --dev{TAB}cu{TAB}--prof{TAB}single_gpu/h{TAB}"
+    keys = f"ilab mod{TAB}tr{TAB}--num-e{TAB}3 --dev{TAB}cu{TAB}--prof{TAB}single_gpu/h1{TAB}"
     assert " ".join(bash.press(keys)) == "ilab model train --num-epochs 3 --device cuda --profile single_gpu/h100"
 
 

@@ -101,7 +101,7 @@ def test_the_rule_holds_for_changes_in_python_too() -> None:
     assert multi.replace(**{"train.seed": 3}).train.phases == multi.train.phases
 
 
-@pytest.mark.parametrize("name", [name for name in names() if name.startswith("multi_gpu/")])
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith("multi_gpu/") and "rtx" not in name])
 def test_sub_profiles_leave_the_phases_as_they_are(name: str) -> None:
     assert load(name).train.phases == load("multi_gpu").train.phases
 

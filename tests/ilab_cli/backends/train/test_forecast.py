@@ -42,7 +42,7 @@ def test_one_run(settings: Settings) -> None:
     assert (run / "metrics.jsonl").stat().st_size < found["disk"]["measured"] < 10**5
     said = forecast.in_words(found)
     assert said.startswith(
-        "measured (predicted): memory 1.0 GiB (2.0 GiB), time 0:01:06 (50.0 s), disk 0.0 MB (0.0 MB)"
+        "measured (predicted): memory 1.0 GiB (2.0 GiB), time from step 20 on 0:01:06 (50.0 s), disk 0.0 MB (0.0 MB)"
     )
     assert launch.outcome(train).lines[-1] == said
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ilab_cli.backends.train import launch
+from ilab_cli.backends.train import launch, memory
+from ilab_cli.backends.train.data.dataset import examine
 from ilab_profiles import Finding, Profile, Train
 from tests.ilab_cli.backends.train.conftest import ROOT, metrics, start
 from tests.ilab_cli.backends.train.test_training import processes_of, wait_for
@@ -39,12 +40,14 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_a_training_that_will_not_fit_is_warned_of_with_what_fits(
     settings: Settings, free: Callable[[float], None]
 ) -> None:
-    from ilab_profiles import fit
-
-    train = settings(max_seq_len=512, max_batch_len=200_000, effective_batch_size=1000)
+    train = settings(max_seq_len=512, max_batch_len=200_000, effective_batch_size=8000)
     free(2**40)
     assert about_memory(train) == []
-    takes = fit(Profile(train=train), hardware=None)
+    takes = memory.estimate(train, int(examine(train).lengths.max()))
+    assert takes is not None
+    whole = memory.estimate(train)
+    assert whole is not None
+    assert takes.peak < whole.peak, "short conversations fill no batch"
 
     free(takes.peak * 0.8)
     (finding,) = about_memory(train)
