@@ -64,7 +64,9 @@ def test_a_training_that_will_not_fit_is_warned_of_with_what_fits(
 
     free(takes.high * 1.5)
     assert about_memory(train) == []
-    assert about_memory(train.model_copy(update={"num_gpus": 2, "oversubscribe": True})), "each needs as much"
+    assert about_memory(
+        train.model_copy(update={"num_gpus": 2, "effective_batch_size": 16000, "oversubscribe": True})
+    ), "each needs as much"
 
 
 def test_what_will_not_fit_is_launched_all_the_same(settings: Settings, free: Callable[[float], None]) -> None:
