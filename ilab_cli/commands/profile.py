@@ -66,7 +66,7 @@ def _row(name: str, machine: Machine) -> dict[str, Any]:
     """What is listed of a profile; one that is refused is listed too."""
     from ilab_profiles import InputError, load
     from ilab_profiles.catalog import find
-    from ilab_profiles.matching import suits
+    from ilab_profiles.matching import suits_or_fits
     from ilab_profiles.yaml.write import to_data
 
     path = find(name)
@@ -79,7 +79,7 @@ def _row(name: str, machine: Machine) -> dict[str, Any]:
         how = f"ilab profile validate {shlex.quote(name)}"
         return row | {"description": f"invalid: see `{how}`", "valid": False}
     hardware = to_data(profile.hardware)
-    here = suits(profile.hardware, machine)
+    here = suits_or_fits(profile, machine)
     row |= {"hardware": hardware, "here": here, "fits_here": None if here is None else here != "no"}
     return row | {"on": _on(profile), "description": profile.description, "valid": True}
 

@@ -139,10 +139,7 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("Python", found["python"]),
         ("Platform", found["platform"]),
         ("Cores", _limited(found["cores"], found["installed_cores"])),
-        (
-            "Memory",
-            f"{_limited(found['memory_gib'], found['installed_memory_gib'])} GiB; {found['free_memory_gib']} free",
-        ),
+        ("Memory", _memory(found)),
         *_gpu_rows(found),
         ("Begin with", f"{offered['profile']}: {offered['why']}"),
         ("Engines", ", ".join(engines) or "none"),
@@ -159,9 +156,14 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _limited(usable: float, installed: float) -> str:
+def _memory(found: dict[str, Any]) -> str:
+    there = _limited(found["memory_gib"], found["installed_memory_gib"], " GiB")
+    return f"{there}; {found['free_memory_gib']} free"
+
+
+def _limited(usable: float, installed: float, unit: str = "") -> str:
     """A number, and that of the whole machine where a limit keeps some of it from us."""
-    return f"{usable} of {installed}, by a limit" if usable < installed else str(usable)
+    return f"{usable}{unit} of {installed}, by a limit" if usable < installed else f"{usable}{unit}"
 
 
 def _gpu_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ilab_profiles.diagnostics import Finding, InputError, nearest
-from ilab_profiles.hardware.gpu import Gpu
+from ilab_profiles.hardware.gpu import Gpu, slice_memory
 
-__all__ = ["AMD_DEVICES", "MODELS", "GpuModel", "has", "is_a", "model_of", "named", "nominal"]
+__all__ = ["AMD_DEVICES", "MODELS", "GpuModel", "has", "is_a", "model_of", "named", "nominal", "without_bf16"]
 
 _LEAST = 0.9
 """The share of its nominal memory that a GPU reports at least."""
@@ -29,11 +29,14 @@ class GpuModel:
         name: the words that stand in what a driver calls it.
         gib: the memory that it is sold with, in GiB.
         mib: the memory that its driver reports, in MiB.
+        bf16: whether it computes in bf16, as NVIDIA's do from compute capability 8.0 on (CUDA C++ Programming Guide,
+            "Compute Capabilities").
     """
 
     name: str
     gib: int
     mib: int
+    bf16: bool = True
 
     @property
     def memory(self) -> int:
@@ -69,10 +72,10 @@ MODELS = tuple(
         ("L40", 48, 46068),
         ("L20", 48, 46068),
         ("L4", 24, 23034),
-        ("V100", 32, 32768),
-        ("V100", 16, 16384),
-        ("P100", 16, 16384),
-        ("T4", 16, 15360),
+        ("V100", 32, 32768, False),
+        ("V100", 16, 16384, False),
+        ("P100", 16, 16384, False),
+        ("T4", 16, 15360, False),
         # workstations, NVIDIA
         ("RTX PRO 6000", 96, 97887),
         ("RTX 6000 Ada", 48, 49140),
@@ -81,9 +84,9 @@ MODELS = tuple(
         ("RTX A6000", 48, 49140),
         ("RTX A5000", 24, 24564),
         ("RTX A4000", 16, 16376),
-        ("Quadro RTX 8000", 48, 49152),
-        ("Quadro RTX 6000", 24, 24576),
-        ("TITAN RTX", 24, 24576),
+        ("Quadro RTX 8000", 48, 49152, False),
+        ("Quadro RTX 6000", 24, 24576, False),
+        ("TITAN RTX", 24, 24576, False),
         # desktops, NVIDIA
         ("RTX 5090", 32, 32607),
         ("RTX 5080", 16, 16303),
@@ -105,7 +108,7 @@ MODELS = tuple(
         ("RTX 3080 Ti", 12, 12288),
         ("RTX 3070", 8, 8192),
         ("RTX 3060", 12, 12288),
-        ("RTX 2080 Ti", 11, 11264),
+        ("RTX 2080 Ti", 11, 11264, False),
         # AMD; of MI250 and MI250X each half is a GPU of its own
         ("MI355X", 288, 294896),
         ("MI325X", 256, 262128),
@@ -137,8 +140,7 @@ def model_of(gpu: Gpu) -> GpuModel | None:
     """The model of a GPU; ``None`` for one that is not known, whose memory is that of none, or that is a slice."""
     if gpu.mig is not None or gpu.memory is None:
         return None
-    same = [model for model in MODELS if _stands_in(model.name, gpu.name) and _is_sold_with(gpu.memory, model.gib)]
-    return max(same, key=lambda model: (len(_words(model.name)), model.gib), default=None)
+    return next((model for model in _standing_in(gpu.name) if _is_sold_with(gpu.memory, model.gib)), None)
 
 
 def is_a(gpu: Gpu, name: str, gib: int | None = None) -> bool:
@@ -171,6 +173,23 @@ def _stands_in(model: str, name: str) -> bool:
     return any(words[at : at + len(wanted)] == wanted for at in range(len(words)))
 
 
+def _standing_in(name: str) -> list[GpuModel]:
+    """The model with the longest name whose words stand in a text, in each of its sizes.
+
+    None where a word is left that makes another model of it, as ``Ti`` does.
+    """
+    there = [model for model in MODELS if _stands_in(model.name, name)]
+    longest = max(
+        (_words(model.name) for model in there), key=lambda words: (len(words), len("".join(words))), default=[]
+    )
+    if _OTHERS.intersection(_words(name)).difference(longest):
+        return []
+    return [model for model in there if _words(model.name) == longest]
+
+
+_OTHERS = frozenset(("TI", "SUPER", "LAPTOP", "MOBILE"))
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"[A-Z0-9]+", text.upper())
 
@@ -182,37 +201,79 @@ def nominal(gpu: Gpu) -> float | None:
     return None if gpu.memory is None else round(gpu.memory / 2**30, 1)
 
 
+_OLD = re.compile(r"\b(TESLA|QUADRO|TITAN|GTX|[KMPTV]\d+S?|RTX 20[5-8]0)\b")
+"""NVIDIA's names up to compute capability 7.5, for models that are not listed; none of them was given out later."""
+
+
+def without_bf16(gpu: Gpu | str) -> bool:
+    """Whether a GPU, or a model by its name, is known not to compute in bf16."""
+    if isinstance(gpu, Gpu) and gpu.kind != "nvidia":
+        return False
+    name = gpu.name if isinstance(gpu, Gpu) else gpu
+    known, _ = _read(name)
+    return not known[0].bf16 if known else bool(_OLD.search(name.upper()))
+
+
 # --- what people write ------------------------------------------------------------------------------------------------
 
-_SIZE = re.compile(r"^(?P<name>.*?)[\s_-]*(?P<gib>\d+)\s*(GIB|GB|G)$|^(?P<model>.+?)[\s_-]+(?P<number>\d+)$")
+_NUMBER = re.compile(r"^(.+?)[\s_-]+(\d+)$")
+_SIZE = re.compile(r"(?<![A-Z0-9.])(\d+)\s*(?:GIB|GB|G)(?![A-Z0-9])")
 
 
 def named(text: str, gib: int | None = None) -> GpuModel:
-    """The model that a person means: ``H100``, ``rtx4090``, ``a100-40``, ``A100 80GB``; case and spaces do not matter.
+    """The model that a person means: ``H100``, ``rtx4090``, ``a100-40``, ``A100 80GB``, or what a driver calls it.
+
+    Case and spaces do not matter. A size that is written may choose among several. Where there is one only, a larger
+    one is not that of its memory (``GH200 480GB`` tells that of its CPU), and a smaller one is that of another model.
 
     Args:
         text: what they wrote.
         gib: the memory in GiB, where that is said elsewhere.
 
     Raises:
-        InputError: if none is meant, with the nearest name as the hint; or if it comes in several sizes and none is
+        InputError: if none is meant, with the nearest names as the hint; or if it comes in several sizes and none is
             said, with these.
     """
-    same = _called(text)
-    if not same and (sized := _SIZE.match(text.strip().upper())):
-        same = _called(sized["name"] or sized["model"])
-        gib = gib or int(sized["gib"] or sized["number"])
+    if (memory := slice_memory(text)) is not None:
+        return GpuModel(text.strip(), round(memory / 2**30), memory // 2**20)
+    same, size = _read(text)
     if not same:
-        close = nearest(_compact(text), _by_compact_name(MODELS))
-        near = _by_compact_name(MODELS)[close] if close else None
-        hint = f"did you mean {near.name}?" if near else f"known: {', '.join(dict.fromkeys(m.name for m in MODELS))}"
-        raise InputError(Finding("unknown-gpu", f"no such model of GPU is known: {text!r}", hint=hint))
+        raise InputError(Finding("unknown-gpu", f"no such model of GPU is known: {text!r}", hint=_near(text)))
+    gib = gib or size
     fitting = [model for model in same if gib in (None, model.gib)]
     if len(fitting) == 1:
         return fitting[0]
     sizes = " or ".join(f"{model.name}-{model.gib}" for model in same)
     message = f"{same[0].name} comes with {' or '.join(str(model.gib) for model in same)} GiB"
     raise InputError(Finding("unknown-gpu", message + (f", not {gib}" if gib else ""), hint=f"write {sizes}"))
+
+
+def _read(text: str) -> tuple[list[GpuModel], int | None]:
+    """The model in each of its sizes, and the size that was written; none if it is not known."""
+    if same := _called(text):
+        return same, None
+    if (numbered := _NUMBER.match(text.strip())) and (same := _called(numbered[1])):
+        return same, int(numbered[2])
+    written = _SIZE.search(text.upper())
+    rest = _SIZE.sub(" ", text.upper())
+    same = _called(rest) or _standing_in(rest)
+    size = int(written[1]) if written else None
+    return same, None if size and len(same) == 1 and size > same[0].gib else size
+
+
+def _near(text: str) -> str:
+    """The names that are nearest to one that is not known, as a hint."""
+    import difflib  # only mistakes need it
+
+    known = _by_compact_name(MODELS)
+    best = nearest(_compact(text), known)
+    near = [known[name].name for name in ([best] if best else difflib.get_close_matches(_compact(text), known))]
+    *others, last = near or [""]
+    return (
+        f"did you mean {' or '.join(filter(None, [', '.join(others), last]))}?"
+        if near
+        else "write it as in H100, A100-80, RTX 4090 or MI300X"
+    )
 
 
 def _called(text: str) -> list[GpuModel]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ilab_profiles.hardware import nvidia_smi
-from ilab_profiles.hardware.gpu import Found, Gpu, uses
+from ilab_profiles.hardware.gpu import Found, Gpu, slice_memory, uses
 from ilab_profiles.hardware.visible import VARIABLE, Device, visible
 
 __all__ = ["devices", "read"]
@@ -101,7 +101,8 @@ def _slices(nvml: Any, handle: Any, whole: Gpu) -> Iterator[Device]:
             continue  # so many there may be; this one was not made
         gpu = _gpu(nvml, part, whole.index)
         name = gpu.name if " MIG " in gpu.name else f"{whole.name} MIG {_profile(nvml, part)}".rstrip()
-        sliced = Gpu(name, gpu.memory, gpu.free, "nvidia", whole.index, name.partition(" MIG ")[2], gpu.uses)
+        memory = gpu.memory or slice_memory(name)
+        sliced = Gpu(name, memory, gpu.free, "nvidia", whole.index, name.partition(" MIG ")[2], gpu.uses)
         yield Device(sliced, _text(_answer(nvml.nvmlDeviceGetUUID, part)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from ilab_profiles.hardware.gpu import Gpu, uses
+from ilab_profiles.hardware.gpu import Gpu, slice_memory, uses
 from ilab_profiles.hardware.visible import Device
 
 __all__ = ["parse", "read"]
@@ -68,7 +68,7 @@ def parse(gpus: str, held: str = "", listed: str = "") -> list[Device]:
     Args:
         gpus: of ``--query-gpu=uuid,memory.total,memory.free,mig.mode.current,name``.
         held: of ``--query-compute-apps=gpu_uuid,pid,used_memory``.
-        listed: of ``-L``, which alone names the slices of GPUs in MIG mode; it does not tell their memory.
+        listed: of ``-L``, which alone names the slices of GPUs in MIG mode; their memory follows from that name.
     """
     rows = [[cell.strip() for cell in line.split(",", 4)] for line in gpus.splitlines() if line.count(",") >= 4]
     of = [[cell.strip() for cell in line.split(",")] for line in held.splitlines()]
@@ -87,7 +87,8 @@ def _slices(gpu: Gpu, listed: str) -> Iterator[Device]:
         if whole := re.match(r"GPU (\d+):", line):
             below = int(whole[1])
         elif below == gpu.index and (part := _SLICE.match(line)):
-            yield Device(Gpu(f"{gpu.name} MIG {part[1]}", None, None, "nvidia", gpu.index, part[1]), part[2])
+            name = f"{gpu.name} MIG {part[1]}"
+            yield Device(Gpu(name, slice_memory(name), None, "nvidia", gpu.index, part[1]), part[2])
 
 
 def _bytes(mib: str) -> int | None:

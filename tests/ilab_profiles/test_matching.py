@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from ilab_profiles import InputError, Profile, load
 from ilab_profiles.catalog import built_in_files
 from ilab_profiles.diagnostics import Finding
 from ilab_profiles.hardware.machine import Gpu, Machine
-from ilab_profiles.matching import exact, nearest, offer, suits
+from ilab_profiles.matching import exact, nearest, offer, suits, suits_or_fits
 from ilab_profiles.models.profile import Hardware
 
 GIB = 2**30
@@ -77,8 +78,10 @@ def test_a_profile_suits_what_it_names(here: Machine, expected: dict[str, str | 
         (machine(("NVIDIA GeForce RTX 4090 D", 24564)), ["rtx4090", "l4", "one"]),
         (machine(L4, L40S), ["l4", "rtx4090", "one"]),
         (machine(SLICE, SLICE), ["l4", "rtx4090", "one"]),
-        (machine(("NVIDIA GeForce RTX 3080", 10240)), []),
-        (machine(("NVIDIA GB10", None)), []),
+        (machine(L40S, L4), ["l4", "rtx4090", "one"]),
+        (machine(H100, L4), ["h100", "l4", "rtx4090", "one"]),
+        (machine(("NVIDIA GeForce RTX 3080", 10240)), ["one"]),
+        (machine(("NVIDIA GB10", None)), ["one"]),
         (machine(), []),
     ],
 )
@@ -102,7 +105,8 @@ def fitting(monkeypatch: pytest.MonkeyPatch, **peaks: int) -> None:
         assert hardware
         room = min((gpu.memory or 0 for gpu in hardware.gpus), default=hardware.memory)
         peak = peaks.get((profile.hardware.gpu or "").replace(" ", ""), 1) * GIB
-        return SimpleNamespace(peak=peak, room=room, fits=peak <= room)
+        where = "gpu" if hardware.gpus else "main"
+        return SimpleNamespace(peak=peak, high=peak, room=room, fits=peak <= room, lacks=(), where=where)
 
     monkeypatch.setattr("ilab_profiles.estimate.fit.fit", fit)
 
@@ -114,33 +118,38 @@ def test_the_exact_one_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.why.startswith(
         "1 x NVIDIA L4, 22.5 GiB; made for exactly this machine; by the estimate it fits: training "
     )
-    assert found.why.endswith(" takes 1.0 GiB of 22.5 free")
+    assert found.why.endswith(" takes 1.0 GiB of 22.5 GiB here")
 
 
 def test_the_nearest_is_offered_with_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
     fitting(monkeypatch)
     found = offer(machine(("NVIDIA GeForce RTX 3090 Ti", 24564), L4, L4))
     assert (found.exact, found.fits) == (False, True)
-    assert "the GPUs differ, and the smallest one counts" in found.differs
-    assert "of 3 GPUs" in found.why
+    assert "it uses 2 of 3 GPUs, GPU 0 and GPU 1" in found.differs
+    assert "the GPUs that it uses differ, and the smallest, GPU 1, counts" in found.differs
     larger = offer(machine(("NVIDIA A10G", 23028)))
     assert f"it is made for {load(larger.profile).hardware.gpu}" in larger.differs
     assert "of MIG slices a run uses one" in offer(machine(SLICE, SLICE)).differs
 
 
 def test_one_that_does_not_fit_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    fitting(monkeypatch, L4=30, RTX4090=30)
+    fitting(monkeypatch, L4=30, RTX3090=30, RTX4090=30)
     found = offer(machine(*[L4] * 4))
     assert found.profile not in ("single_gpu/l4", "single_gpu/rtx4090", "cpu_only")
     assert found.fits
+    assert "do not fit: multi_gpu/rtx3090_x2, " in found.passed_over
+    assert "(multi_gpu/rtx3090_x2: training instructlab/granite-7b-lab takes 30.0 GiB of 22.5 " in found.why
 
 
 def test_where_none_fits_it_is_said_and_the_cpu_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     near = nearest(machine(L4, L4), {name: load(str(path)) for name, path in built_in_files().items()})
-    monkeypatch.setattr("ilab_profiles.matching._estimate", lambda profile, here: (profile.hardware.count == 0, ""))
+    monkeypatch.setattr(
+        "ilab_profiles.matching._estimate", lambda profile, here: (profile.hardware.count == 0, "", "too large")
+    )
     found = offer(machine(L4, L4))
     assert (found.profile, found.exact, found.fits) == ("cpu_only", False, True)
-    assert found.differs == (f"by the estimate these do not fit: {', '.join(near)}", "cpu_only uses no GPU")
+    assert found.differs[0] == f"by the estimate these do not fit: {', '.join(near)} ({near[0]}: too large)"
+    assert found.differs[1] == "cpu_only uses no GPU"
     silent = offer(machine(("NVIDIA GB10", None)))
     assert (silent.profile, silent.differs[0]) == ("cpu_only", "the GPUs do not tell their memory")
 
@@ -159,3 +168,49 @@ def test_what_cannot_be_estimated_is_offered_and_said(monkeypatch: pytest.Monkey
     found = offer(machine(*[L4] * 2))
     assert (found.profile, found.fits) == ("multi_gpu/rtx3090_x2", None)
     assert found.why.endswith("whether it fits is not known: there is no such model")
+
+
+# --- with the real estimate -------------------------------------------------------------------------------------------
+
+
+def test_one_for_any_gpu_is_offered_where_it_fits_whatever_memory_it_names() -> None:
+    small, smaller = machine(("NVIDIA GeForce RTX 3060", 12288)), machine(("NVIDIA GeForce RTX 3070", 8192))
+    found = offer(small)
+    assert (found.profile, found.fits, found.differs) == ("single_gpu", True, ("it is made for 16 GiB, here are 12",))
+    assert suits_or_fits(load("single_gpu"), small) == "enough"
+    assert offer(smaller).profile == "cpu_only"
+    assert suits_or_fits(load("single_gpu"), smaller) == "no"
+    assert offer(machine(("NVIDIA GB10", None))).profile == "cpu_only"
+
+
+def test_what_is_missing_is_said_instead_of_memory_that_is_there() -> None:
+    here = replace(machine(H100, H100), memory=23 * GIB)
+    found = offer(here)
+    assert (found.profile, found.exact, found.fits) == ("multi_gpu/h100_x2", True, False)
+    assert found.estimate.startswith("by the estimate it does not fit: what is kept in main memory takes ")
+    assert found.estimate.endswith(" GiB of 23.0")
+    third = offer(replace(here, gpus=machine(H100, H100, H100).gpus))
+    assert third.profile == "single_gpu/h100"
+    assert "multi_gpu/h100_x2: what is kept in main memory takes " in third.passed_over
+    assert offer(replace(here, gpus=())).estimate.endswith(" GiB of 23.0 GiB here")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "profile", "said"),
+    [
+        (("Tesla V100-SXM2-32GB", 32768), "single_gpu/t4", "it is made for T4"),
+        (("Tesla P100-PCIE-16GB", 16280), "single_gpu/t4", "it is made for T4"),
+        (("NVIDIA GeForce RTX 2080 Ti", 11264), "single_gpu", "set train.precision: fp16"),
+    ],
+)
+def test_a_gpu_without_bf16_gets_what_it_can_compute(gpu: tuple[str, int], profile: str, said: str) -> None:
+    found = offer(machine(gpu))
+    assert (found.profile, found.fits, said in found.why) == (profile, True, True), found.why
+    assert suits_or_fits(load("single_gpu"), machine(gpu)) == "no"
+
+
+def test_of_gpus_that_differ_the_first_are_used() -> None:
+    here = replace(machine(H100, L4), memory=2000 * GIB)
+    profiles = {name: load(name) for name in ("single_gpu/h100", "single_gpu/l4")}
+    assert nearest(here, profiles) == ["single_gpu/h100", "single_gpu/l4"]
+    assert nearest(replace(here, gpus=here.gpus[::-1]), profiles) == ["single_gpu/l4"]

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+from ilab_cli.commands.system import _memory
 from tests.ilab_cli.driver import NO_GPU, gpus, smi
 from tests.programs import Ilab
 
@@ -48,10 +50,26 @@ def test_info_tells_only_of_gpus_that_a_run_may_use(ilab: Ilab, tmp_path: Path) 
     assert "CUDA_VISIBLE_DEVICES=5\n" in ilab("system", "info", **machine).stdout
 
 
+def test_info_offers_a_profile_for_a_slice_that_the_program_tells(ilab: Ilab, tmp_path: Path) -> None:
+    gpu, part = "NVIDIA A100-SXM4-80GB", "  MIG 3g.40gb     Device  0: (UUID: MIG-c1)"
+    answers = f"--query-gpu*) echo 'GPU-1, 81920, [N/A], Enabled, {gpu}';; -L) echo 'GPU 0: {gpu}\n{part}';;"
+    machine = smi(tmp_path, f'case "$1" in {answers} *) exit 1;; esac')
+    found = json.loads(ilab("system", "info", "--json", **machine).stdout)
+    assert (found["gpus"][0]["mig"], found["gpus"][0]["memory_mib"]) == ("3g.40gb", 39731)
+    assert (found["offered"]["profile"].partition("/")[0], found["offered"]["fits"]) == ("single_gpu", True)
+
+
+def test_info_tells_memory_below_a_limit() -> None:
+    sizes = {"memory_gib": 1.3, "installed_memory_gib": 23.5, "free_memory_gib": 1.2}
+    assert _memory(sizes) == "1.3 GiB of 23.5, by a limit; 1.2 free"
+    assert _memory(sizes | {"memory_gib": 23.5}) == "23.5 GiB; 1.2 free"
+
+
 def test_info_shows_memory_and_cores(ilab: Ilab) -> None:
     found = json.loads(ilab("system", "info", "--json").stdout)
     assert 0 < found["free_memory_gib"] < found["memory_gib"] <= found["installed_memory_gib"]
     assert 0 < found["cores"] <= found["installed_cores"]
+    assert re.search(r"^Memory +[\d.]+ GiB( of [\d.]+, by a limit)?; [\d.]+ free$", ilab("system", "info").stdout, re.M)
     if hasattr(os, "sched_setaffinity") and found["cores"] > 1:
         core = min(os.sched_getaffinity(0))
         code = f"import os, sys; os.sched_setaffinity(0, {{{core}}}); os.execv(sys.executable, sys.argv[1:])"

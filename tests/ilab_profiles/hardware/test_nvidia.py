@@ -156,8 +156,8 @@ def test_the_answers_of_the_program_are_read() -> None:
     assert (first.gpu.memory, first.gpu.free) == (46068 * MIB, 45589 * MIB)
     assert [(use.pid, use.memory) for use in first.gpu.uses] == [(os.getpid(), 412 * MIB), (4194305, None)]
     assert [(part.gpu.mig, part.uuid, part.gpu.memory) for part in second.slices or ()] == [
-        ("3g.40gb", "MIG-c1", None),
-        ("1g.10gb", "MIG-c2", None),
+        ("3g.40gb", "MIG-c1", round(38.8 * 2**30)),
+        ("1g.10gb", "MIG-c2", round(9.7 * 2**30)),
     ]
     assert (third.gpu.name, third.gpu.memory, third.slices) == ("NVIDIA GB10", None, None)
 
