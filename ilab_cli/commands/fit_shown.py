@@ -114,6 +114,8 @@ def _sums(found: Fit) -> Iterator[tuple[str, str]]:
     yield "On disk", ", ".join(_on_disk(found))
     for said in found.unknown:
         yield "Not known", f"{said}; so the range is wider"
+    for said in found.notes:
+        yield "Note", said
 
 
 def _on_disk(found: Fit) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,8 @@ from ilab_profiles.estimate.change import Change, smallest
 from ilab_profiles.estimate.disk import Disk, disk, weights
 from ilab_profiles.estimate.need import Need, need
 from ilab_profiles.estimate.parts import Part
-from ilab_profiles.estimate.room import Place, room
+from ilab_profiles.estimate.room import Place, Room, room
+from ilab_profiles.hardware.gpu_models import without_bf16
 from ilab_profiles.loading.sources import load
 from ilab_profiles.models.profile import Profile
 
@@ -38,6 +40,7 @@ class Fit:
         phase: the phase that takes most; empty if there are no phases.
         unknown: what is not known, and makes the range wider; a sentence each.
         lacks: what is missing beside memory for a process, a sentence each: GPUs, or main memory.
+        notes: what else is to know, a sentence each.
         where: memory that a process runs in: of the GPU, or main memory.
         disk: what the training writes; the tokenizer, which each checkpoint holds too, is not counted.
     """
@@ -58,6 +61,7 @@ class Fit:
     phase: str = ""
     unknown: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     where: Literal["gpu", "main"] = "gpu"
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class Fit:
             "phase": self.phase or None,
             "unknown": list(self.unknown),
             "lacks": list(self.lacks),
+            "notes": list(self.notes),
             "where": self.where,
             "disk_gib": {name: _gib(size) for name, size in asdict(self.disk).items()},
         }
@@ -128,8 +133,14 @@ def fit(profile: Profile | str, model: str | os.PathLike[str] | None = None, har
         phase=needed.phase,
         unknown=architecture.unknown,
         lacks=needed.lacks(place),
+        notes=tuple(_notes(profile, place)),
         where="gpu" if place.cuda else "main",
     )
+
+
+def _notes(profile: Profile, place: Room) -> Iterator[str]:
+    if place.cuda and profile.train.precision == "bf16" and without_bf16(place.device):
+        yield f"train.precision is bf16, in which {place.device} does not compute: set it to fp16"
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -257,3 +257,11 @@ def test_a_shell_offers_gpus_in_one_word(ilab: Ilab) -> None:
     assert {"A100-80", "A100-40"} <= {*offered("ilab profile fit --gpu A1")}
     assert "rtx-4090" in offered("ilab profile fit --gpu rtx-4")
     assert "single_gpu" in offered("ilab profile fit sin")
+
+
+def test_a_gpu_that_does_not_compute_in_bf16_is_told(ilab: Ilab) -> None:
+    note = "train.precision is bf16, in which V100 16 GiB does not compute: set it to fp16"
+    assert note in " ".join(ilab("profile", "fit", "single_gpu", "--gpu", "V100-16").stdout.split())
+    assert json.loads(ilab("profile", "fit", "single_gpu", "--gpu", "V100-16", "--json").stdout)["notes"] == [note]
+    assert "Note" not in ilab("profile", "fit", "single_gpu/t4").stdout
+    assert "Note" not in ilab("profile", "fit", "single_gpu", "--gpu", "L4").stdout
