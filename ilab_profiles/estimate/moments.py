@@ -10,10 +10,10 @@ from ilab_profiles.estimate.parts import Maker, Part
 from ilab_profiles.estimate.setup import Setup
 from ilab_profiles.estimate.standing import ZERO, learned, portion
 
-__all__ = ["moments"]
+__all__ = ["moments", "piece_of_head"]
 
 _LOGITS = 2**26
-"""Logits of a piece of the head, unless half the head's width gives more, as in ``ilab_cli.backends.train.loss``."""
+"""Logits that may exist at one time: 256 MiB in fp32, or half as many as the head has weights where that is more."""
 _PACKED = "what each operation saves, see ilab_profiles/estimate/activations.py; compared with traces of the real code"
 
 
@@ -44,9 +44,14 @@ def _stored(model: Architecture, setup: Setup) -> Iterator[Part]:
         each = [activations.passed_on(model, setup) for _ in model.layers]
     mean = sum(each) / len(each)
     yield part(
-        "activations", _PACKED, spread=_spread(setup), away=away,
-        tokens=setup.tokens, layers=len(each), bytes_each=mean,
-    )  # fmt: skip
+        "activations",
+        _PACKED,
+        spread=_spread(setup),
+        away=away,
+        tokens=setup.tokens,
+        layers=len(each),
+        bytes_each=mean,
+    )
     if not setup.recompute:
         yield _copies(model, setup)
 
@@ -75,9 +80,18 @@ def _are_copied(setup: Setup) -> bool:
     return setup.autocast and not setup.rank and setup.trained != setup.arithmetic and not setup.weights_shared
 
 
+def piece_of_head(vocabulary: int, hidden: int) -> int:
+    """Tokens for which the head is run at a time.
+
+    Args:
+        vocabulary: tokens that the model knows.
+        hidden: its width.
+    """
+    return max(1, _LOGITS // vocabulary, hidden // 2)
+
+
 def _piece(model: Architecture, setup: Setup) -> int:
-    piece = max(1, _LOGITS // model.vocabulary, model.hidden // 2) if setup.pieces else setup.tokens
-    return min(piece, setup.tokens)
+    return min(piece_of_head(model.vocabulary, model.hidden), setup.tokens) if setup.pieces else setup.tokens
 
 
 def _head_forward(model: Architecture, setup: Setup) -> Iterator[Part]:
@@ -85,23 +99,33 @@ def _head_forward(model: Architecture, setup: Setup) -> Iterator[Part]:
     if setup.recompute:
         yield _copies(model, setup)
     yield part(
-        "logits", "as computed, in fp32, and their softmax",
-        tokens=_piece(model, setup), vocabulary=model.vocabulary, bytes_each=max(setup.logit - 2, 0),
-    )  # fmt: skip
+        "logits",
+        "as computed, in fp32, and their softmax",
+        tokens=_piece(model, setup),
+        vocabulary=model.vocabulary,
+        bytes_each=max(setup.logit - 2, 0),
+    )
     yield from _gathered(model, setup, layers=setup.gathered_ahead)
 
 
 def _head_backward(model: Architecture, setup: Setup) -> Iterator[Part]:
     part = Maker(setup)
     yield part(
-        "logits", "in fp32, their softmax, and its gradient",
-        tokens=_piece(model, setup), vocabulary=model.vocabulary, bytes_each=setup.logit,
-    )  # fmt: skip
+        "logits",
+        "in fp32, their softmax, and its gradient",
+        tokens=_piece(model, setup),
+        vocabulary=model.vocabulary,
+        bytes_each=setup.logit,
+    )
     copies = 0 if setup.rank else 1 + setup.autocast
     yield part(
-        "head at work", "its gradient, and under autocast a copy of its weights",
-        vocabulary=model.vocabulary, width=model.hidden, bytes_each=setup.arithmetic, copies=copies,
-    )  # fmt: skip
+        "head at work",
+        "its gradient, and under autocast a copy of its weights",
+        vocabulary=model.vocabulary,
+        width=model.hidden,
+        bytes_each=setup.arithmetic,
+        copies=copies,
+    )
     yield from _gathered(model, setup, layers=setup.gathered_ahead)
 
 
@@ -142,9 +166,12 @@ def _gathered(model: Architecture, setup: Setup, layers: int) -> Iterator[Part]:
     live = min(setup.live, model.parameters)
     if setup.live:
         yield part(
-            "weights that are gathered", "DeepSpeed: stage3_max_live_parameters", spread=(0.3, 1.0),
-            parameters=live + longest, bytes_each=setup.gathered,
-        )  # fmt: skip
+            "weights that are gathered",
+            "DeepSpeed: stage3_max_live_parameters",
+            spread=(0.3, 1.0),
+            parameters=live + longest,
+            bytes_each=setup.gathered,
+        )
         return
     yield part("ends that are gathered", "FSDP keeps its root whole", parameters=ends, bytes_each=setup.gathered)
     yield part(

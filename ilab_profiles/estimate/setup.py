@@ -117,7 +117,7 @@ class Setup:
     weights_offloaded: bool = False
     activations_offloaded: bool = False
     disk: bool = False
-    slack: float = 0.03
+    slack: float = 0.04
 
 
 def setup_of(train: Train, *, cuda: bool) -> Setup:

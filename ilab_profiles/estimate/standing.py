@@ -98,17 +98,17 @@ def around(model: Architecture, stays: float, moves: float, setup: Setup) -> Ite
         yield part("Python and its libraries", "measured: torch, transformers", bytes=libraries, spread=(0.95, 1.4))
         return
     held = stays + moves
-    yield part(unused, "expandable segments; measured", bytes=held, share=setup.slack, spread=(0.0, 2.0))
-    yield part("CUDA and its libraries", "measured: context, kernels, workspaces", bytes=600 * _MIB, spread=(0.7, 1.5))
+    yield part(unused, "expandable segments; assumed", bytes=held, share=setup.slack, spread=(0.0, 2.5))
+    yield part("CUDA and its libraries", "context, kernels, workspaces; assumed", bytes=600 * _MIB, spread=(0.7, 1.5))
     yield from _in_main_memory(model, setup)
     if setup.processes > 1:
-        yield part("NCCL", "buffers of its channels", bytes=500 * _MIB, spread=(0.4, 2.0))
+        yield part("NCCL", "buffers of its channels; assumed", bytes=500 * _MIB, spread=(0.4, 2.0))
 
 
 def _in_main_memory(model: Architecture, setup: Setup) -> Iterator[Part]:
     """What a process on a GPU has in main memory: its libraries, and at its start the model that it reads."""
     part = Maker(setup)
-    yield part(LIBRARIES, "measured", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
+    yield part(LIBRARIES, "assumed", bytes=3 * 2**30, spread=(0.5, 1.5), away=True)
     size = setup.other if setup.rank else min(setup.trained, setup.working or setup.trained)
     source = "transformers reads it before it goes to the GPU"
     yield part(READING, source, parameters=model.parameters, bytes_each=size, spread=(0, 1), away=True)

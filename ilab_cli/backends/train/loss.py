@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ilab_cli.backends.train.attention import segments
 from ilab_cli.backends.train.data.dataset import Samples
 from ilab_cli.backends.train.model import language_model
+from ilab_profiles.estimate.moments import piece_of_head
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,6 @@ __all__ = ["Batch", "Limits", "collate", "keeps_apart", "learner", "undisturbed"
 
 _IGNORE = -100
 _WIDTH = 128
-_LOGITS = 2**26
-"""Logits that may exist at one time: 256 MiB in fp32, or half as many as the head has weights where that is more."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _summed(causal: Any, outputs: Any, targets: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits.float(), targets, ignore_index=_IGNORE, reduction="sum")
 
     config = causal.config.get_text_config()
-    piece = max(1, _LOGITS // config.vocab_size, config.hidden_size // 2)
+    piece = piece_of_head(config.vocab_size, config.hidden_size)
     pieces = list(zip(outputs.last_hidden_state.split(piece), targets.split(piece), strict=True))
     if len(pieces) == 1:
         return loss(*pieces[0])

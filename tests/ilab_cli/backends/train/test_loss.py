@@ -12,10 +12,11 @@ pytest.importorskip("torch", reason="needs the train extra")
 
 import numpy as np
 
-from ilab_cli.backends.train import attention, loss
+from ilab_cli.backends.train import attention
 from ilab_cli.backends.train.architecture import mixes_samples
 from ilab_cli.backends.train.data.dataset import Samples
 from ilab_cli.backends.train.loss import Limits, collate, keeps_apart, learner
+from ilab_profiles.estimate import moments
 
 WORDS = 101
 TINY: dict[str, Any] = {
@@ -99,7 +100,7 @@ def alone(model: Any, samples: Samples) -> Any:
 @pytest.fixture
 def few_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The head is run on eleven positions at a time."""
-    monkeypatch.setattr(loss, "_LOGITS", 11 * WORDS)
+    monkeypatch.setattr(moments, "_LOGITS", 11 * WORDS)
 
 
 def pair(made: Any, ours: str) -> tuple[Any, Any]:
