@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import multiprocessing
 import tempfile
 import threading
@@ -21,7 +20,15 @@ from ilab_cli.backends.mix import launch as mixing
 from ilab_cli.backends.mix import mix, plan
 from ilab_profiles import Profile
 from tests.alive.workshop import Workshop
-from tests.ilab_cli.backends.generate.conftest import BIRDS, Teacher, document, knowledge_leaf, pairs, skill_leaf
+from tests.ilab_cli.backends.generate.conftest import (
+    BIRDS,
+    Teacher,
+    document,
+    knowledge_leaf,
+    pairs,
+    running,
+    skill_leaf,
+)
 from tests.ilab_cli.backends.generate.taxonomies import SKILL, commit, put
 from tests.ilab_cli.backends.mix.recipes import row, write_recipe, write_rows
 
@@ -81,26 +88,9 @@ def _generation(folder: Path, exits: ExitStack) -> World:
     for name, number, text in (("a", 40, "a"), ("b", 60, "b"), ("large", 2500, "x" * 1000)):
         write_rows(folder / f"{name}.jsonl", [row(each, text) for each in range(number)])
     one, two, large = (write_recipe(folder / f"{name}.yaml", [(f"{name}.jsonl", 1.0)]) for name in ("a", "b", "large"))
-    teacher, other = (exits.enter_context(_teacher()) for _ in range(2))
+    teacher, other = (exits.enter_context(running()) for _ in range(2))
     taxonomy = put(folder / "taxonomy", dict(files))
     return World(teacher, other, taxonomy, skills, put(folder / "pipeline", _PIPELINE), (one, two), large)
-
-
-@contextmanager
-def _teacher() -> Iterator[Teacher]:
-    teacher, ready = Teacher(), threading.Event()
-    handles: list[Any] = []
-
-    def begun(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
-        handles.extend((loop, end))
-        ready.set()
-
-    thread = threading.Thread(target=lambda: asyncio.run(teacher.serve(begun)))
-    thread.start()
-    assert ready.wait(20)
-    yield teacher
-    handles[0].call_soon_threadsafe(handles[1].set)
-    thread.join(20)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,33 +81,31 @@ class Teacher:
         await close(runner)
 
 
+@contextmanager
+def running() -> Iterator[Teacher]:
+    """A teacher in a thread of its own, which ends with the block."""
+    teacher, ready = Teacher(), threading.Event()
+    handles: list[Any] = []
+
+    def begun(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
+        handles.extend((loop, end))
+        ready.set()
+
+    thread = threading.Thread(target=lambda: asyncio.run(teacher.serve(begun)))
+    thread.start()
+    assert ready.wait(20)
+    try:
+        yield teacher
+    finally:
+        handles[0].call_soon_threadsafe(handles[1].set)
+        thread.join(20)
+
+
 @pytest.fixture
 def make_teacher() -> Iterator[Callable[[], Teacher]]:
     """Start teachers; they end with the test."""
-    ends: list[Callable[[], None]] = []
-
-    def make() -> Teacher:
-        teacher, ready = Teacher(), threading.Event()
-        handles: list[Any] = []
-
-        def begun(loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
-            handles.extend((loop, end))
-            ready.set()
-
-        thread = threading.Thread(target=lambda: asyncio.run(teacher.serve(begun)))
-        thread.start()
-        assert ready.wait(20)
-
-        def stop() -> None:
-            handles[0].call_soon_threadsafe(handles[1].set)
-            thread.join(20)
-
-        ends.append(stop)
-        return teacher
-
-    yield make
-    for end in ends:
-        end()
+    with ExitStack() as exits:
+        yield lambda: exits.enter_context(running())
 
 
 @pytest.fixture
