@@ -96,8 +96,7 @@ def _cannot_compute(profile: Profile, machine: Machine) -> bool:
 def suits_or_fits(profile: Profile, machine: Machine) -> Suits | None:
     """The same as :func:`suits`, but of a profile that trains on GPUs of no named model the estimate decides."""
     hardware, found = profile.hardware, suits(profile.hardware, machine)
-    on_cpu = profile.train.device == "cpu" or profile.train.gpus == ()
-    if hardware.gpu or on_cpu or not hardware.count or hardware.count != len(_gpus(machine)):
+    if hardware.gpu or profile.train.is_for_cpu or not hardware.count or hardware.count != len(_gpus(machine)):
         return found
     if _cannot_compute(profile, machine):
         return "no"

@@ -120,7 +120,7 @@ _STEPS = (
         12,
         "the base model is rounded to 4 bits; needs bitsandbytes",
         {f"{_DEEPSPEED}quantize_dtype": "nf4"},
-        lambda train: train.device != "cpu" and train.gpus != (),
+        lambda train: not train.is_for_cpu,
     ),
     _Step(
         14,

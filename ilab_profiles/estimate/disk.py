@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ilab_profiles.estimate.anatomy.shapes import Architecture
-from ilab_profiles.estimate.setup import FP32, states
+from ilab_profiles.estimate.setup import FP32, kept, states
 from ilab_profiles.models.train import Train
 
 __all__ = ["Disk", "Weights", "disk", "weights"]
@@ -61,7 +61,7 @@ def disk(train: Train, parameters: Weights, tokenizer: int = 0) -> Disk:
         tokenizer: bytes of the tokenizer, which every checkpoint holds, and the model.
     """
     files = tokenizer + _SMALL_FILES
-    trained = (FP32 if train.master_weights == "fp32" else FP32 // 2) * parameters.trained
+    trained = kept(train) * parameters.trained
     state = _ZERO if train.deepspeed.enabled else max(states(train))
     return Disk(
         trained + files, round(state * parameters.trained), FP32 * parameters.whole + files if train.lora.enabled else 0

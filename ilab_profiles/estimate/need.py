@@ -10,7 +10,7 @@ from ilab_profiles.estimate.memory import memory
 from ilab_profiles.estimate.parts import Part
 from ilab_profiles.estimate.room import Room
 from ilab_profiles.estimate.setup import setup_of
-from ilab_profiles.estimate.standing import LIBRARIES, READING
+from ilab_profiles.estimate.standing import LIBRARIES, READING, learned
 from ilab_profiles.models.profile import Profile
 
 __all__ = ["Need", "need"]
@@ -86,13 +86,10 @@ def need(profile: Profile, model: Architecture, room: Room) -> Need:
         InputError: if ``deepspeed_config`` cannot be read.
     """
     train = profile.train
-    trained = (
-        model.adapters(train.lora.lora_rank, train.lora.target_modules) if train.lora.enabled else model.parameters
-    )
     names = zip(train.phase_names or [""], train.runs(), strict=True)
     setups = {setup_of(run, cuda=room.cuda): name for name, run in reversed([*names])}  # of the same ones the first
     needs = [
-        Need(_widened(memory(model, setup), model), room.cuda, name, train.num_processes, trained)
+        Need(_widened(memory(model, setup), model), room.cuda, name, train.num_processes, learned(model, setup))
         for setup, name in reversed(setups.items())
     ]
     return max(needs, key=lambda found: found.peak)

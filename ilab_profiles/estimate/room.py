@@ -56,7 +56,7 @@ def room(profile: Profile, place: Place) -> Room:
         TypeError: if the place is none of these.
     """
     train = profile.train
-    if train.device == "cpu" or train.gpus == ():
+    if train.is_for_cpu:
         return _main_memory(train, place if isinstance(place, Machine) else here())
     match place:
         case None:

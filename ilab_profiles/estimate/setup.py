@@ -13,7 +13,7 @@ from typing import Any
 from ilab_profiles.models.train import Train
 from ilab_profiles.zero import configuration
 
-__all__ = ["FP32", "Setup", "setup_of", "states"]
+__all__ = ["FP32", "Setup", "kept", "setup_of", "states"]
 
 FP32 = 4
 _HALF = 2
@@ -24,7 +24,7 @@ _FP8 = 1.0
 _STATES = {"adamw": 8, "adamw_fused": 8, "adamw_8bit": 2 + 8 / 256, "adafactor": 0.1, "muon": 4}
 """Bytes of state for a trained weight. AdamW: two running means in fp32 (Kingma & Ba 2015, algorithm 1), or in 8 bits
 with a scale each for 256 of them (Dettmers et al. 2022); Adafactor: sums of rows and columns (Shazeer & Stern 2018);
-Muon: one mean (Jordan et al. 2024), but AdamW's for embeddings and head, see ``ends``."""
+Muon: one mean (Jordan et al. 2024), but AdamW's for embeddings and head."""
 _BUCKET = 500_000_000
 """Numbers in the buffer through which DeepSpeed sends gradients (``reduce_bucket_size``)."""
 
@@ -68,17 +68,14 @@ class Setup:
         logit: bytes of a logit when most is held: as computed, in fp32, its softmax, and its gradient.
         kernel: whether one kernel does the attention of all samples of a microbatch.
         tokens: of a microbatch.
-        longest: tokens of the longest sample.
         filled: the least share of those tokens that the largest microbatch may have.
         state_offloaded: whether the state (and kept weights beside a working copy) is in main memory.
         weights_offloaded: whether weights are.
         activations_offloaded: whether activations are.
-        disk: whether what is offloaded lies on a disk.
         slack: the share of what is held that the allocator cannot use.
     """
 
     tokens: int
-    longest: int
     filled: float = 1
     processes: int = 1
     cuda: bool = True
@@ -116,7 +113,6 @@ class Setup:
     state_offloaded: bool = False
     weights_offloaded: bool = False
     activations_offloaded: bool = False
-    disk: bool = False
     slack: float = 0.04
 
 
@@ -130,21 +126,19 @@ def setup_of(train: Train, *, cuda: bool) -> Setup:
     Raises:
         InputError: if ``deepspeed_config`` cannot be read.
     """
-    half = train.precision != "fp32"
     samples = math.ceil(train.effective_batch_size / train.world_size)
     tokens = min(train.max_batch_len, samples * train.max_seq_len)
     plain: dict[str, Any] = {
-        **_types(train, half),
+        **_types(train),
         **_optimizer(train, cuda),
         "tokens": tokens,
-        "longest": min(train.max_seq_len, tokens),
         "filled": 0.8 if samples * train.max_seq_len > tokens else 0.1,
         "processes": train.world_size,
         "cuda": cuda,
         "gradients_stay": samples * train.max_seq_len > tokens or train.world_size > 1,
         "recompute": train.gradient_checkpointing,
         "activations_offloaded": train.offload_activations,
-        "kernel": cuda and half,
+        "kernel": cuda and _computed(train) < FP32,
         "compiled": train.compile,
     }
     if train.lora.enabled:
@@ -154,25 +148,34 @@ def setup_of(train: Train, *, cuda: bool) -> Setup:
             "dropout": train.lora.lora_dropout > 0,
         }
     if train.deepspeed.enabled:
-        plain |= _deepspeed(train, half)
+        plain |= _deepspeed(train)
     elif train.fsdp.enabled:
-        plain |= _fsdp(train, half)
+        plain |= _fsdp(train)
     return Setup(**plain)
 
 
-def _types(train: Train, half: bool) -> dict[str, Any]:
+def kept(train: Train) -> int:
+    """Bytes of a trained weight as the settings keep it."""
+    return FP32 if train.master_weights == "fp32" else _HALF
+
+
+def _computed(train: Train) -> int:
+    """Bytes of a number in the arithmetic."""
+    return FP32 if train.precision == "fp32" else _HALF
+
+
+def _types(train: Train) -> dict[str, Any]:
     """In what weights are kept, and what is computed in."""
-    kept = FP32 if train.master_weights == "fp32" else _HALF
-    compute = _HALF if half else FP32
+    compute = _computed(train)
     quantized = {"nf4": _NF4, "fp8": _FP8, None: compute}[train.deepspeed.quantize_dtype]
     return {
-        "trained": kept,
-        "gradient": kept,
+        "trained": kept(train),
+        "gradient": kept(train),
         "base": quantized,
         "other": compute,
         "arithmetic": compute,
-        "stream": compute if train.lora.enabled else kept,
-        "autocast": half,
+        "stream": compute if train.lora.enabled else kept(train),
+        "autocast": compute < FP32,
     }
 
 
@@ -198,12 +201,11 @@ def _optimizer(train: Train, cuda: bool) -> dict[str, Any]:
     }
 
 
-def _deepspeed(train: Train, half: bool) -> dict[str, Any]:
+def _deepspeed(train: Train) -> dict[str, Any]:
     """DeepSpeed keeps a working copy in the type of the arithmetic, and in fp32 what it updates (Rajbhandari 2020)."""
     config = configuration(train)
     zero = config["zero_optimization"]
-    stage = int(zero.get("stage", 0))
-    compute = _HALF if half else FP32
+    stage, compute = int(zero.get("stage", 0)), _computed(train)
     optimizer, weights = zero.get("offload_optimizer") or {}, zero.get("offload_param") or {}
     bucket = int(_number(zero.get("reduce_bucket_size"), _BUCKET))
     return {
@@ -222,7 +224,6 @@ def _deepspeed(train: Train, half: bool) -> dict[str, Any]:
         "buffers": bucket * (compute if stage >= 2 else FP32) if stage else 0,
         "state_offloaded": _away(optimizer),
         "weights_offloaded": _away(weights),
-        "disk": "nvme" in (optimizer.get("device"), weights.get("device")),
     }
 
 
@@ -234,15 +235,13 @@ def _number(value: object, default: int) -> float:
     return float(value) if isinstance(value, (int, float)) else default
 
 
-def _fsdp(train: Train, half: bool) -> dict[str, Any]:
+def _fsdp(train: Train) -> dict[str, Any]:
     """FSDP keeps parts in the type of the weights, gathers layers in that of the arithmetic, adds gradients in fp32."""
-    kept = FP32 if train.master_weights == "fp32" else _HALF
-    compute = _HALF if half else FP32
+    compute = _computed(train)
     return {
         "weights_shared": True,
         "gradients_shared": True,
         "state_shared": True,
-        "gradient": kept,
         "stream": compute,
         "autocast": False,
         "gathered": compute,

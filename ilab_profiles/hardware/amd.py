@@ -15,6 +15,7 @@ from typing import Any
 
 from ilab_profiles.hardware.gpu import Found, Gpu, uses
 from ilab_profiles.hardware.gpu_models import AMD_DEVICES
+from ilab_profiles.hardware.texts import number, text
 from ilab_profiles.hardware.visible import VARIABLE, Device, visible
 
 __all__ = ["by_library", "by_system", "read"]
@@ -61,19 +62,19 @@ def by_system(system: Path) -> Iterator[Device]:
     """
     cards = [card for card in (system / "class/drm").glob("card*") if re.fullmatch(r"card\d+", card.name)]
     folders = [card / "device" for card in sorted(cards, key=lambda card: int(card.name.removeprefix("card")))]
-    ours = [folder for folder in folders if _text(folder / "vendor") == _MAKER]
-    sized = [(folder, total) for folder in ours if (total := _number(folder / "mem_info_vram_total"))]
+    ours = [folder for folder in folders if text(folder / "vendor") == _MAKER]
+    sized = [(folder, total) for folder in ours if (total := number(folder / "mem_info_vram_total"))]
     for index, (folder, total) in enumerate(sized):
         yield _device(system, folder, total, index)
 
 
 def _device(system: Path, device: Path, total: int, index: int) -> Device:
-    model = _text(device / "device")
-    name = _text(device / "product_name") or AMD_DEVICES.get(model) or f"AMD GPU {model}".rstrip()
-    used = _number(device / "mem_info_vram_used")
+    model = text(device / "device")
+    name = text(device / "product_name") or AMD_DEVICES.get(model) or f"AMD GPU {model}".rstrip()
+    used = number(device / "mem_info_vram_used")
     free = None if used is None else total - used
     gpu = Gpu(name, total, free, "amd", index, uses=uses(_held(system, device)))
-    return Device(gpu, f"GPU-{_text(device / 'unique_id').removeprefix('0x')}")
+    return Device(gpu, f"GPU-{text(device / 'unique_id').removeprefix('0x')}")
 
 
 def _held(system: Path, device: Path) -> Iterator[tuple[int, int | None]]:
@@ -81,23 +82,11 @@ def _held(system: Path, device: Path) -> Iterator[tuple[int, int | None]]:
     kfd = system / "class/kfd/kfd"
     minors = {node.name.removeprefix("renderD") for node in (device / "drm").glob("renderD*")}
     for node in (kfd / "topology/nodes").glob("*"):
-        told = dict(line.split(" ", 1) for line in _text(node / "properties").splitlines() if " " in line)
+        told = dict(line.split(" ", 1) for line in text(node / "properties").splitlines() if " " in line)
         if told.get("drm_render_minor", "").strip() in minors:
-            for held in (kfd / "proc").glob(f"*/vram_{_text(node / 'gpu_id')}"):
+            for held in (kfd / "proc").glob(f"*/vram_{text(node / 'gpu_id')}"):
                 if held.parent.name.isdecimal():
-                    yield int(held.parent.name), _number(held)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _number(file: Path) -> int | None:
-    held = _text(file)
-    return int(held) if held.isdecimal() else None
+                    yield int(held.parent.name), number(held)
 
 
 # --- amdsmi -----------------------------------------------------------------------------------------------------------

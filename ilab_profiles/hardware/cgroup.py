@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["groups", "number", "numbers", "words"]
+from ilab_profiles.hardware.texts import text
+
+__all__ = ["groups", "numbers"]
 
 
 def groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
@@ -36,7 +38,7 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
 
 def _ours(controller: str, root: Path) -> Iterator[tuple[bool, str]]:
     """Our group in the trees of version 2 (``True``) and 1: lines such as ``0::/a/b`` and ``4:memory:/a/b``."""
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if not controllers or controller in controllers.split(","):
@@ -45,7 +47,7 @@ def _ours(controller: str, root: Path) -> Iterator[tuple[bool, str]]:
 
 def _trees(controller: str, root: Path) -> Iterator[tuple[bool, str, Path]]:
     """The mounted trees: whether it is version 2, which group is its top, and the folder."""
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in text(root / "proc/self/mountinfo").splitlines():
         where, _, what = line.partition(" - ")
         kind, *_, options = what.split(" ") if what else ("", "")
         if kind == "cgroup2" or (kind == "cgroup" and controller in options.split(",")):
@@ -53,25 +55,7 @@ def _trees(controller: str, root: Path) -> Iterator[tuple[bool, str, Path]]:
             yield kind == "cgroup2", top, root / mounted.lstrip("/")
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def words(file: Path) -> list[str]:
-    """The words in a file of a group; none if there is no such file."""
-    return " ".join(_lines(file)).split()
-
-
-def number(file: Path) -> int | None:
-    """The number in a file of a group; ``None`` if it holds none, as ``max`` is."""
-    held = words(file)
-    return int(held[0]) if held and held[0].isdecimal() else None
-
-
 def numbers(file: Path) -> dict[str, int]:
     """The numbers in a file with a name and a number in each line."""
-    pairs = (line.split() for line in _lines(file))
+    pairs = (line.split() for line in text(file).splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}

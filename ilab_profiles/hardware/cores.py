@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilab_profiles.hardware.cgroup import groups, number, words
+from ilab_profiles.hardware.cgroup import groups
+from ilab_profiles.hardware.texts import number, text
 
 __all__ = ["cores", "installed"]
 
@@ -29,7 +30,7 @@ def cores(root: Path = Path("/")) -> int:
 def _quotas(root: Path) -> Iterator[int]:
     """The cores of each group that has a quota: microseconds in each period, in ``cpu.max`` or two files."""
     for group in groups("cpu", root):
-        quota, period = [*words(group / "cpu.max"), "", ""][:2]
+        quota, period = [*text(group / "cpu.max").split(), "", ""][:2]
         if quota.isdecimal() and period.isdecimal():
             yield int(quota) // int(period)
         elif (time := number(group / "cpu.cfs_quota_us")) and (each := number(group / "cpu.cfs_period_us")):

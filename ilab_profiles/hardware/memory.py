@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilab_profiles.hardware.cgroup import groups, number, numbers
+from ilab_profiles.hardware.cgroup import groups, numbers
+from ilab_profiles.hardware.texts import number
 
 __all__ = ["free", "installed", "total"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from ilab_profiles.hardware import nvidia_smi
 from ilab_profiles.hardware.gpu import Found, Gpu, slice_memory, uses
+from ilab_profiles.hardware.texts import text
 from ilab_profiles.hardware.visible import VARIABLE, Device, visible
 
 __all__ = ["devices", "read"]
@@ -134,13 +135,6 @@ def _text(name: Any) -> str:
 def _on_bus(system: Path) -> bool:
     """Whether a graphics device of NVIDIA is on the bus, whoever may drive it."""
     return any(
-        _read(device / "vendor") == _MAKER and _read(device / "class").startswith(_DISPLAY)
+        text(device / "vendor") == _MAKER and text(device / "class").startswith(_DISPLAY)
         for device in (system / "bus/pci/devices").glob("*")
     )
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""

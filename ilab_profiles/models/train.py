@@ -366,6 +366,11 @@ class Train(Section):
         return os.path.join(self.output_dir, "model")
 
     @property
+    def is_for_cpu(self) -> bool:
+        """Whether the settings themselves choose the CPU, whatever GPUs are there."""
+        return self.device == "cpu" or self.gpus == ()
+
+    @property
     def num_processes(self) -> int:
         """Processes on this machine: ``num_gpus``, else one for each chosen GPU, else one."""
         return self.num_gpus or len(self.gpus or ()) or 1

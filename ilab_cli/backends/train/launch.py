@@ -166,7 +166,7 @@ def environment(train: Train) -> dict[str, str]:
     variables: dict[str, str] = {}
     if "OMP_NUM_THREADS" not in os.environ:
         variables["OMP_NUM_THREADS"] = str(max(1, cores() // train.num_processes))
-    if train.device == "cpu" or train.gpus == ():
+    if train.is_for_cpu:
         variables |= {name: value for name, value in _KEEP_MEMORY.items() if name not in os.environ}
     elif "PYTORCH_CUDA_ALLOC_CONF" not in os.environ:
         variables["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"  # else batches of many shapes break memory up

@@ -31,37 +31,6 @@ def _per_head(when: str = "") -> Norm:
     return Norm(each=False, when=when)
 
 
-def _late_windows(settings: Settings, index: int) -> int | None:
-    """Qwen2: a window from the layer ``max_window_layers`` on, if it is switched on."""
-    if not settings.flag("use_sliding_window"):
-        return None
-    kind = settings.kind(index)
-    late = kind == "sliding_attention" if kind else index >= settings.number("max_window_layers", least=0)
-    return swa(settings, index) if late else None
-
-
-def _if_used(settings: Settings, index: int) -> int | None:
-    """A window in each layer, if it is switched on."""
-    return swa(settings, index) if settings.flag("use_sliding_window") else None
-
-
-def _listed_windows(settings: Settings, index: int) -> int | None:
-    """A window in the layers that are listed with one."""
-    return swa(settings, index) if settings.kind(index) == "sliding_attention" else None
-
-
-def _chunks(settings: Settings, index: int) -> int | None:
-    """Llama 4: tokens see those of their chunk, except in each fourth layer."""
-    kind = settings.kind(index) or ("full_attention" if (index + 1) % 4 == 0 else "chunked_attention")
-    return settings.optional("attention_chunk_size") if kind == "chunked_attention" else None
-
-
-def _local(settings: Settings, index: int) -> int | None:
-    """GPT-Neo: each second layer looks at what is near."""
-    near = (settings.kind(index) or ("local" if index % 2 else "global")) == "local"
-    return settings.number("window_size") if near else None
-
-
 def _stablelm_norms(settings: Settings) -> int:
     return 2 if settings.flag("use_parallel_residual") else 4
 

@@ -5,6 +5,8 @@ Like :mod:`~ilab_profiles.estimate.anatomy.families`, of which this is a part.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ilab_profiles.estimate.anatomy.attention import fused, own, same, separate
 from ilab_profiles.estimate.anatomy.family import Family
 from ilab_profiles.estimate.anatomy.mlps import plain
@@ -69,37 +71,24 @@ def _opt_last(settings: Settings) -> int:
     return 2 if there and settings.flag("layer_norm_elementwise_affine") else 0
 
 
+_GPT2 = Family(
+    fused("c_attn", "c_proj", "attn", True),
+    plain("c_fc", "c_proj", True),
+    norms=4,
+    last=2,
+    names=_GPT_NAMES,
+    learned="transformer.wpe",
+    embedding="transformer.wte",
+    stack="transformer.h",
+)
 GPT_FAMILIES: dict[str, Family] = {
-    "gpt2": Family(
-        fused("c_attn", "c_proj", "attn", True),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
-        names=_GPT_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gpt_bigcode": Family(
-        fused("c_attn", "c_proj", "attn", True, kv=_bigcode_kv),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
-        names=_GPT_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
-    ),
-    "gpt_neo": Family(
-        separate(False, True, out="out_proj", inside="attn.attention", kv=same),
-        plain("c_fc", "c_proj", True),
-        norms=4,
-        last=2,
+    "gpt2": _GPT2,
+    "gpt_bigcode": replace(_GPT2, attention=fused("c_attn", "c_proj", "attn", True, kv=_bigcode_kv)),
+    "gpt_neo": replace(
+        _GPT2,
+        attention=separate(False, True, out="out_proj", inside="attn.attention", kv=same),
         window=near,
         names=_NEO_NAMES,
-        learned="transformer.wpe",
-        embedding="transformer.wte",
-        stack="transformer.h",
     ),
     "gptj": Family(
         separate(out="out_proj", inside="attn", kv=same),

@@ -121,7 +121,6 @@ def _setup(point: dict[str, Any]) -> Setup:
     state = STATES[point["optimizer"]]
     plain: dict[str, Any] = {
         "tokens": point["batch"] * point["sequence"],
-        "longest": point["sequence"],
         "processes": processes,
         "trained": trained,
         "base": weights,
